@@ -1,0 +1,200 @@
+"""The words everyone speaks: states and their edges, and the frozen values that travel between rooms.
+
+Nothing here reads or writes anything. The same words stand in the rows, the API, the command line and the docs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+ZERO_SHA: Final = "0" * 40
+"""What GitHub sends as `before` of a new ref and as `after` of a deleted one."""
+
+
+class DeploymentState(StrEnum):
+    """Where a deployment is on its way."""
+
+    QUEUED = "queued"
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    LOST = "lost"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing leaves this state any more."""
+        return not EDGES[self]
+
+
+EDGES: Final[dict[DeploymentState, frozenset[DeploymentState]]] = {
+    DeploymentState.QUEUED: frozenset(
+        {
+            DeploymentState.WAITING,
+            DeploymentState.RUNNING,
+            DeploymentState.CANCELLED,
+            DeploymentState.SUPERSEDED,
+        }
+    ),
+    DeploymentState.WAITING: frozenset(
+        {DeploymentState.QUEUED, DeploymentState.CANCELLED, DeploymentState.SUPERSEDED}
+    ),
+    DeploymentState.RUNNING: frozenset(
+        {
+            DeploymentState.SUCCESS,
+            DeploymentState.FAILURE,
+            DeploymentState.CANCELLED,
+            DeploymentState.LOST,
+        }
+    ),
+    DeploymentState.SUCCESS: frozenset(),
+    DeploymentState.FAILURE: frozenset(),
+    DeploymentState.CANCELLED: frozenset(),
+    DeploymentState.SUPERSEDED: frozenset(),
+    DeploymentState.LOST: frozenset(),
+}
+"""Every change of state that may happen; the rest is a bug."""
+
+
+class StepState(StrEnum):
+    """Where a step of a deployment is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    SKIPPED = "skipped"
+
+
+class Verdict(StrEnum):
+    """What was decided about a delivery for one service."""
+
+    DEPLOY = "deploy"
+    WAIT = "wait"
+    DUPLICATE = "duplicate"
+    STALE = "stale"
+    IGNORE = "ignore"
+    REFUSED = "refused"
+
+
+class Origin(StrEnum):
+    """What started a deployment."""
+
+    PUSH = "push"
+    REPLAY = "replay"
+    API = "api"
+    MANUAL = "manual"
+    RETRY = "retry"
+
+
+PUSH_ORIGINS: Final = frozenset({Origin.PUSH, Origin.REPLAY})
+"""Origins that a newer push may supersede; what a person or the API started stays."""
+
+
+class Role(StrEnum):
+    """What a user may do; each role may do all that the earlier ones may."""
+
+    VIEWER = "viewer"
+    DEPLOYER = "deployer"
+    ADMIN = "admin"
+
+
+class PrincipalKind(StrEnum):
+    """How somebody showed who they are."""
+
+    USER = "user"
+    SERVICE = "service"
+    DEPLOYMENT = "deployment"
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks, as the token (or the host's command line) showed."""
+
+    kind: PrincipalKind
+    name: str
+    """The user's name, the service's name, or the deployment's id as text."""
+    role: Role | None = None
+    """Of a user; None for the other kinds."""
+    service: str | None = None
+    """The one service a service or deployment token speaks for."""
+    deployment: int | None = None
+    """The one deployment a deployment token speaks for."""
+    running: bool = True
+    """Whether that deployment still runs; a finished one's token may do nothing."""
+
+
+LOCAL: Final = Principal(kind=PrincipalKind.USER, name="local", role=Role.ADMIN)
+"""Whoever runs commands on the bot's own host: they can read the database anyway."""
+
+
+class Push(msgspec.Struct, frozen=True, kw_only=True):
+    """A push as GitHub told it, reduced to what decides.
+
+    Source: https://docs.github.com/en/webhooks/webhook-events-and-payloads#push
+    """
+
+    repository_id: int
+    repository: str
+    """`owner/name` as GitHub spells it now."""
+    default_branch: str | None
+    ref: str
+    """`refs/heads/…` or `refs/tags/…`; only ever shown and matched, never run."""
+    before: str
+    after: str
+    """What the ref named before and after; all zeros where it named nothing."""
+    commit: str
+    """The commit to deploy: `after`, or what an annotated tag points at."""
+    created: bool = False
+    deleted: bool = False
+    forced: bool = False
+    pushed_at: int | None = None
+    """Unix seconds, by GitHub's clock."""
+    actor: str = ""
+    title: str = ""
+    """The first line of the head commit's message."""
+    paths: tuple[str, ...] | None = None
+    """Every file the push touched; None where the payload cannot say."""
+
+    @property
+    def branch(self) -> str | None:
+        """The branch's name, slashes and all; None for a tag."""
+        return self.ref.removeprefix("refs/heads/") if self.ref.startswith("refs/heads/") else None
+
+    @property
+    def tag(self) -> str | None:
+        """The tag's name; None for a branch."""
+        return self.ref.removeprefix("refs/tags/") if self.ref.startswith("refs/tags/") else None
+
+    @property
+    def key(self) -> str:
+        """The push key: the same for every delivery of this push, through whichever hook it comes."""
+        return f"{self.repository_id} {self.before} {self.after} {self.pushed_at} {self.ref}"
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed webhook as it arrived: what `core.intake` keeps as a delivery."""
+
+    guid: str
+    event: str
+    action: str | None
+    repository_id: int | None
+    repository: str | None
+    headers: dict[str, str]
+    """The headers worth keeping; never a signature or a cookie."""
+    body: bytes
+    """The JSON document (of a form, its `payload`)."""
+    push: Push | None
+    """Only for `push` events."""
+
+
+class StepReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script says of one of its steps; the same name again is an update."""
+
+    name: str
+    state: StepState
+    message: str = ""
