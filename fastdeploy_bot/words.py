@@ -71,7 +71,7 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
 
 
-class Verdict(StrEnum):
+class VerdictKind(StrEnum):
     """What was decided about a delivery for one service."""
 
     DEPLOY = "deploy"

@@ -1,0 +1,95 @@
+# Everything a developer runs. `make` alone lists it; every target makes first what it needs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+NPM := .cache/npm
+NPM_FILES := tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmrc
+
+# The first of these that is new enough; or name one: make PYTHON=/usr/local/bin/python3.12 …
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c '$(RECENT)' 2>/dev/null && echo "$$python" && break; done)
+
+# Debian's python may come without ensurepip: then the system's pip fills the virtual environment from outside.
+PIP = $$(if [ -x $(BIN)/pip ]; then echo $(BIN)/python -m pip; else echo $(PYTHON) -m pip --python $(BIN)/python; fi)
+PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check
+
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test check format lock clean npm
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(VENV)/.run ## make .venv and install the bot into it
+
+run: install ## start the bot with an example service, and push to it once (PORT, FASTDEPLOY_HOME)
+	@exec $(BIN)/fastdeploy serve --demo
+
+test: $(VENV)/.dev npm ## install what the tests need, and run them all (ARGS="-k name" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the source and mend what the linter can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.dev ## renew requirements/*.txt: the newest versions that setup.cfg allows
+	$(COMPILE) setup.cfg requirements/build.in --output-file requirements/run.txt
+	$(COMPILE) --extra dev --constraint requirements/run.txt setup.cfg --output-file requirements/dev.txt
+
+clean: ## remove all that make and the tools made; instance/ stays
+	rm -rf $(VENV) .cache build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp is as new as what it stands for, so that a second call costs nothing.
+
+$(VENV)/.made:
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(RECENT)'; then \
+		echo "fastdeploy_bot needs Python 3.11 or newer: install it, or say which: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	elif $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV); \
+	elif $(PYTHON) -c 'import pip, venv' 2>/dev/null; then \
+		$(PYTHON) -m venv --without-pip $(VENV); \
+	else \
+		echo "$(PYTHON) has neither ensurepip nor pip: apt install python3-venv" >&2; \
+		exit 1; \
+	fi
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements/run.txt setup.cfg pyproject.toml
+	@echo "installing into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/run.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "installing what tests and checks need into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# GitHub's example payloads and an independent signer. Without npm, or without a way to its registry, the other
+# tests still run, and those that miss this say so (.ci/run turns that into a failure).
+npm:
+	@if ! command -v npm >/dev/null; then \
+		echo "npm is absent: the tests that need GitHub's examples will say so"; \
+	elif ! $(MAKE) --no-print-directory $(NPM)/.installed; then \
+		echo "npm could not install: the tests that need GitHub's examples will say so"; \
+	fi
+
+$(NPM)/.installed: $(NPM_FILES)
+	@echo "installing test material into $(NPM)"
+	@mkdir -p $(NPM)
+	@cp $(NPM_FILES) $(NPM)/
+	@cd $(NPM) && npm ci --silent --no-fund --no-audit
+	@touch $@

@@ -1,0 +1,101 @@
+"""The bell: wakes whoever waits for rows, in this process and in every other one of this host.
+
+A listener is a datagram socket in the bell's folder; ringing sends each of them one empty datagram. Rings that
+nobody has picked up yet melt into one, and a listener whose process died is swept away by the next ring.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+
+class Bell:
+    """One host's bell; `folder` is its meeting place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def ring(self) -> int:
+        """Wake every listener; answers how many there were."""
+        if not self.folder.is_dir():
+            return 0
+
+        with (
+            _opened(self.folder) as directory,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
+        ):
+            return sum(_wake(sender, directory, name) for name in os.listdir(directory))
+
+    def listen(self) -> Listener:
+        """Begin to hear rings; close the listener when done."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Listener(self.folder)
+
+
+class Listener:
+    """One pair of ears. Use as a context manager, from one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / uuid4().hex
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        with _opened(folder) as directory:
+            self._socket.bind(_address(directory, self._path.name))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a ring, at most `seconds`; answers whether there was one since the last call."""
+        if not select.select([self._socket], [], [], seconds)[0]:
+            return False
+
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(1)
+        return True
+
+    def close(self) -> None:
+        """Stop hearing."""
+        self._path.unlink(missing_ok=True)
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _address(directory: int, name: str) -> str:
+    """A socket's address by way of the open folder: the folder's own path may be longer than the 107 bytes allowed."""
+    return f"/proc/self/fd/{directory}/{name}"
+
+
+def _wake(sender: socket.socket, directory: int, name: str) -> bool:
+    try:
+        sender.sendto(b"!", _address(directory, name))
+    except BlockingIOError:
+        return True  # its queue is full of rings already
+    except ConnectionRefusedError:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+        return False
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,70 @@
+"""The catalogue: every service file of this host, read again when it has changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from fastdeploy_bot.core import servicefile
+from fastdeploy_bot.core.servicefile import BadServiceFile, ServiceFile
+from fastdeploy_bot.errors import SettingsError
+
+Stamp = tuple[int, int, int]
+"""What changes when a file does: inode, size, time of change in nanoseconds."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One service's folder as it is now: either a good file or the problem with it."""
+
+    name: str
+    file: ServiceFile | None
+    problem: str = ""
+
+
+class Catalogue:
+    """What `services/` holds. Any thread may ask; an unchanged file is not read again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, tuple[Stamp, Entry]] = {}
+
+    def entries(self) -> dict[str, Entry]:
+        """Every service by name, as the files say at this moment."""
+        known = self._known
+        fresh = {name: self._entry(name, stamp, known.get(name)) for name, stamp in self._stamps()}
+        self._known = fresh
+        return {name: entry for name, (_, entry) in fresh.items()}
+
+    def get(self, name: str) -> Entry | None:
+        """One service, or None where there is no such file."""
+        return self.entries().get(name)
+
+    def _stamps(self) -> list[tuple[str, Stamp]]:
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        return [(name, stamp) for name in names if (stamp := self._stamp(name)) is not None]
+
+    def _stamp(self, name: str) -> Stamp | None:
+        try:
+            status = os.stat(self.folder / name / "service.toml")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_ino, status.st_size, status.st_ctime_ns
+
+    def _entry(self, name: str, stamp: Stamp, known: tuple[Stamp, Entry] | None) -> tuple[Stamp, Entry]:
+        return known if known is not None and known[0] == stamp else (stamp, self._read(name))
+
+    def _read(self, name: str) -> Entry:
+        try:
+            data = (self.folder / name / "service.toml").read_bytes()
+            return Entry(name, servicefile.parse(name, data))
+        except BadServiceFile as error:
+            return Entry(name, None, "; ".join(error.problems))
+        except OSError as error:
+            return Entry(name, None, f"services/{name}/service.toml: cannot be read: {error.strerror}")
+        except SettingsError as error:
+            return Entry(name, None, str(error))

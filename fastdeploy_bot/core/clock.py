@@ -1,0 +1,22 @@
+"""Time as the rows keep it: Unix milliseconds, UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+SECOND: Final = 1_000
+DAY: Final = 86_400 * SECOND
+
+
+def now() -> int:
+    """This moment in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def text(moment: int | None) -> str | None:
+    """A moment as RFC 3339 in UTC with milliseconds and `Z`."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

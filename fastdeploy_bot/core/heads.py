@@ -1,0 +1,75 @@
+"""Heads: what a service's refs name now, as far as the pushes told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fastdeploy_bot.core import servicefile
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.errors import Invalid
+from fastdeploy_bot.store.models import Delivery, Service
+from fastdeploy_bot.words import ZERO_SHA
+
+LOOK_BACK = 200
+"""How many pushes are looked at for the newest one of a mapped ref."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A ref and the commit it names."""
+
+    ref: str
+    sha: str
+
+
+def full_ref(ref: str) -> str:
+    """A ref in full: a bare name is a branch."""
+    return ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+
+
+def newest(service: Service, file: ServiceFile, *, ref: str | None = None) -> Head:
+    """The head of the ref, or of the mapped ref pushed last. Raises Invalid where no push told."""
+    gone: set[str] = set()
+    for row in _pushes(service):
+        if (ref is not None and row.ref != ref) or not mapped(file, row.ref, row.default_branch):
+            continue
+        if row.after == ZERO_SHA:
+            gone.add(row.ref)
+        elif row.ref not in gone:
+            return Head(row.ref, row.commit)
+        if ref is not None:
+            break
+    raise Invalid(f"sha: the head of {ref or 'a mapped branch'} is not known yet: give the sha, 40 hex digits")
+
+
+def check(service: Service, file: ServiceFile, ref: str) -> None:
+    """Raise Invalid for a ref that the service does not deploy, where that is known."""
+    default = _default_branch(service)
+    unknowable = not file.branches and not file.tags and default is None
+    if not unknowable and not mapped(file, ref, default):
+        raise Invalid(f"ref: {ref} is none that service {service.name} deploys")
+
+
+def default_ref(service: Service, file: ServiceFile) -> str:
+    """The ref to name for a sha that came without one: that of its push, else the service's first plain branch."""
+    plain = [branch for branch in file.branches if not set(branch) & set("*?[")]
+    return full_ref(plain[0] if plain else _default_branch(service) or "HEAD")
+
+
+def mapped(file: ServiceFile, ref: str, default_branch: str | None) -> bool:
+    """Whether the service deploys the ref."""
+    branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
+    tag = ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None
+    return servicefile.ref_wanted(file, branch=branch, tag=tag, default_branch=default_branch)
+
+
+def _pushes(service: Service) -> list[Delivery]:
+    if service.repository_id is None:
+        return []
+    query = Delivery.select().where(
+        Delivery.repository_id == service.repository_id, Delivery.push_key.is_null(False)
+    )
+    return list(query.order_by(Delivery.pushed_at.desc(), Delivery.id.desc()).limit(LOOK_BACK))
+
+
+def _default_branch(service: Service) -> str | None:
+    return next((row.default_branch for row in _pushes(service) if row.default_branch), None)

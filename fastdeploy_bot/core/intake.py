@@ -1,0 +1,234 @@
+"""Intake: take each webhook once, decide it for every service, and queue what is to be deployed. One transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import deployments, matching, services
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.core.matching import Candidate, Decision, Known
+from fastdeploy_bot.store.models import Delivery, Service, Verdict
+from fastdeploy_bot.words import Origin, Push, VerdictKind, Webhook
+
+NEWEST = 20
+"""How many of a ref's newest decided pushes are held against a new one."""
+
+
+class ToldVerdict(msgspec.Struct, frozen=True):
+    """What was decided for one service."""
+
+    service: str
+    verdict: VerdictKind
+    reason: str
+    deployment: int | None
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to a webhook."""
+
+    delivery: str
+    duplicate: bool
+    reason: str
+    verdicts: list[ToldVerdict]
+
+
+class _Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A push that is to be decided now."""
+
+    delivery: Delivery
+    push: Push
+    catalogue: Catalogue
+    origin: Origin
+    actor: str
+    now: int
+
+
+def receive(webhook: Webhook, catalogue: Catalogue, *, peer: str, now: int) -> Receipt:
+    """Keep a delivery and decide it; when this returns, all of it is on disk.
+
+    A delivery whose GUID or push is known already is a duplicate and starts nothing.
+    """
+    return store.write(lambda: _receive(webhook, catalogue, peer, now))
+
+
+def replay(delivery: Delivery, push: Push, catalogue: Catalogue, *, by: str, now: int) -> Receipt:
+    """Decide a kept delivery once more, as if it were not known; a newer push still makes it stale."""
+    case = _Case(delivery=delivery, push=push, catalogue=catalogue, origin=Origin.REPLAY, actor=by, now=now)
+    return store.write(lambda: _decide(case))
+
+
+def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
+    """All that was decided about a delivery, oldest first."""
+    rows = Verdict.select(Verdict, Service).join(Service).where(Verdict.delivery == delivery)
+    return [
+        ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
+        for row in rows.order_by(Verdict.id)
+    ]
+
+
+def _receive(webhook: Webhook, catalogue: Catalogue, peer: str, now: int) -> Receipt:
+    if (known := Delivery.get_or_none(Delivery.guid == webhook.guid)) is not None:
+        return _known_delivery(known)
+    first = _first_delivery(webhook.push)
+    delivery = _keep(webhook, first, peer, now)
+    if first is not None:
+        return _known_push(delivery, first, now)
+    services.pin(webhook.repository, webhook.repository_id)
+    if webhook.push is None:
+        return _told(delivery, _unacted(webhook), [])
+    return _decide(
+        _Case(
+            delivery=delivery,
+            push=webhook.push,
+            catalogue=catalogue,
+            origin=Origin.PUSH,
+            actor=webhook.push.actor,
+            now=now,
+        )
+    )
+
+
+def _first_delivery(push: Push | None) -> Delivery | None:
+    """The delivery by which this push is known already."""
+    return None if push is None else Delivery.get_or_none(Delivery.push_key == push.key)
+
+
+def _keep(webhook: Webhook, first: Delivery | None, peer: str, now: int) -> Delivery:
+    push = webhook.push
+    return Delivery.create(
+        guid=webhook.guid,
+        push_key=push.key if push is not None and first is None else None,
+        event=webhook.event,
+        action=webhook.action,
+        repository_id=webhook.repository_id,
+        repository=webhook.repository,
+        default_branch=push and push.default_branch,
+        ref=push and push.ref,
+        before=push and push.before,
+        after=push and push.after,
+        commit=push and push.commit,
+        pushed_at=push and push.pushed_at,
+        duplicate_of=first,
+        peer=peer,
+        headers=json.dumps(webhook.headers),
+        body=webhook.body,
+        received=now,
+    )
+
+
+def _unacted(webhook: Webhook) -> str:
+    if webhook.event == "ping":
+        return "pong: the webhook reaches this bot"
+    return f"event {webhook.event} is kept; nothing acts on it"
+
+
+def _decide(case: _Case) -> Receipt:
+    candidates = _candidates(case)
+    decisions = matching.decide(case.push, [candidate for _, candidate in candidates])
+    rows = {service.name: service for service, _ in candidates}
+    told = [_act(case, rows[decision.service], decision) for decision in decisions]
+    return _told(case.delivery, "" if told else f"no service is mapped to {case.push.repository}", told)
+
+
+def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
+    entries = case.catalogue.entries()
+    mapped = services.mapped_to(
+        case.push.repository, case.push.repository_id, entries.values(), now=case.now
+    )
+    return [
+        (
+            service,
+            Candidate(
+                name=service.name,
+                file=entries[service.name].file,
+                problem=service.problem,
+                repository=service.repository,
+                repository_id=service.repository_id,
+                newest=_newest(service, case.push),
+            ),
+        )
+        for service in mapped
+    ]
+
+
+def _newest(service: Service, push: Push) -> tuple[Known, ...]:
+    rows = (
+        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
+        .join(Verdict)
+        .where(Delivery.repository_id == push.repository_id, Delivery.ref == push.ref)
+        .where(Verdict.service == service, Verdict.counts)
+        .order_by(Delivery.pushed_at.desc())
+        .limit(NEWEST)
+    )
+    return tuple(Known(*row) for row in rows.tuples())
+
+
+def _act(case: _Case, service: Service, decision: Decision) -> ToldVerdict:
+    """Write down a decision, with the deployment it asks for."""
+    deployment = _queue(case, service) if decision.verdict is VerdictKind.DEPLOY else None
+    Verdict.create(
+        delivery=case.delivery,
+        service=service,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        counts=decision.counts,
+        deployment=deployment,
+        decided=case.now,
+    )
+    return ToldVerdict(service.name, decision.verdict, decision.reason, deployment)
+
+
+def _queue(case: _Case, service: Service) -> int:
+    push = case.push
+    order = Order(
+        origin=case.origin,
+        sha=push.commit,
+        ref=push.ref,
+        before=push.before,
+        repository=push.repository,
+        actor=case.actor,
+        title=push.title,
+        delivery=case.delivery.id,
+    )
+    deployment = deployments.queue(service, order, now=case.now)
+    entry = case.catalogue.get(service.name)
+    if entry is not None and entry.file is not None and entry.file.supersede:
+        deployments.supersede(deployment, now=case.now)
+    return deployment.id
+
+
+def _known_delivery(known: Delivery) -> Receipt:
+    """The answer to a delivery that came before: nothing is written."""
+    reason = f"delivery {known.guid} was received before"
+    return Receipt(known.guid, True, reason, [_again(told, reason) for told in verdicts_of(known)])
+
+
+def _known_push(delivery: Delivery, first: Delivery, now: int) -> Receipt:
+    """Another delivery of a push that came before, for example through a second webhook."""
+    reason = f"this push was received before, as delivery {first.guid}"
+    told = [_again(earlier, reason) for earlier in verdicts_of(first)]
+    for verdict in told:
+        Verdict.create(
+            delivery=delivery,
+            service=services.find(verdict.service),
+            verdict=verdict.verdict,
+            reason=reason,
+            counts=False,
+            deployment=verdict.deployment,
+            decided=now,
+        )
+    return msgspec.structs.replace(_told(delivery, reason, told), duplicate=True)
+
+
+def _again(earlier: ToldVerdict, reason: str) -> ToldVerdict:
+    return msgspec.structs.replace(earlier, verdict=VerdictKind.DUPLICATE, reason=reason)
+
+
+def _told(delivery: Delivery, reason: str, verdicts: Iterable[ToldVerdict]) -> Receipt:
+    Delivery.update(reason=reason).where(Delivery.id == delivery.id).execute()
+    return Receipt(delivery.guid, False, reason, list(verdicts))

@@ -1,0 +1,76 @@
+"""The log: a deployment's output in rows, each byte numbered by its place in the whole stream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from peewee import ModelSelect, fn
+
+from fastdeploy_bot.store.models import LogChunk
+
+CHUNK: Final = 64 * 1024
+
+
+class Excerpt(msgspec.Struct, frozen=True):
+    """What is kept of a log from some offset on."""
+
+    data: bytes
+    end: int
+    """The offset after the last byte kept."""
+    gap: tuple[int, int] | None
+    """The bytes from the first offset to before the second were not kept."""
+
+
+def append(deployment: int, offset: int, data: bytes, *, limit: int) -> None:
+    """Keep output whose first byte has that offset, and drop from the middle what is over `limit` bytes.
+
+    To be called inside a write. Bytes that are kept already are passed over.
+    """
+    known = end(deployment)
+    data, offset = data[max(0, known - offset) :], max(offset, known)
+    head = limit // 2
+    while data:
+        size = min(CHUNK, head - offset) if offset < head else CHUNK
+        LogChunk.insert(deployment=deployment, offset=offset, data=data[:size]).execute()
+        data, offset = data[size:], offset + size
+    _trim(deployment, head, end(deployment) - (limit - head))
+
+
+def end(deployment: int) -> int:
+    """The offset after the last byte kept."""
+    last = _extents(deployment).order_by(LogChunk.offset.desc()).limit(1)
+    return sum(next(iter(last.tuples()), (0, 0)))
+
+
+def read(deployment: int, offset: int = 0) -> Excerpt:
+    """What is kept from `offset` on; an offset inside the gap is answered from the gap's end."""
+    gap = _gap(deployment)
+    chunks = (
+        LogChunk.select(LogChunk.offset, LogChunk.data)
+        .where(LogChunk.deployment == deployment, LogChunk.offset > offset - CHUNK)
+        .order_by(LogChunk.offset)
+        .tuples()
+    )
+    data = b"".join(bytes(chunk)[max(0, offset - start) :] for start, chunk in chunks)
+    return Excerpt(data, end(deployment), gap if gap is not None and offset < gap[1] else None)
+
+
+def _gap(deployment: int) -> tuple[int, int] | None:
+    extents = list(_extents(deployment).order_by(LogChunk.offset).tuples())
+    ends = [start + length for start, length in extents]
+    holes = ((before, start) for before, (start, _) in zip([0, *ends], extents, strict=False) if before < start)
+    return next(holes, None)
+
+
+def _extents(deployment: int) -> ModelSelect:
+    return LogChunk.select(LogChunk.offset, fn.LENGTH(LogChunk.data)).where(LogChunk.deployment == deployment)
+
+
+def _trim(deployment: int, head: int, tail: int) -> None:
+    """Drop the chunks that lie wholly between the head and the tail."""
+    LogChunk.delete().where(
+        LogChunk.deployment == deployment,
+        LogChunk.offset >= head,
+        LogChunk.offset + fn.LENGTH(LogChunk.data) <= tail,
+    ).execute()

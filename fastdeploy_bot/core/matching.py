@@ -1,0 +1,113 @@
+"""Matching: what a push means for a service. Pure: values in, a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from fastdeploy_bot.core import globs, servicefile
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.words import Push, VerdictKind
+
+SHORT: Final = 7
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A push that was already decided for the same service and ref."""
+
+    before: str
+    after: str
+    pushed_at: int | None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as it stands when a push is decided."""
+
+    name: str
+    file: ServiceFile | None
+    """None while the file cannot be used; `problem` says why."""
+    problem: str = ""
+    repository: str
+    """`owner/name`, in lower case."""
+    repository_id: int | None
+    """The id pinned for that repository; None before it was first seen."""
+    newest: tuple[Known, ...] = ()
+    """The decided pushes of this ref with the newest `pushed_at`."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A verdict and its reason in one sentence."""
+
+    service: str
+    verdict: VerdictKind
+    reason: str
+    counts: bool = False
+    """Whether older pushes of the same ref are stale from now on."""
+
+
+def decide(push: Push, services: Iterable[Candidate]) -> list[Decision]:
+    """The verdict of every service that is mapped to the push's repository, in the order given."""
+    return [_decide(push, service) for service in services if _mapped(push, service)]
+
+
+def _mapped(push: Push, service: Candidate) -> bool:
+    return service.repository_id == push.repository_id or service.repository == push.repository.lower()
+
+
+def _decide(push: Push, service: Candidate) -> Decision:
+    def verdict(kind: VerdictKind, reason: str, *, counts: bool = False) -> Decision:
+        return Decision(service.name, kind, reason, counts)
+
+    if service.repository_id not in (None, push.repository_id):
+        return verdict(
+            VerdictKind.REFUSED,
+            f"{push.repository} is another repository now: its id is {push.repository_id}, pinned is {service.repository_id}",
+        )
+    if service.file is None:
+        return verdict(VerdictKind.REFUSED, service.problem)
+    if not _wanted(push, service.file):
+        return verdict(VerdictKind.IGNORE, f"{_named(push)} is not wanted: {_wants(push, service.file)}")
+    if (newer := _newer(push, service.newest)) is not None:
+        return verdict(VerdictKind.STALE, f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before")
+    if push.deleted:
+        return verdict(VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True)
+    if not _touches(push, service.file):
+        return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(service.file.paths)})")
+    if not service.file.auto:
+        return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand", counts=True)
+    return verdict(VerdictKind.DEPLOY, f"{_named(push)} is now {push.commit[:SHORT]}", counts=True)
+
+
+def _wanted(push: Push, file: ServiceFile) -> bool:
+    return servicefile.ref_wanted(file, branch=push.branch, tag=push.tag, default_branch=push.default_branch)
+
+
+def _touches(push: Push, file: ServiceFile) -> bool:
+    """Whether the push concerns the service's paths; where that cannot be known, it does."""
+    return not file.paths or push.paths is None or globs.any_path(file.paths, push.paths)
+
+
+def _newer(push: Push, decided: Iterable[Known]) -> Known | None:
+    """The decided push that is newer than this one, if any: by `pushed_at`, then by chain; a tie is won by arrival."""
+    return next((known for known in decided if _older(push, known)), None)
+
+
+def _older(push: Push, known: Known) -> bool:
+    if push.pushed_at is not None and known.pushed_at is not None and push.pushed_at != known.pushed_at:
+        return push.pushed_at < known.pushed_at
+    return push.after == known.before and push.before != known.after
+
+
+def _named(push: Push) -> str:
+    if push.branch is not None:
+        return f"branch {push.branch}"
+    return f"tag {push.tag}" if push.tag is not None else push.ref
+
+
+def _wants(push: Push, file: ServiceFile) -> str:
+    if not file.branches and not file.tags:
+        return f"only the default branch, {push.default_branch}, is deployed"
+    patterns = [*file.branches, *(f"tag {tag}" for tag in file.tags)]
+    return f"only {', '.join(patterns)}"

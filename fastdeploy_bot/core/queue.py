@@ -1,0 +1,78 @@
+"""The queue: which deployment begins next, and the one guarded UPDATE by which it does."""
+
+from __future__ import annotations
+
+import msgspec
+from peewee import fn
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import steps
+from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.words import DeploymentState
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept on a deployment when it begins."""
+
+    host: str
+    run: str
+    """The name of its run folder."""
+    definition: str
+    """JSON: the service file's values, as they are now."""
+    token_hash: str
+    steps: tuple[str, ...]
+    """The steps the service file names."""
+
+
+def next_up() -> list[Deployment]:
+    """For each service with nothing running, its oldest queued deployment; oldest first."""
+    other = Deployment.alias()
+    busy = other.select(other.service).where(other.state == DeploymentState.RUNNING)
+    queued = (
+        Deployment.select()
+        .where(Deployment.state == DeploymentState.QUEUED, Deployment.service.not_in(busy))
+        .order_by(Deployment.id)
+    )
+    first: dict[int, Deployment] = {}
+    for deployment in queued:
+        first.setdefault(deployment.service_id, deployment)
+    return list(first.values())
+
+
+def running_on(host: str) -> list[Deployment]:
+    """What runs on that host, oldest first."""
+    mine = Deployment.select().where(Deployment.state == DeploymentState.RUNNING, Deployment.host == host)
+    return list(mine.order_by(Deployment.id))
+
+
+def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -> bool:
+    """Let a queued deployment begin on a host; False where it moved on, its service is busy or the host is full."""
+
+    def begin() -> bool:
+        if not _begin(deployment, claim, max_running, now):
+            return False
+        steps.expect(deployment, claim.steps)
+        return True
+
+    return store.write(begin)
+
+
+def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> int:
+    other = Deployment.alias()
+    running = other.select().where(other.state == DeploymentState.RUNNING)
+    slots_taken = running.where(other.host == claim.host)
+    query = Deployment.update(
+        state=DeploymentState.RUNNING,
+        host=claim.host,
+        run=claim.run,
+        definition=claim.definition,
+        token_hash=claim.token_hash,
+        started=now,
+        reason="",
+    ).where(
+        Deployment.id == deployment.id,
+        Deployment.state == DeploymentState.QUEUED,
+        ~fn.EXISTS(running.where(other.service == deployment.service_id)),
+        slots_taken.select(fn.COUNT(other.id)) < max_running,
+    )
+    return query.execute()

@@ -1,0 +1,124 @@
+"""Services: the rows that outlive the files, kept in step with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import deployments, tokens
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.errors import NotFound
+from fastdeploy_bot.store.models import Deployment, Service
+from fastdeploy_bot.words import DeploymentState
+
+
+class Sync(msgspec.Struct, frozen=True):
+    """What a look at the service files found."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    refused: dict[str, str]
+    """By service: what is wrong with its file."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+def sync(catalogue: Catalogue, *, now: int) -> Sync:
+    """Bring the rows in step with the files; a removed service loses its tokens and what was queued for it."""
+    entries = catalogue.entries()
+    return store.write(lambda: _sync(entries, now))
+
+
+def find(name: str) -> Service:
+    """The service of that name, removed ones too. Raises NotFound."""
+    service = Service.get_or_none(Service.name == name)
+    if service is None:
+        raise NotFound(f"there is no service {name!r}: `fastdeploy services` lists them")
+    return service
+
+
+def of(entry: Entry, *, now: int) -> Service:
+    """The row of a service file, made or corrected where needed. To be called inside a write."""
+    service = Service.get_or_none(Service.name == entry.name)
+    if service is None:
+        return Service.create(
+            name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now
+        )
+    if _apply(service, entry):
+        service.save()
+    return service
+
+
+def mapped_to(repository: str, repository_id: int, entries: Iterable[Entry], *, now: int) -> list[Service]:
+    """The living services of a repository, by its name or its pinned id, in the order of their names.
+
+    To be called inside a write.
+    """
+    by_name = {entry.name: entry for entry in entries}
+    known = Service.select().where(Service.repository_id == repository_id, Service.removed.is_null())
+    names = {service.name for service in known} & by_name.keys()
+    names |= {name for name, entry in by_name.items() if _repository(entry, "") == repository.lower()}
+    rows = [of(by_name[name], now=now) for name in sorted(names)]
+    return [row for row in rows if repository_id == row.repository_id or repository.lower() == row.repository]
+
+
+def pin(repository: str | None, repository_id: int | None) -> None:
+    """Pin a repository's id to the services of that name that have not seen one. To be called inside a write."""
+    if repository is None or repository_id is None:
+        return
+    mine = (Service.repository == repository.lower()) & Service.repository_id.is_null()
+    Service.update(repository_id=repository_id).where(mine).execute()
+
+
+def _sync(entries: dict[str, Entry], now: int) -> Sync:
+    known = {service.name: service for service in Service.select()}
+    living = {name for name, service in known.items() if service.removed is None}
+    changed = [name for name, entry in entries.items() if name in living and _differs(known[name], entry)]
+    for entry in entries.values():
+        of(entry, now=now)
+    removed = sorted(living - entries.keys())
+    for name in removed:
+        _remove(known[name], now)
+    return Sync(
+        added=sorted(entries.keys() - living),
+        changed=changed,
+        removed=removed,
+        refused={name: entry.problem for name, entry in entries.items() if entry.file is None},
+    )
+
+
+def _remove(service: Service, now: int) -> None:
+    service.removed = now
+    service.save()
+    tokens.revoke_all(service, now=now)
+    queued = Deployment.select().where(
+        Deployment.service == service,
+        Deployment.state.in_([DeploymentState.QUEUED, DeploymentState.WAITING]),
+    )
+    for deployment in queued:
+        deployments.stop(deployment, why=f"service {service.name} was removed", now=now)
+
+
+def _differs(service: Service, entry: Entry) -> bool:
+    return service.problem != entry.problem or service.repository != _repository(entry, service.repository)
+
+
+def _apply(service: Service, entry: Entry) -> bool:
+    """Whether the row had to change."""
+    if service.removed is None and not _differs(service, entry):
+        return False
+    repository = _repository(entry, service.repository)
+    if service.repository != repository:
+        service.repository_id = None
+    service.repository = repository
+    service.problem = entry.problem
+    service.removed = None
+    return True
+
+
+def _repository(entry: Entry, fallback: str) -> str:
+    return fallback if entry.file is None else entry.file.repository.lower()

@@ -1,0 +1,73 @@
+"""Starting by hand: a person or a service token asks for a deployment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from fastdeploy_bot.core import deployments, heads, services
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.errors import Conflict, Invalid, NotFound
+from fastdeploy_bot.store.models import Deployment, Service
+from fastdeploy_bot.words import Origin, Principal, PrincipalKind
+
+_SHA: Final = re.compile(r"[0-9a-f]{40}")
+LONGEST_CONTEXT: Final = 64 * 1024
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for; all of it optional."""
+
+    sha: str | None = None
+    ref: str | None = None
+    context: Mapping[str, Any] = {}
+
+
+def start(catalogue: Catalogue, name: str, wish: Wish, *, by: Principal, now: int) -> Deployment:
+    """Queue a deployment. To be called inside a write.
+
+    Raises NotFound for an unknown service, Conflict where its file is bad, Invalid for a sha, ref or context that
+    cannot be used.
+    """
+    entry = catalogue.get(name)
+    if entry is None:
+        raise NotFound(f"there is no service {name!r}")
+    if entry.file is None:
+        raise Conflict(entry.problem)
+    service = services.of(entry, now=now)
+    head = _head(service, entry.file, wish)
+    _check_context(wish.context)
+    return deployments.queue(
+        service,
+        Order(
+            origin=Origin.API if by.kind is PrincipalKind.SERVICE else Origin.MANUAL,
+            sha=head.sha,
+            ref=head.ref,
+            repository=entry.file.repository,
+            actor=by.name,
+            context=wish.context,
+        ),
+        now=now,
+    )
+
+
+def _head(service: Service, file: ServiceFile, wish: Wish) -> heads.Head:
+    ref = None if wish.ref is None else heads.full_ref(wish.ref)
+    if ref is not None:
+        heads.check(service, file, ref)
+    if wish.sha is None:
+        return heads.newest(service, file, ref=ref)
+    if not _SHA.fullmatch(wish.sha.lower()):
+        raise Invalid(f"sha: expected 40 hex digits, got {wish.sha[:60]!r}")
+    return heads.Head(ref or heads.default_ref(service, file), wish.sha.lower())
+
+
+def _check_context(context: Mapping[str, Any]) -> None:
+    size = len(msgspec.json.encode(context))
+    if size > LONGEST_CONTEXT:
+        raise Invalid(f"context: expected at most {LONGEST_CONTEXT} bytes of JSON, got {size}")

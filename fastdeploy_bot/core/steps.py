@@ -1,0 +1,97 @@
+"""Steps: what a script says of its parts, and what becomes of them at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fastdeploy_bot.errors import Conflict, Invalid
+from fastdeploy_bot.store.models import Deployment, Step
+from fastdeploy_bot.words import DeploymentState, StepReport, StepState
+
+LONGEST_NAME: Final = 200
+LONGEST_MESSAGE: Final = 4_096
+MOST_STEPS: Final = 1_000
+
+
+def of(deployment: int) -> list[Step]:
+    """A deployment's steps in their order."""
+    return list(Step.select().where(Step.deployment == deployment).order_by(Step.position))
+
+
+def expect(deployment: Deployment, names: Sequence[str]) -> None:
+    """Note the steps that are expected, as pending. To be called inside a write."""
+    known = list(dict.fromkeys([*names, *_learned(deployment)]))[:MOST_STEPS]
+    rows = [
+        {"deployment": deployment, "name": name, "position": position, "state": StepState.PENDING}
+        for position, name in enumerate(known, start=1)
+    ]
+    if rows:
+        Step.insert_many(rows).execute()
+
+
+def report(deployment: int, told: StepReport, *, at: int, started: int | None = None) -> Step:
+    """Note what was said of a step at the moment `at`; the same name again is an update.
+
+    To be called inside a write. Raises Invalid for names and messages that cannot be kept.
+    """
+    _check(told)
+    step = Step.get_or_none(Step.deployment == deployment, Step.name == told.name)
+    if step is None:
+        step = Step(
+            deployment=deployment, name=told.name, position=_next_position(deployment), state=StepState.PENDING
+        )
+    _update(step, told, at, started)
+    step.save()
+    return step
+
+
+def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:
+    """At the end, a step still running takes the outcome, and one never reached is skipped. Inside a write."""
+    ended = StepState.SUCCESS if outcome is DeploymentState.SUCCESS else StepState.FAILURE
+    mine = Step.deployment == deployment
+    Step.update(state=ended, finished=now).where(mine, Step.state == StepState.RUNNING).execute()
+    Step.update(state=StepState.SKIPPED).where(mine, Step.state == StepState.PENDING).execute()
+
+
+def _learned(deployment: Deployment) -> Iterable[str]:
+    """The steps of the service's last success."""
+    last = (
+        Deployment.select(Deployment.id)
+        .where(Deployment.service == deployment.service_id, Deployment.state == DeploymentState.SUCCESS)
+        .order_by(Deployment.id.desc())
+        .limit(1)
+    )
+    steps = Step.select().where(Step.deployment.in_(last), Step.state != StepState.SKIPPED)
+    return [step.name for step in steps.order_by(Step.position)]
+
+
+def _check(told: StepReport) -> None:
+    if not told.name.strip() or len(told.name) > LONGEST_NAME:
+        raise Invalid(f"name: expected 1 to {LONGEST_NAME} characters, got {len(told.name)}")
+    if "\0" in told.name or "\0" in told.message:
+        raise Invalid("name and message: a NUL character cannot be kept")
+
+
+def _next_position(deployment: int) -> int:
+    count = Step.select().where(Step.deployment == deployment).count()
+    if count >= MOST_STEPS:
+        raise Conflict(f"this deployment has {MOST_STEPS} steps already: more are not kept")
+    return count + 1
+
+
+def _update(step: Step, told: StepReport, at: int, started: int | None) -> None:
+    changed = step.state != told.state
+    if told.state is StepState.PENDING:
+        step.started = step.finished = None
+    elif told.state is StepState.RUNNING:
+        step.started = at if changed or step.started is None else step.started
+        step.finished = None
+    elif told.state is StepState.SKIPPED:
+        step.finished = at if changed else step.finished
+    elif changed or step.finished is None:
+        step.started = step.started or started or at
+        step.finished = at
+    if changed or told.message:
+        step.message = told.message[:LONGEST_MESSAGE]
+    step.state = told.state

@@ -1,0 +1,145 @@
+"""Tokens: three narrow kinds, kept as SHA-256 only. The row decides; a signature merely filters.
+
+A user token (`fdu_…`) may do what the user's role may, a service token (`fds_…`) may start and read the deployments
+of one service, a deployment token (a JWT) may report on one deployment for as long as its row is running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+import jwt
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.errors import Invalid, NotFound, Unauthenticated
+from fastdeploy_bot.store.models import Deployment, Service, Token, User
+from fastdeploy_bot.words import DeploymentState, Principal, PrincipalKind, Role
+
+USER_PREFIX: Final = "fdu_"
+SERVICE_PREFIX: Final = "fds_"
+USER_LIFE: Final = 12 * 3_600 * clock.SECOND
+SERVICE_DAYS: Final = 90
+MOST_SERVICE_DAYS: Final = 366
+ALGORITHM: Final = "HS256"
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A new token; the only moment at which its text is known."""
+
+    id: int
+    token: str
+    expires: int
+
+
+def digest(token: str) -> str:
+    """How a token is stored: SHA-256, as hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def for_user(user: User, *, now: int) -> Issued:
+    """A token with the rights of the user's role, for 12 hours."""
+    return store.write(lambda: _issue(USER_PREFIX, PrincipalKind.USER, now, now + USER_LIFE, user=user))
+
+
+def for_service(service: Service, *, days: int = SERVICE_DAYS, now: int) -> Issued:
+    """A token that may start and read the service's deployments. To be called inside a write; raises Invalid."""
+    if not 1 <= days <= MOST_SERVICE_DAYS:
+        raise Invalid(f"days: expected 1 to {MOST_SERVICE_DAYS}, got {days}")
+    if service.removed is not None:
+        raise NotFound(f"service {service.name} was removed: put its service.toml back first")
+    return _issue(SERVICE_PREFIX, PrincipalKind.SERVICE, now, now + days * clock.DAY, service=service)
+
+
+def for_deployment(deployment: int, run: str, *, key: str) -> str:
+    """A token for one run of one deployment. Neither `iat` nor `exp`: clocks have no say in it."""
+    claims = {"kind": PrincipalKind.DEPLOYMENT.value, "deployment": deployment, "run": run}
+    return jwt.encode(claims, key, algorithm=ALGORITHM)
+
+
+def of_service(service: Service) -> list[Token]:
+    """The service's tokens, newest first."""
+    return list(Token.select().where(Token.service == service).order_by(Token.id.desc()))
+
+
+def revoke(service: Service, token: int, *, now: int) -> None:
+    """End a service token. Raises NotFound where the service has no such token."""
+
+    def ended() -> int:
+        mine = (Token.id == token) & (Token.service == service)
+        already = Token.select().where(mine, Token.revoked.is_null(False)).count()
+        query = Token.update(revoked=now).where(mine, Token.revoked.is_null())
+        return query.execute() or already
+
+    if not store.write(ended):
+        raise NotFound(f"service {service.name} has no token {token}")
+
+
+def revoke_all(service: Service, *, now: int) -> None:
+    """End every token of the service. To be called inside a write."""
+    Token.update(revoked=now).where(Token.service == service, Token.revoked.is_null()).execute()
+
+
+def principal(bearer: str, *, keys: Sequence[str], now: int) -> Principal:
+    """Whom a bearer token speaks for. Raises Unauthenticated where it is malformed, unknown, expired or revoked."""
+    if bearer.startswith((USER_PREFIX, SERVICE_PREFIX)):
+        return _opaque(bearer, now)
+    return _deployment(bearer, keys)
+
+
+def _issue(
+    prefix: str,
+    kind: PrincipalKind,
+    now: int,
+    expires: int,
+    *,
+    user: User | None = None,
+    service: Service | None = None,
+) -> Issued:
+    token = prefix + secrets.token_urlsafe(32)
+    row = Token.create(
+        hash=digest(token), kind=kind, user=user, service=service, created=now, expires=expires
+    )
+    return Issued(row.id, token, expires)
+
+
+def _opaque(bearer: str, now: int) -> Principal:
+    row = Token.get_or_none(Token.hash == digest(bearer))
+    if row is None:
+        raise Unauthenticated("this token is not known")
+    if row.revoked is not None:
+        raise Unauthenticated("this token was revoked")
+    if row.expires <= now:
+        raise Unauthenticated("this token has expired: ask for a new one")
+    if row.kind == PrincipalKind.SERVICE:
+        return Principal(PrincipalKind.SERVICE, row.service.name, service=row.service.name)
+    return Principal(PrincipalKind.USER, row.user.username, role=Role(row.user.role))
+
+
+def _deployment(bearer: str, keys: Sequence[str]) -> Principal:
+    number = _claimed(bearer, keys)
+    row = Deployment.get_or_none(Deployment.id == number, Deployment.token_hash == digest(bearer))
+    if row is None:
+        raise Unauthenticated("this deployment token is not known any more")
+    return Principal(
+        PrincipalKind.DEPLOYMENT,
+        str(row.id),
+        service=row.service.name,
+        deployment=row.id,
+        running=row.state == DeploymentState.RUNNING,
+    )
+
+
+def _claimed(bearer: str, keys: Sequence[str]) -> int:
+    for key in keys:
+        try:
+            claims = jwt.decode(bearer, key, algorithms=[ALGORITHM])
+        except jwt.InvalidTokenError:
+            continue
+        if claims.get("kind") == PrincipalKind.DEPLOYMENT and isinstance(claims.get("deployment"), int):
+            return int(claims["deployment"])
+    raise Unauthenticated("this is not a token of this bot")

@@ -1,0 +1,220 @@
+"""Views: how services, deployments, steps, tokens and deliveries look from outside.
+
+The API, the command line and the pages show these and nothing else; secrets, contexts and run folders are not in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from fastdeploy_bot.core import clock, intake, steps
+from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core.intake import ToldVerdict
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Token, User
+from fastdeploy_bot.words import DeploymentState, StepState
+
+
+class StepView(msgspec.Struct, frozen=True):
+    """A step; times are RFC 3339."""
+
+    name: str
+    state: str
+    position: int
+    started: str | None
+    finished: str | None
+    message: str
+
+
+class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment; times are RFC 3339, `eta` is in seconds."""
+
+    id: int
+    service: str
+    state: str
+    sha: str
+    ref: str
+    before: str
+    repository: str
+    title: str
+    actor: str
+    origin: str
+    created: str | None
+    started: str | None
+    finished: str | None
+    exit_status: int | None
+    signal: int | None
+    reason: str
+    eta: float | None
+    parent: int | None
+    taken_over_by: int | None
+    delivery: str | None
+    cancelling: bool
+    """Asked to stop, and still running."""
+    steps: list[StepView]
+    url: str
+
+
+class LiveView(msgspec.Struct, frozen=True):
+    """The commit that is live: that of the last success."""
+
+    sha: str
+    ref: str
+    deployment: int
+    since: str | None
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as it stands."""
+
+    name: str
+    description: str
+    repository: str
+    state: str | None
+    """That of its last deployment."""
+    live: LiveView | None
+    last: DeploymentView | None
+    lock: None
+    queue: list[int]
+    """The deployments that have not begun, oldest first."""
+    problem: str
+    """Why its service file cannot be used; empty when it can."""
+    removed: str | None
+
+
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery and its verdicts."""
+
+    guid: str
+    event: str
+    action: str | None
+    repository: str | None
+    ref: str | None
+    before: str | None
+    after: str | None
+    received: str | None
+    duplicate_of: str | None
+    reason: str
+    peer: str
+    headers: dict[str, str]
+    replayable: bool
+    """Whether its body is still kept."""
+    verdicts: list[ToldVerdict]
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    """A token, without its text: that was shown once."""
+
+    id: int
+    created: str | None
+    expires: str | None
+    revoked: str | None
+
+
+class UserView(msgspec.Struct, frozen=True, kw_only=True):
+    """A user."""
+
+    username: str
+    role: str
+    created: str | None
+
+
+def step(row: Step) -> StepView:
+    """A step from its row."""
+    state = StepState(row.state)
+    return StepView(
+        row.name, state, row.position, clock.text(row.started), clock.text(row.finished), row.message
+    )
+
+
+def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
+    """A deployment from its row."""
+    state = DeploymentState(row.state)
+    return DeploymentView(
+        id=row.id,
+        service=row.service.name,
+        state=state,
+        sha=row.sha,
+        ref=row.ref,
+        before=row.before,
+        repository=row.repository,
+        title=row.title,
+        actor=row.actor,
+        origin=row.origin,
+        created=clock.text(row.created),
+        started=clock.text(row.started),
+        finished=clock.text(row.finished),
+        exit_status=row.exit_status,
+        signal=row.signal,
+        reason=row.reason,
+        eta=None,
+        parent=row.parent_id,
+        taken_over_by=row.taken_over_by_id,
+        delivery=row.delivery.guid if row.delivery_id else None,
+        cancelling=state is DeploymentState.RUNNING and row.cancelled_by is not None,
+        steps=[step(each) for each in steps.of(row.id)],
+        url=f"{public_url}/deployments/{row.id}",
+    )
+
+
+def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceView:
+    """A service from its row and its file."""
+    mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
+    last = mine.first()
+    good = mine.where(Deployment.state == DeploymentState.SUCCESS).first()
+    waiting = mine.where(Deployment.state.in_([DeploymentState.QUEUED, DeploymentState.WAITING]))
+    file = entry.file if entry is not None else None
+    return ServiceView(
+        name=row.name,
+        description=file.description if file is not None else "",
+        repository=file.repository if file is not None else row.repository,
+        state=None if last is None else last.state,
+        live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
+        last=None if last is None else deployment(last, public_url=public_url),
+        lock=None,
+        queue=sorted(each.id for each in waiting),
+        problem=entry.problem if entry is not None else row.problem,
+        removed=clock.text(row.removed),
+    )
+
+
+def delivery(row: Delivery) -> DeliveryView:
+    """A delivery from its row."""
+    headers: dict[str, Any] = json.loads(row.headers)
+    return DeliveryView(
+        guid=row.guid,
+        event=row.event,
+        action=row.action,
+        repository=row.repository,
+        ref=row.ref,
+        before=row.before,
+        after=row.after,
+        received=clock.text(row.received),
+        duplicate_of=row.duplicate_of.guid if row.duplicate_of_id else None,
+        reason=row.reason,
+        peer=row.peer,
+        headers=headers,
+        replayable=row.body is not None,
+        verdicts=intake.verdicts_of(row),
+    )
+
+
+def tokens(rows: Sequence[Token]) -> list[TokenView]:
+    """Tokens from their rows."""
+    return [
+        TokenView(
+            id=row.id,
+            created=clock.text(row.created),
+            expires=clock.text(row.expires),
+            revoked=clock.text(row.revoked),
+        )
+        for row in rows
+    ]
+
+
+def user(row: User) -> UserView:
+    """A user from their row."""
+    return UserView(username=row.username, role=row.role, created=clock.text(row.created))

@@ -1,0 +1,1 @@
+"""Running scripts: the run folder's protocol, the detached child that owns a script, and `fastdeploy step`."""

@@ -1,0 +1,285 @@
+"""The child: a detached process that owns one script, its output, its time limits and its exit record.
+
+Started as `python -I -S child.py` with its job as one JSON message on standard input; the end of input before a job
+means that nobody wants it any more. It needs the standard library and its neighbours only, loads all of it before
+the script starts, and from then on neither needs the bot nor cares whether it lives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import selectors
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from fastdeploy_bot.runner import launch, tree
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, now
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing itself would cost a tenth of the start
+    from typing import Any
+
+TICK = 0.1
+"""Seconds between looks at the steps file."""
+LOOK = 1.0
+"""Seconds between looks for requests that came without a signal."""
+GIVE_UP = 10.0
+"""Seconds after which a process that does not even end by SIGKILL is left alone."""
+LINGER = 2.0
+"""Seconds that a daemon which keeps the output open may hold back the end."""
+READ = 1024 * 1024
+F_SETPIPE_SZ = 1031
+
+
+def main() -> None:
+    """Read a job, and do it if nobody else has."""
+    message = sys.stdin.buffer.read()
+    if not message:
+        return
+    job = json.loads(message)
+    folder = RunFolder(job["folder"])
+    lock = folder.hold("lock", wait=True)
+    pid = os.getpid()
+    if lock is not None and folder.claim({"pid": pid, "start_time": tree.start_time(pid)}):
+        Run(job, folder).follow()
+
+
+class Run:
+    """One script, from its first line to its exit record."""
+
+    def __init__(self, job: dict[str, Any], folder: RunFolder) -> None:
+        self.job = job
+        self.folder = folder
+        self.limits = job["limits"]
+        self.log = Log(folder, job["limits"]["log_limit"])
+        self.journal = Journal(folder, self.log)
+        self.steps_file = StepsFile(folder, self.journal)
+        self.lines = Lines() if job["step_source"] == "stdout" else None
+        self.selector = selectors.DefaultSelector()
+        self.wait_status: int | None = None
+        self.ended_at = 0.0
+        self.drained = False
+        self.start_error = ""
+        self.ended_by: str | None = None
+        self.why = ""
+        self.kill_at = 0.0
+        self.reported: dict[str, object] | None = None
+        self.steps_seen = 0
+        self.next_look = 0.0
+
+    def follow(self) -> None:
+        """Run the script and stay with it to the end."""
+        self._listen_for_signals()
+        launch.adopt_orphans()
+        self._write_config()
+        self.started = now()
+        self.begun = self.active = time.monotonic()
+        self.script = launch.launch(self.job["argv"], self.job["cwd"], self._environment())
+        self._watch_output()
+        while not self._done():
+            self._wait()
+            self._reap()
+            self._take_steps()
+            self._look_for_requests()
+            self._enforce_limits()
+            self._kill_rest()
+        self._conclude()
+
+    # --- beginning ---
+
+    def _listen_for_signals(self) -> None:
+        self.woken, alarm = os.pipe()
+        os.set_blocking(self.woken, False)
+        os.set_blocking(alarm, False)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self.selector.register(self.woken, selectors.EVENT_READ)
+
+    def _write_config(self) -> None:
+        """ephes/fastdeploy scripts find their token in a file."""
+        if self.job["config"] is None:
+            return
+        path = self.folder.file("config.json")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(self.job["config"], file)
+
+    def _environment(self) -> dict[str, str]:
+        return {**self.job["env"], tree.COOKIE: self.folder.name}
+
+    def _watch_output(self) -> None:
+        try:
+            fcntl.fcntl(self.script.output, F_SETPIPE_SZ, READ)
+        except OSError:
+            pass  # a host may bound pipes more narrowly; then it just takes more reads
+        os.set_blocking(self.script.output, False)
+        self.selector.register(self.script.output, selectors.EVENT_READ)
+
+    # --- in the middle ---
+
+    def _wait(self) -> None:
+        for key, _ in self.selector.select(TICK):
+            if key.fd == self.woken:
+                os.read(self.woken, 4096)
+                self.next_look = 0.0
+            else:
+                self._pump()
+
+    def _pump(self) -> None:
+        try:
+            data = os.read(self.script.output, READ)
+        except BlockingIOError:
+            return
+        if not data:
+            self.selector.unregister(self.script.output)
+            self.drained = True
+            return
+        self.active = time.monotonic()
+        self.log.write(data)
+        for line in self.lines.feed(data) if self.lines is not None else []:
+            self.journal.from_output(line)
+
+    def _reap(self) -> None:
+        """Note the script's end, and take every other dead descendant out of the process table."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.script.pid:
+                self.wait_status = status
+                self.ended_at = time.monotonic()
+                self._note_start_error()
+
+    def _note_start_error(self) -> None:
+        number = os.read(self.script.errors, 16)
+        if number:
+            self.start_error = launch.explain(int(number), self.job["argv"], self.job["cwd"])
+            self.log.say(self.start_error)
+
+    def _take_steps(self) -> None:
+        self.steps_file.poll()
+        if self.journal.count != self.steps_seen:
+            self.steps_seen = self.journal.count
+            self.active = time.monotonic()
+
+    def _look_for_requests(self) -> None:
+        if time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + LOOK
+        self.reported = self.reported or self.folder.requested("finish")
+        cancel = self.folder.requested("cancel")
+        if cancel is not None:
+            self._end("cancel", f"cancelled by {cancel.get('by')}")
+
+    def _enforce_limits(self) -> None:
+        at = time.monotonic()
+        timeout, silence = self.limits["timeout"], self.limits["silence_timeout"]
+        if at >= self.begun + timeout:
+            self._end("timeout", f"no end after {_duration(timeout)} (timeout)")
+        elif silence is not None and at >= self.active + silence:
+            self._end("silence", f"no output and no step for {_duration(silence)} (silence_timeout)")
+
+    # --- ending ---
+
+    def _end(self, by: str, why: str) -> None:
+        """Ask the whole tree to end; a script that has ended before keeps its own outcome."""
+        self._reap()
+        if self.ended_by is not None or (self.wait_status is not None and not self._waits_for_word()):
+            return
+        self.ended_by, self.why = by, why
+        self.log.say(why)
+        self.kill_at = time.monotonic() + self.limits["kill_grace"]
+        for pid in tree.descendants(os.getpid()):
+            tree.send(pid, signal.SIGTERM)
+
+    def _kill_rest(self) -> None:
+        if self.ended_by is not None and time.monotonic() >= self.kill_at:
+            for pid in tree.descendants(os.getpid()):
+                tree.send(pid, signal.SIGKILL)
+
+    def _waits_for_word(self) -> bool:
+        """Whether the script has ended well, and its service wants the end reported."""
+        return self.job["finish"] == "report" and self.wait_status == 0 and not self.start_error
+
+    def _done(self) -> bool:
+        if self.wait_status is None:
+            return False
+        if self.ended_by is not None:
+            return not tree.descendants(os.getpid()) or time.monotonic() >= self.kill_at + GIVE_UP
+        if self._waits_for_word() and self.reported is None:
+            return False
+        return self.drained or time.monotonic() >= self.ended_at + LINGER
+
+    def _conclude(self) -> None:
+        if not self.drained:
+            self._pump()
+        for line in self.lines.flush() if self.lines is not None else []:
+            self.journal.from_output(line)
+        self.steps_file.poll(last=True)
+        if self.log.dropped:
+            self.log.say(f"{self.log.dropped} bytes of output were lost: no space left on the disk")
+        if os.path.exists(self.folder.file("config.json")):
+            os.unlink(self.folder.file("config.json"))
+        self.folder.write_exit(self._record())
+
+    def _record(self) -> dict[str, object]:
+        outcome, reason = self._outcome()
+        code = os.waitstatus_to_exitcode(self.wait_status or 0)
+        if self.start_error:
+            code = launch.NOT_FOUND if "no such" in self.start_error else launch.NOT_RUNNABLE
+        return {
+            "format": 1,
+            "outcome": outcome,
+            "reason": reason[:1000],
+            "exit_status": code if code >= 0 else None,
+            "signal": -code if code < 0 else None,
+            "ended_by": self.ended_by,
+            "started": self.started,
+            "finished": now(),
+            "log_end": self.log.end,
+        }
+
+    def _outcome(self) -> tuple[str, str]:
+        if self.ended_by is not None:
+            return ("cancelled" if self.ended_by == "cancel" else "failure"), self.why
+        if self.start_error:
+            return "failure", self.start_error
+        code = os.waitstatus_to_exitcode(self.wait_status or 0)
+        if code < 0:
+            return "failure", f"killed by {_signal_name(-code)}"
+        if code > 0:
+            return "failure", f"exit status {code}"
+        if self.reported is not None:
+            return str(self.reported["state"]), str(self.reported["message"])
+        return "success", ""
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words as short as `1m 30s`."""
+    whole = int(seconds)
+    if whole != seconds:
+        return f"{seconds:g}s"
+    parts = [(whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
+    return " ".join(f"{value}{unit}" for value, unit in parts if value) or "0s"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The run folder: one protocol, spoken by the child that owns a script and by the supervisor that follows it.
+
+    run.json         who this is: format, deployment, cookie; no secrets
+    lock             held (flock) by the child as long as it lives
+    supervisor.lock  held by the one thread, of whichever process, that follows the run
+    claim            made once, before the script: whoever makes it decides whether the script runs
+    log.<offset>     output, cut into segments that are named by the offset of their first byte
+    steps            what the script appends; steps.log: what the child made of it, with times
+    cancel, finish   requests of the supervisor, each followed by a SIGTERM to the child
+    exit             the exit record: allocated beforehand and checksummed, so that a full disk cannot tear it
+
+Liveness is the held lock and nothing else: process ids come back. This module is loaded by the child at its start,
+so it imports little.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import struct
+import zlib
+
+FORMAT = 1
+EXIT_SIZE = 4096
+_MAGIC = b"FDX1"
+_HEADER = struct.Struct(">4sII")
+_SEGMENT = "log."
+
+ENDED, ALIVE, NOT_STARTED, LOST = "ended", "alive", "not started", "lost"
+
+
+class RunFolder:
+    """One run's folder, which may or may not still be there."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name; it is also the cookie by which the run's processes are known."""
+        return os.path.basename(self.path)
+
+    def file(self, name: str) -> str:
+        """The path of one of its files."""
+        return os.path.join(self.path, name)
+
+    def create(self, deployment: int) -> None:
+        """Make the folder, on disk when this returns."""
+        os.makedirs(self.path, mode=0o700)
+        about = {"format": FORMAT, "deployment": deployment, "cookie": self.name}
+        _write(self.file("run.json"), json.dumps(about).encode())
+        for name in ("lock", "supervisor.lock", "steps", "steps.log"):
+            _write(self.file(name), b"")
+        exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(exit_file, 0, EXIT_SIZE)
+            os.fsync(exit_file)
+        finally:
+            os.close(exit_file)
+        _sync_folder(self.path)
+        _sync_folder(os.path.dirname(self.path))
+
+    def remove(self) -> None:
+        """Take the folder away, if it is there."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        for name in names:
+            _remove(self.file(name))
+        os.rmdir(self.path)
+
+    # --- life and death ---
+
+    def hold(self, name: str, *, wait: bool) -> int | None:
+        """Take one of the two locks until the answered descriptor is closed; None where somebody else has it."""
+        try:
+            lock = os.open(self.file(name), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        return lock
+
+    def claim(self, by: dict[str, object]) -> bool:
+        """Decide, once and for all, who runs or does not run the script; only for who holds the lock."""
+        try:
+            _write(self.file("claim"), json.dumps(by).encode(), os.O_EXCL)
+        except FileExistsError:
+            return False
+        _sync_folder(self.path)
+        return True
+
+    def take_claim(self) -> bool:
+        """Make sure that no late child runs the script; False where one has claimed it or is about to."""
+        lock = self.hold("lock", wait=False)
+        if lock is None:
+            return False
+        try:
+            return self.claim({"taken": True})
+        finally:
+            os.close(lock)
+
+    def claimed(self) -> dict[str, object] | None:
+        """What the claim says, if it was made."""
+        return self._json("claim")
+
+    def alive(self) -> bool:
+        """Whether the child lives."""
+        try:
+            lock = os.open(self.file("lock"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def judge(self) -> str:
+        """What became of the run: ENDED (there is an exit record), ALIVE, NOT_STARTED or LOST."""
+        alive = self.alive()  # asked first: a child that ends in between leaves its record before its lock
+        if self.exit_record() is not None:
+            return ENDED
+        if alive:
+            return ALIVE
+        if os.path.isdir(self.path) and not os.path.exists(self.file("claim")):
+            return NOT_STARTED
+        return LOST
+
+    # --- the exit record ---
+
+    def write_exit(self, record: dict[str, object]) -> None:
+        """Write the exit record in place, on disk when this returns."""
+        body = json.dumps(record).encode()
+        data = _HEADER.pack(_MAGIC, len(body), zlib.crc32(body)) + body
+        exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(exit_file, data, 0)
+            os.fsync(exit_file)
+        finally:
+            os.close(exit_file)
+
+    def exit_record(self) -> dict[str, object] | None:
+        """The exit record; None where there is none or it was not written whole."""
+        try:
+            with open(self.file("exit"), "rb") as exit_file:
+                data = exit_file.read(EXIT_SIZE)
+        except FileNotFoundError:
+            return None
+        if len(data) < _HEADER.size:
+            return None
+        magic, length, checksum = _HEADER.unpack_from(data)
+        body = data[_HEADER.size : _HEADER.size + length]
+        if magic != _MAGIC or len(body) != length or zlib.crc32(body) != checksum:
+            return None
+        record: dict[str, object] = json.loads(body)
+        return record
+
+    # --- requests ---
+
+    def request(self, name: str, details: dict[str, object]) -> None:
+        """Leave a request, `cancel` or `finish`, for the child; the first one stands."""
+        if os.path.exists(self.file(name)):
+            return
+        draft = self.file(f"{name}.new")
+        _write(draft, json.dumps(details).encode())
+        os.rename(draft, self.file(name))
+
+    def requested(self, name: str) -> dict[str, object] | None:
+        """What a request says, if it was left."""
+        return self._json(name)
+
+    # --- output and steps ---
+
+    def segments(self) -> list[int]:
+        """The offsets at which the log's segments begin, in order."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        return sorted(int(name[len(_SEGMENT) :]) for name in names if name.startswith(_SEGMENT))
+
+    def segment(self, offset: int) -> str:
+        """The path of the segment that begins at `offset`."""
+        return self.file(f"{_SEGMENT}{offset}")
+
+    def read_log(self, offset: int, most: int) -> tuple[int, bytes]:
+        """Output from `offset` on, at most so many bytes of it, and the offset it truly begins at.
+
+        That is later than asked for where the bytes are no longer kept. No bytes: nothing more has come yet.
+        """
+        starts = self.segments()
+        candidates = [start for start in starts if start <= offset][-1:] + [
+            start for start in starts if start > offset
+        ]
+        for start in candidates:
+            place = max(start, offset)
+            data = _read(self.segment(start), place - start, most)
+            if data:
+                return place, data
+        return offset, b""
+
+    def read_steps(self, offset: int) -> tuple[list[dict[str, object]], int]:
+        """The step journal's entries from `offset` on, and the offset behind them."""
+        data = _read(self.file("steps.log"), offset, 1024 * 1024) or b""
+        whole = data[: data.rfind(b"\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+
+    def _json(self, name: str) -> dict[str, object] | None:
+        try:
+            with open(self.file(name), "rb") as file:
+                value: dict[str, object] = json.loads(file.read() or b"{}")
+        except FileNotFoundError:
+            return None
+        return value
+
+
+def _write(path: str, data: bytes, flags: int = os.O_TRUNC) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+    try:
+        os.write(file, data)
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _read(path: str, offset: int, most: int) -> bytes | None:
+    """Bytes of a file; None where it is gone."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.pread(file, most, offset)
+    finally:
+        os.close(file)
+
+
+def _remove(path: str) -> None:
+    """Take a file away, whatever a script made of it."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.EPERM):
+            raise
+        for name in os.listdir(path):
+            _remove(os.path.join(path, name))
+        os.rmdir(path)
+
+
+def _sync_folder(path: str) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,119 @@
+"""Launching the script: what happens between the fork and the exec."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+
+BUSY_SECONDS = 2.0
+"""How long a script that is still open for writing somewhere is waited for."""
+
+NOT_FOUND, NOT_RUNNABLE = 127, 126
+"""The exit statuses that shells use for the same."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Launched:
+    """A script on its way."""
+
+    __slots__ = ("errors", "output", "pid")
+
+    def __init__(self, pid: int, output: int, errors: int) -> None:
+        self.pid = pid
+        self.output = output
+        """What it prints, on both of its streams."""
+        self.errors = errors
+        """Ends empty once the script runs, else holds the number of the error."""
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def launch(argv: list[str], cwd: str, env: dict[str, str]) -> Launched:
+    """Run a script in a session of its own; it dies with this process."""
+    output, output_in = os.pipe()
+    errors, errors_in = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, cwd, env, parent, output_in, errors_in)
+    os.close(output_in)
+    os.close(errors_in)
+    return Launched(pid, output, errors)
+
+
+def explain(number: int, argv: list[str], cwd: str) -> str:
+    """Why a script could not be run, and what to do about it."""
+    program = os.path.join(cwd, argv[0])
+    if not os.path.isdir(cwd):
+        return f"cannot run {argv[0]}: its folder {cwd} is not there"
+    if number == errno.ENOENT and "/" in argv[0] and os.path.exists(program):
+        return f"cannot run {argv[0]}: the interpreter that its first line names is not there"
+    if number == errno.ENOENT:
+        where = f"no such file in {cwd}" if "/" in argv[0] else "no such program in PATH"
+        return f"cannot run {argv[0]}: {where}; check `command` in service.toml"
+    if number == errno.EACCES:
+        return f"cannot run {argv[0]}: it is not executable; try chmod +x"
+    if number == errno.ENOEXEC:
+        return f"cannot run {argv[0]}: it is not a program; begin it with a line such as #!/bin/sh"
+    return f"cannot run {argv[0]}: {os.strerror(number)}"
+
+
+def _become(argv: list[str], cwd: str, env: dict[str, str], parent: int, output: int, errors: int) -> None:
+    """Turn this forked process into the script, or end."""
+    number = errno.EINVAL
+    try:
+        os.setsid()
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            return
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        _reset_signals()
+        os.umask(0o022)
+        os.chdir(cwd)
+        _exec(argv, env)
+    except OSError as error:
+        number = error.errno or number
+    finally:
+        os.write(errors, b"%d" % number)
+        os._exit(NOT_FOUND)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not None:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _exec(argv: list[str], env: dict[str, str]) -> None:
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            os.execve(_found(argv[0], env), argv, env)
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or time.monotonic() > give_up:
+                raise
+        time.sleep(0.01)
+
+
+def _found(program: str, env: dict[str, str]) -> str:
+    """A path as it is; a bare name where the script's own PATH finds it."""
+    if "/" in program:
+        return program
+    for folder in env.get("PATH", os.defpath).split(":"):
+        candidate = os.path.join(folder, program)
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    raise FileNotFoundError(errno.ENOENT, "not found", program)

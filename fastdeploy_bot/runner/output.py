@@ -1,0 +1,208 @@
+"""What a script says: its output, written into bounded segments, and its steps, journalled with times."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+
+from fastdeploy_bot.runner.folder import RunFolder
+
+SMALLEST_SEGMENT = 64 * 1024
+LONGEST_LINE = 1024 * 1024
+LONGEST_NAME = 200
+LONGEST_MESSAGE = 4096
+MOST_STEPS = 10_000
+READS = 4
+"""How many times in a row the steps file is read: a script that floods it must not keep the child from its work."""
+STATES = ("pending", "running", "success", "failure", "skipped")
+
+
+def now() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Log:
+    """Keeps the first half and at least the last half of `limit` bytes; what lies between is dropped as it ages."""
+
+    def __init__(self, folder: RunFolder, limit: int) -> None:
+        self.end = 0
+        """How many bytes there were, kept or not."""
+        self.dropped = 0
+        """How many of them the disk did not take."""
+        self._folder = folder
+        self._head = limit // 2
+        self._tail = limit - self._head
+        self._size = max(SMALLEST_SEGMENT, self._tail // 4)
+        self._starts: list[int] = []
+        self._file = -1
+
+    def write(self, data: bytes) -> None:
+        """Take output; never raises, a full disk costs the bytes and nothing else."""
+        view = memoryview(data)
+        while view:
+            try:
+                written = self._write(view)
+            except OSError:
+                self._abandon()
+                written = len(view)
+                self.dropped += written
+            self.end += written
+            view = view[written:]
+
+    def say(self, text: str) -> None:
+        """Add a line of the bot's own."""
+        self.write(f"fastdeploy: {text}\n".encode())
+
+    def _write(self, view: memoryview) -> int:
+        if self._file < 0 or self.end >= self._segment_end():
+            self._next()
+        return os.write(self._file, view[: self._segment_end() - self.end])
+
+    def _segment_end(self) -> int:
+        start = self._starts[-1]
+        return self._head if start < self._head else start + self._size
+
+    def _next(self) -> None:
+        self._close()
+        path = self._folder.segment(self.end)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._starts.append(self.end)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the segments that lie wholly between the head and the tail."""
+        while (
+            len(middle := [start for start in self._starts if start >= self._head]) > 1
+            and middle[1] <= self.end - self._tail
+        ):
+            os.unlink(self._folder.segment(middle[0]))
+            self._starts.remove(middle[0])
+
+    def _abandon(self) -> None:
+        """Leave the segment that could not be written on; an empty one leaves no trace."""
+        self._close()
+        if self._starts and self._starts[-1] == self.end:
+            os.unlink(self._folder.segment(self._starts.pop()))
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+
+class Lines:
+    """Cuts a stream into lines; one that is too long is left out whole."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._skipping = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that are complete now."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._skipping and lines:
+            del lines[0]
+            self._skipping = False
+        if len(self._rest) > LONGEST_LINE:
+            self._rest, self._skipping = b"", True
+        return lines
+
+    def flush(self) -> list[bytes]:
+        """The last line, if it had no end."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest and not self._skipping else []
+
+
+class Journal:
+    """The step journal: what was said of steps, checked and with times, for the supervisor to read."""
+
+    def __init__(self, folder: RunFolder, log: Log) -> None:
+        self.count = 0
+        self._log = log
+        self._path = folder.file("steps.log")
+        self._complained = False
+        self._last = now()
+
+    def from_file(self, line: bytes) -> None:
+        """A line of the steps file; one that is not a step is told once, in the log."""
+        step = _step(line)
+        if step is not None:
+            self._add(step, None)
+        elif line.strip() and not self._complained:
+            self._complained = True
+            self._log.say(
+                f"a line of the steps file is not a step and was passed over: {line[:80].decode(errors='replace')!r}; "
+                'write {"name": …, "state": "running", "success" or "failure"}'
+            )
+
+    def from_output(self, line: bytes) -> None:
+        """A line of output; most are just that."""
+        if line.startswith(b"{") and (step := _step(line)) is not None:
+            self._add(step, self._last)
+
+    def _add(self, step: dict[str, object], started: int | None) -> None:
+        self.count += 1
+        if self.count > MOST_STEPS:
+            return
+        self._last = now()
+        entry = json.dumps({"at": self._last, "started": started, **step}) + "\n"
+        try:
+            with open(self._path, "ab", buffering=0) as file:
+                file.write(entry.encode())
+        except OSError:
+            self._log.say("a step could not be written down: no space left")
+
+
+class StepsFile:
+    """Follows the file that the script appends its steps to, whatever the script does to it."""
+
+    def __init__(self, folder: RunFolder, journal: Journal) -> None:
+        self._path = folder.file("steps")
+        self._journal = journal
+        self._lines = Lines()
+        self._offset = 0
+
+    def poll(self, *, last: bool = False) -> None:
+        """Take what was added; at the end of the script, also a line without an end."""
+        for _ in range(READS):
+            for line in self._lines.feed(self._read()):
+                self._journal.from_file(line)
+        for line in self._lines.flush() if last else []:
+            self._journal.from_file(line)
+
+    def _read(self) -> bytes:
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:
+            about = os.fstat(file)
+            if not stat.S_ISREG(about.st_mode) or self._journal.count > MOST_STEPS:
+                return b""
+            if about.st_size < self._offset:
+                self._offset = 0
+            data = os.pread(file, LONGEST_LINE, self._offset)
+        finally:
+            os.close(file)
+        self._offset += len(data)
+        return data
+
+
+def _step(line: bytes) -> dict[str, object] | None:
+    """A step as a script wrote it, in the API's form or in that of ephes/fastdeploy; None where it is none."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    name, state = value.get("name"), value.get("state")
+    message = value.get("error_message") or value.get("message") or ""
+    if not isinstance(name, str) or not isinstance(state, str) or not isinstance(message, str):
+        return None
+    if not name.strip() or len(name) > LONGEST_NAME or "\0" in name or state not in STATES:
+        return None
+    return {"name": name, "state": state, "message": message.replace("\0", "\ufffd")[:LONGEST_MESSAGE]}

@@ -1,0 +1,74 @@
+"""`fastdeploy step NAME -- CMD…`: run a command as a step, and say when it begins and how it ends.
+
+Run as `python -I -S step.py`, it needs the standard library only: a script may have many steps, and each should
+start at once. Steps go into the steps file, where nothing is lost while the bot is away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+USAGE = 'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; answers its exit status, or ends by the signal that ended it."""
+    if len(argv) < 3 or argv[1] != "--" or not argv[0].strip():
+        sys.stderr.write(f"fastdeploy step: expected a name, --, and a command\n{USAGE}\n")
+        return 2
+    name, command = argv[0], argv[2:]
+    _report(name, "running", "")
+    status = _run(command)
+    _report(name, "success" if status == 0 else "failure", _described(status))
+    if status < 0:
+        _die_by(-status)
+    return status
+
+
+def _run(command: list[str]) -> int:
+    """The command's exit status, or the negative number of the signal that ended it."""
+    try:
+        pid = os.posix_spawnp(command[0], command, os.environ)
+    except FileNotFoundError:
+        sys.stderr.write(f"fastdeploy step: {command[0]}: no such program\n")
+        return 127
+    except OSError as error:
+        sys.stderr.write(f"fastdeploy step: {command[0]}: {error.strerror}\n")
+        return 126
+    for number in FORWARDED:
+        signal.signal(number, lambda received, _frame: os.kill(pid, received))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _report(name: str, state: str, message: str) -> None:
+    """Append one line; outside a deployment there is nobody to tell. A step that cannot be told still runs."""
+    path = os.environ.get("FASTDEPLOY_STEPS_FILE")
+    if not path:
+        return
+    line = json.dumps({"name": name, "state": state, "message": message}) + "\n"
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.write(file, line.encode())
+        os.close(file)
+    except OSError as error:
+        sys.stderr.write(f"fastdeploy step: cannot report {name!r}: {error.strerror}\n")
+
+
+def _described(status: int) -> str:
+    if status == 0:
+        return ""
+    return f"exit status {status}" if status > 0 else f"killed by {signal.Signals(-status).name}"
+
+
+def _die_by(number: int) -> None:
+    """End by the same signal as the command, so that whoever waits sees what happened."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

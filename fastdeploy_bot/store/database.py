@@ -1,0 +1,95 @@
+"""One database for the process: connecting, writing, migrating."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import peewee
+from playhouse.migrations import Runner
+
+from fastdeploy_bot.errors import Unavailable
+from fastdeploy_bot.store import sqlite
+from fastdeploy_bot.store.models import proxy
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DatabaseError = peewee.DatabaseError
+"""What a read may raise when the database is away."""
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+_one_writer = threading.Lock()
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot be written now."""
+
+
+class SchemaOutdated(Unavailable):
+    """The database's schema is not this version's."""
+
+
+def connect(url: str) -> None:
+    """Use the database at `url` (`sqlite:///path`) from now on; each thread opens its own connection when it needs one."""
+    proxy.initialize(sqlite.database(url))
+
+
+def disconnect() -> None:
+    """Close this thread's connection, for example before a fork."""
+    if not proxy.obj.is_closed():
+        proxy.obj.close()
+
+
+def write(fn: Callable[[], T]) -> T:
+    """Run `fn` in one transaction that holds the database's write lock, and answer what it answers.
+
+    What `fn` wrote is on disk when this returns, and undone when it raises. It does no I/O of its own and may be run
+    more than once. Raises StoreUnavailable where the database is locked for long, full or read-only.
+    """
+    with _one_writer:
+        try:
+            with sqlite.writing(proxy.obj):
+                return fn()
+        except peewee.OperationalError as error:
+            raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
+
+
+def check() -> None:
+    """Raise unless the database can be written and has this version's schema."""
+    if names := pending():
+        raise SchemaOutdated(f"the schema lacks {', '.join(names)}: run `fastdeploy migrate`")
+    write(lambda: None)
+
+
+def pending() -> list[str]:
+    """The migrations not applied yet, in order. Raises SchemaOutdated where a newer version has been here."""
+    try:
+        rows = _runner().status()
+    except peewee.OperationalError as error:
+        raise StoreUnavailable(f"the database cannot be read: {error}") from error
+    if unknown := [row.name for row in rows if row.path is None]:
+        raise SchemaOutdated(f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup")
+    return [row.name for row in rows if not row.applied]
+
+
+def migrate() -> list[str]:
+    """Bring the schema up to date, one process at a time; answers the names applied."""
+    with sqlite.migrating(proxy.obj):
+        if not pending():
+            return []
+        try:
+            applied: list[str] = _runner().up()
+        except peewee.OperationalError as error:
+            raise StoreUnavailable(f"the schema cannot be brought up to date: {error}") from error
+    log.info("schema migrated", extra={"migrations": applied})
+    return applied
+
+
+def _runner() -> Runner:
+    return Runner(proxy.obj, directory=str(MIGRATIONS))

@@ -1,0 +1,1 @@
+"""The schema's history: numbered, applied once and in order, never edited after a release."""

@@ -1,0 +1,50 @@
+"""SQLite: the first dialect. A second one offers the same names."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import peewee
+
+from fastdeploy_bot.errors import SettingsError
+
+PREFIX: Final = "sqlite:///"
+
+BUSY_SECONDS: Final = 10
+"""How long a write waits for another process to finish its own."""
+
+PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+"""WAL lets readers go on beside a writer; FULL means a commit is on disk, also after a power cut."""
+
+TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
+"""How this dialect writes what the dialects write differently; AUTOINCREMENT never reuses an id."""
+
+
+def database(url: str) -> peewee.SqliteDatabase:
+    """The database file that `url` names; it is made when first opened."""
+    if not url.startswith(PREFIX):
+        raise SettingsError(f"database_url: expected sqlite:///<path>, got {url.split(':', 1)[0]}:…")
+    return peewee.SqliteDatabase(url.removeprefix(PREFIX), pragmas=PRAGMAS, timeout=BUSY_SECONDS)
+
+
+@contextlib.contextmanager
+def writing(base: peewee.SqliteDatabase) -> Iterator[None]:
+    """A transaction that takes the write lock at its start, so that it can never fail in its middle for want of it."""
+    with base.atomic("IMMEDIATE"):
+        yield
+
+
+@contextlib.contextmanager
+def migrating(base: peewee.SqliteDatabase) -> Iterator[None]:
+    """Hold back every other process that would migrate the same file."""
+    lock = os.open(Path(f"{base.database}.migrate"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

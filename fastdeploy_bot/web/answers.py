@@ -1,0 +1,101 @@
+"""Answers: JSON from typed values, and RFC 9457 problems from errors."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from flask import Flask, Response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from fastdeploy_bot import store
+from fastdeploy_bot.errors import FastdeployError, Unauthenticated
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 5
+MOST_DRAINED: Final = 64 * 1024 * 1024
+"""How much of a refused body is read and thrown away, so that the sender can hear the answer."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error's body. Source: RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def as_json(value: Any, status: int = HTTPStatus.OK) -> Response:  # Any: whatever msgspec can encode
+    """An answer with a JSON body."""
+    return Response(_encoder.encode(value), status, mimetype="application/json")
+
+
+def problem(status: int, title: str, detail: str) -> Response:
+    """An error's answer: a page for browsers, problem+json for everyone else."""
+    if _is_browser():
+        page = render_template("error.html", status=status, title=title, detail=detail)
+        return Response(page, status, mimetype="text/html")
+    body = _encoder.encode(Problem("about:blank", title, status, detail))
+    return Response(body, status, mimetype="application/problem+json")
+
+
+def register(app: Flask) -> None:
+    """Answer every error of the app as a problem."""
+    app.register_error_handler(FastdeployError, _mendable)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(store.DatabaseError, _database)
+    app.register_error_handler(Exception, _bug)
+
+
+def _is_browser() -> bool:
+    programs = request.path.startswith(("/api/", "/webhooks/"))
+    best = request.accept_mimetypes.best_match(["application/problem+json", "application/json", "text/html"])
+    return not programs and best == "text/html"
+
+
+def _mendable(error: FastdeployError) -> Response:
+    answer = problem(error.status, error.title, str(error))
+    if isinstance(error, Unauthenticated):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def _http(error: HTTPException) -> Response:
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        _drain()
+    answer = problem(error.code or 500, error.name, error.description or error.name)
+    for name, value in error.get_headers(request.environ):
+        if name.lower() in {"allow", "retry-after", "location"}:
+            answer.headers[name] = value
+    return answer
+
+
+def _database(error: Exception) -> Response:
+    log.error("database unavailable", exc_info=error)
+    answer = problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available", "try again shortly"
+    )
+    answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    return answer
+
+
+def _bug(error: Exception) -> Response:
+    log.error("request failed", exc_info=error, extra={"method": request.method, "path": request.path})
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "this is a fault of the bot; its own log says more"
+    )
+
+
+def _drain() -> None:
+    """Read what the sender still sends: a connection closed before that would hide the answer from it."""
+    stream, left = request.environ["wsgi.input"], MOST_DRAINED
+    while left > 0 and (data := stream.read(min(left, 1024 * 1024))):
+        left -= len(data)

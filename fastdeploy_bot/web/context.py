@@ -1,0 +1,67 @@
+"""What every route needs: the bot it belongs to, and who asks."""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+import msgspec
+from flask import current_app, request
+
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import clock, tokens
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.errors import Invalid, Malformed, Unauthenticated
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.words import Principal
+
+T = TypeVar("T")
+
+EXTENSION = "fastdeploy"
+
+
+class Bot(msgspec.Struct, frozen=True):
+    """What an app is made of."""
+
+    settings: Settings
+    catalogue: Catalogue
+    bell: Bell
+
+
+def bot() -> Bot:
+    """The bot whose app answers this request."""
+    return cast("Bot", current_app.extensions[EXTENSION])
+
+
+def bearer() -> str:
+    """The request's bearer token. Raises Unauthenticated; cookies and query parameters are never looked at."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("send a token as `Authorization: Bearer …`")
+    return token.strip()
+
+
+def principal() -> Principal:
+    """Who asks. Raises Unauthenticated."""
+    settings = bot().settings
+    keys = [settings.secret_key or "", *settings.secret_key_fallbacks]
+    return tokens.principal(bearer(), keys=[key for key in keys if key], now=clock.now())
+
+
+def body(shape: type[T]) -> T:
+    """The request's JSON body as a typed value; no body is an empty object. Raises Malformed, Invalid."""
+    try:
+        return msgspec.json.decode(request.get_data() or b"{}", type=shape)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"body: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"body: not valid JSON: {error}") from error
+
+
+def number(name: str, default: int, *, least: int, most: int) -> int:
+    """A whole number among the query parameters. Raises Invalid."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+        raise Invalid(f"{name}: expected a whole number from {least} to {most}, got {text[:40]!r}")
+    return int(text)

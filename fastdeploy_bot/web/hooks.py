@@ -1,0 +1,56 @@
+"""Webhooks: verify a delivery, record what it asks for, and answer at once."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from fastdeploy_bot.core import access, clock, deliveries, intake
+from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.intake import Receipt
+from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.forge.github import payloads, signatures
+from fastdeploy_bot.web import answers, context
+
+bp = Blueprint("hooks", __name__)
+
+LARGEST: Final = 25 * 1024 * 1024
+"""GitHub's own bound. Source: https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap"""
+
+
+@bp.post("/webhooks/github")
+def github() -> ResponseReturnValue:
+    """Verify a delivery, record what it asks for, and answer at once."""
+    request.max_content_length = LARGEST
+    body = request.get_data(cache=False)
+    bot = context.bot()
+    secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
+    document = payloads.document(request.headers.get("Content-Type"), body)
+    webhook = payloads.parse(document, request.headers)
+    signatures.require_repository(secrets, webhook.repository)
+    receipt = intake.receive(webhook, bot.catalogue, peer=request.remote_addr or "", now=clock.now())
+    bot.bell.ring()
+    return answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
+
+
+@bp.post("/api/v1/deliveries/<guid>/replay")
+def replay(guid: str) -> ResponseReturnValue:
+    """Decide a kept push once more."""
+    who = context.principal()
+    access.authorize(who, Action.STEER)
+    return answers.as_json(_replay(guid, who.name), HTTPStatus.ACCEPTED)
+
+
+def _replay(guid: str, by: str) -> Receipt:
+    bot = context.bot()
+    delivery = deliveries.find(guid)
+    headers = {"X-GitHub-Event": delivery.event, "X-GitHub-Delivery": delivery.guid}
+    webhook = payloads.parse(deliveries.body(delivery), headers)
+    if webhook.push is None:
+        raise Conflict(f"delivery {guid} is a {delivery.event} event: only pushes can be replayed")
+    receipt = intake.replay(delivery, webhook.push, bot.catalogue, by=by, now=clock.now())
+    bot.bell.ring()
+    return receipt
