@@ -1,6 +1,7 @@
-"""What gunicorn reads when it is started in this folder: the one server configuration, as `fastdeploy serve` uses it.
+"""What gunicorn reads when it is started in this folder: the one server configuration.
 
-It lives in `fastdeploy_bot/serving.py`, so that an installed bot, which has no such folder, is served the same way.
+It lives in `fastdeploy_bot/serving.py`, because `fastdeploy serve` uses it too, also where the bot is
+installed and this folder is absent.
 """
 
 from fastdeploy_bot.serving import *

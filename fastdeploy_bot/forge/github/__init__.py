@@ -1,0 +1,1 @@
+"""GitHub: signatures and payloads, bytes to words and back."""
