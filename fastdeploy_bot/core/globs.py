@@ -1,7 +1,9 @@
-"""Globs, one kind everywhere: `*` stops at `/`, `**` does not, `?` is one character, `[ab]` and `[!ab]` choose one.
+"""Globs, one kind everywhere: `*` stops at `/`, `**` does not, `?` is one character, `[ab]` and `[!ab]` choose.
 
-A pattern stands for a whole name. `a/**` is everything below `a`; `**/x` is `x` at any depth, also at none. A pattern
-is followed through a text in all its possible states at once, so that no pattern is slow, whatever the text.
+A pattern stands for a whole name. `a/**` is everything below `a`; `**/x` is `x` at any depth, also at none.
+Neither `?` nor a choice is ever a `/`; a bracket that nothing closes is itself.
+
+A pattern is followed through a text in all its possible states at once: none is slow, whatever the text.
 """
 
 from __future__ import annotations
@@ -9,38 +11,51 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _PIECES: Final = re.compile(
     r"(?P<deep>(?:^|(?<=/))\*\*/)"  # any number of folders, also none
     r"|(?P<any>\*\*+)"
     r"|(?P<star>\*)"
     r"|(?P<one>\?)"
-    r"|\[(?P<set>!?\]?[^\]]*)\]"
+    r"|\[(?P<set>!?+(?:\][^\]]*|[^\]]+))\]"
     r"|(?P<text>.)",
     re.DOTALL,
 )
 _SKIPPABLE: Final = frozenset({"deep", "any", "star"})
 
-Piece = tuple[str, str]
-"""A kind of piece, and its text."""
+
+class _Pattern(NamedTuple):
+    """A pattern's pieces as bits: bit n stands for its piece n, and one more for its end."""
+
+    end: int
+    skippable: int
+    """Pieces that may stand for nothing."""
+    kinds: dict[str, int]
+    """The pieces of each kind."""
+    texts: dict[str, int]
+    """The pieces that are just this character."""
+    sets: tuple[tuple[int, str], ...]
+    """The pieces that choose, and what from."""
 
 
 def match(pattern: str, text: str) -> bool:
     """Whether the pattern stands for the text."""
-    pieces = _parsed(pattern)
-    states = _closure(pieces, {0})
+    parsed = _parsed(pattern)
+    states = _skipped(parsed, 1)
     for character in text:
-        states = _closure(pieces, {after for state in states for after in _after(pieces, state, character)})
-    return len(pieces) in states
+        states = _after(parsed, states, character)
+        if not states:
+            return False
+    return bool(states & parsed.end)
 
 
 def last_match(patterns: Sequence[str], text: str) -> bool:
     """Whether the last pattern that stands for the text is one without `!`.
 
-    A list of `!` patterns alone takes away from everything.
+    A list of `!` patterns alone takes away from everything; an empty list wants nothing.
     """
-    wanted = all(pattern.startswith("!") for pattern in patterns)
+    wanted = bool(patterns) and all(pattern.startswith("!") for pattern in patterns)
     for pattern in patterns:
         if match(pattern.removeprefix("!"), text):
             wanted = not pattern.startswith("!")
@@ -53,46 +68,50 @@ def any_path(patterns: Sequence[str], paths: Iterable[str]) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _parsed(pattern: str) -> tuple[Piece, ...]:
-    found = _PIECES.finditer(pattern)
-    return tuple((piece.lastgroup or "text", piece[piece.lastgroup or 0]) for piece in found)
+def _parsed(pattern: str) -> _Pattern:
+    found = [(piece.lastgroup or "", piece[piece.lastgroup or 0]) for piece in _PIECES.finditer(pattern)]
+    kinds = dict.fromkeys(("deep", "any", "star", "one", "set", "text"), 0)
+    texts: dict[str, int] = {}
+    for place, (kind, text) in enumerate(found):
+        kinds[kind] |= 1 << place
+        if kind == "text":
+            texts[text] = texts.get(text, 0) | 1 << place
+    return _Pattern(
+        end=1 << len(found),
+        skippable=sum(kinds[kind] for kind in _SKIPPABLE),
+        kinds=kinds,
+        texts=texts,
+        sets=tuple((1 << place, text) for place, (kind, text) in enumerate(found) if kind == "set"),
+    )
 
 
-def _closure(pieces: tuple[Piece, ...], states: set[int]) -> set[int]:
-    """The states with all that can be reached by letting stars stand for nothing. State ~n: within folders of `**/` n."""
-    for state in sorted(state for state in states if state >= 0):
-        following = state
-        while following < len(pieces) and pieces[following][0] in _SKIPPABLE:
-            following += 1
-            states.add(following)
+def _skipped(pattern: _Pattern, states: int) -> int:
+    """The states with all that can be reached by letting pieces stand for nothing."""
+    while skipped := (states & pattern.skippable) << 1 & ~states:
+        states |= skipped
     return states
 
 
-def _after(pieces: tuple[Piece, ...], state: int, character: str) -> tuple[int, ...]:
+def _after(pattern: _Pattern, states: int, character: str) -> int:
     """The states that a character leads to."""
-    if state == len(pieces):
-        return ()
-    place = state if state >= 0 else ~state
-    kind, text = pieces[place]
-    match kind:
-        case "deep":
-            return (~place, place + 1) if character == "/" else (~place,)
-        case "any":
-            return (place,)
-        case "star":
-            return (place,) if character != "/" else ()
-        case "one":
-            return (place + 1,) if character != "/" else ()
-        case "set":
-            return (place + 1,) if character != "/" and _in_set(text, character) else ()
-        case _:
-            return (place + 1,) if character == text else ()
+    kinds = pattern.kinds
+    done = pattern.texts.get(character, 0) | kinds["any"]
+    going_on = kinds["any"] | kinds["deep"]
+    if character == "/":
+        done |= kinds["deep"]
+    else:
+        done |= kinds["star"] | kinds["one"] | _choosing(pattern, character)
+        going_on |= kinds["star"]
+    # A `**/` that has begun ends at a slash only: what goes on may not be skipped any more.
+    return _skipped(pattern, (states & done) << 1) | states & going_on
 
 
-def _in_set(text: str, character: str) -> bool:
-    if text.startswith("!"):
-        return not _in_set(text[1:], character)
-    ranges = re.finditer(r"(.)-(.)|(.)", text, re.DOTALL)
-    return any(
-        character == piece[3] if piece[3] else piece[1] <= character <= piece[2] for piece in ranges
-    )
+def _choosing(pattern: _Pattern, character: str) -> int:
+    return sum(bit for bit, members in pattern.sets if _chosen(members, character))
+
+
+def _chosen(members: str, character: str) -> bool:
+    refused = members.startswith("!")
+    ranges = re.finditer(r"(.)-(.)|(.)", members[refused:], re.DOTALL)
+    found = any(piece[3] == character if piece[3] else piece[1] <= character <= piece[2] for piece in ranges)
+    return found is not refused

@@ -38,7 +38,9 @@ def newest(service: Service, file: ServiceFile, *, ref: str | None = None) -> He
             return Head(row.ref, row.commit)
         if ref is not None:
             break
-    raise Invalid(f"sha: the head of {ref or 'a mapped branch'} is not known yet: give the sha, 40 hex digits")
+    raise Invalid(
+        f"sha: the head of {ref or 'a mapped branch'} is not known yet: give the sha, 40 hex digits"
+    )
 
 
 def check(service: Service, file: ServiceFile, ref: str) -> None:

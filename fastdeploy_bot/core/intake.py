@@ -137,9 +137,7 @@ def _decide(case: _Case) -> Receipt:
 
 def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
     entries = case.catalogue.entries()
-    mapped = services.mapped_to(
-        case.push.repository, case.push.repository_id, entries.values(), now=case.now
-    )
+    mapped = services.mapped_to(case.push.repository, case.push.repository_id, entries.values(), now=case.now)
     return [
         (
             service,

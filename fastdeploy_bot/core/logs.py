@@ -59,7 +59,9 @@ def read(deployment: int, offset: int = 0) -> Excerpt:
 def _gap(deployment: int) -> tuple[int, int] | None:
     extents = list(_extents(deployment).order_by(LogChunk.offset).tuples())
     ends = [start + length for start, length in extents]
-    holes = ((before, start) for before, (start, _) in zip([0, *ends], extents, strict=False) if before < start)
+    holes = (
+        (before, start) for before, (start, _) in zip([0, *ends], extents, strict=False) if before < start
+    )
     return next(holes, None)
 
 

@@ -70,9 +70,13 @@ def _decide(push: Push, service: Candidate) -> Decision:
     if not _wanted(push, service.file):
         return verdict(VerdictKind.IGNORE, f"{_named(push)} is not wanted: {_wants(push, service.file)}")
     if (newer := _newer(push, service.newest)) is not None:
-        return verdict(VerdictKind.STALE, f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before")
+        return verdict(
+            VerdictKind.STALE, f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before"
+        )
     if push.deleted:
-        return verdict(VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True)
+        return verdict(
+            VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True
+        )
     if not _touches(push, service.file):
         return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(service.file.paths)})")
     if not service.file.auto:

@@ -86,6 +86,8 @@ def _path(root: Path, service: str, name: str) -> Path:
 def _check(name: str, value: str) -> None:
     size = len(value.encode())
     if size < SHORTEST:
-        raise Invalid(f"secret {name} has {size} bytes: at least {SHORTEST} are needed, so that it can be masked")
+        raise Invalid(
+            f"secret {name} has {size} bytes: at least {SHORTEST} are needed, so that it can be masked"
+        )
     if size > LARGEST or "\0" in value:
         raise Invalid(f"secret {name}: expected at most {LARGEST} bytes of text without NUL")

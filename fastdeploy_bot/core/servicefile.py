@@ -130,7 +130,9 @@ def _boolean(value: Any) -> bool:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) and each and "\0" not in each for each in value):
+    if not isinstance(value, list) or not all(
+        isinstance(each, str) and each and "\0" not in each for each in value
+    ):
         raise ValueError(f"expected a list of texts, got {_shown(value)}")
     return tuple(value)
 
@@ -143,7 +145,9 @@ def _repository(value: Any) -> str:
 
 def _command(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise ValueError(f"expected a list, one text per argument, such as [{value.split(' ')[0]!r}, …]: no shell runs it")
+        raise ValueError(
+            f"expected a list, one text per argument, such as [{value.split(' ')[0]!r}, …]: no shell runs it"
+        )
     if not (words := _texts(value)):
         raise ValueError("expected at least the program")
     return words
@@ -205,7 +209,7 @@ def _report(value: Any) -> tuple[str, ...]:
     if "check" in kinds:
         raise ValueError('"check" is not built yet in this version; leave it out')
     if unknown := set(kinds) - {"status", "deployment"}:
-        raise ValueError(f"expected \"status\" and \"deployment\", got {', '.join(sorted(unknown))}")
+        raise ValueError(f'expected "status" and "deployment", got {", ".join(sorted(unknown))}')
     return kinds
 
 

@@ -39,7 +39,10 @@ def report(deployment: int, told: StepReport, *, at: int, started: int | None = 
     step = Step.get_or_none(Step.deployment == deployment, Step.name == told.name)
     if step is None:
         step = Step(
-            deployment=deployment, name=told.name, position=_next_position(deployment), state=StepState.PENDING
+            deployment=deployment,
+            name=told.name,
+            position=_next_position(deployment),
+            state=StepState.PENDING,
         )
     _update(step, told, at, started)
     step.save()

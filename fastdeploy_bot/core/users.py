@@ -22,7 +22,9 @@ _NOBODY: Final = lru_cache(lambda: generate_password_hash("nobody"))
 def add(username: str, password: str, role: Role, *, now: int) -> User:
     """A new user. Raises Invalid for a name or password that cannot be, Conflict where the name is taken."""
     if not _NAME.fullmatch(username) or username == LOCAL.name:
-        raise Invalid(f"user name {username!r}: expected letters, digits, '.', '_' or '-', and not '{LOCAL.name}'")
+        raise Invalid(
+            f"user name {username!r}: expected letters, digits, '.', '_' or '-', and not '{LOCAL.name}'"
+        )
     hashed = _hashed(password)
 
     def insert() -> int:
@@ -30,7 +32,9 @@ def add(username: str, password: str, role: Role, *, now: int) -> User:
         return query.on_conflict_ignore().as_rowcount().execute()
 
     if not store.write(insert):
-        raise Conflict(f"there is already a user {username}: `fastdeploy user passwd {username}` sets a new password")
+        raise Conflict(
+            f"there is already a user {username}: `fastdeploy user passwd {username}` sets a new password"
+        )
     return find(username)
 
 

@@ -11,7 +11,9 @@ import os
 import signal
 import sys
 
-USAGE = 'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
+USAGE = (
+    'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
+)
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -74,7 +74,9 @@ def pending() -> list[str]:
     except peewee.OperationalError as error:
         raise StoreUnavailable(f"the database cannot be read: {error}") from error
     if unknown := [row.name for row in rows if row.path is None]:
-        raise SchemaOutdated(f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup")
+        raise SchemaOutdated(
+            f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup"
+        )
     return [row.name for row in rows if not row.applied]
 
 

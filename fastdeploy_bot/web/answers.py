@@ -80,9 +80,7 @@ def _http(error: HTTPException) -> Response:
 
 def _database(error: Exception) -> Response:
     log.error("database unavailable", exc_info=error)
-    answer = problem(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available", "try again shortly"
-    )
+    answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available", "try again shortly")
     answer.headers["Retry-After"] = str(RETRY_SECONDS)
     return answer
 
@@ -90,7 +88,9 @@ def _database(error: Exception) -> Response:
 def _bug(error: Exception) -> Response:
     log.error("request failed", exc_info=error, extra={"method": request.method, "path": request.path})
     return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "this is a fault of the bot; its own log says more"
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal error",
+        "this is a fault of the bot; its own log says more",
     )
 
 

@@ -7,25 +7,37 @@ Source: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Final, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
+from msgspec import Meta
 
 from fastdeploy_bot.errors import FastdeployError, Malformed
-from fastdeploy_bot.words import ZERO_SHA, Push, Webhook
+from fastdeploy_bot.words import Push, Webhook
+
+T = TypeVar("T")
 
 MOST_COMMITS: Final = 2_048
-"""A push of more commits does not list them all."""
+"""GitHub lists no more than these, so a list of that length may be cut."""
 LONGEST_TITLE: Final = 200
+LONGEST_ACTOR: Final = 100
 KEPT_HEADERS: Final = ("user-agent", "content-type")
 
-_SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _GUID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _EVENT: Final = re.compile(r"[a-z_]{1,100}")
+_SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_FULL_NAME: Final = re.compile(r"(?!\.{1,2}/)[A-Za-z0-9._-]{1,100}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_Sha = Annotated[str, Meta(pattern=rf"\A{_SHA.pattern}\Z")]
+_Ref = Annotated[str, Meta(pattern=r"\Arefs/[^\x00-\x1f\x7f-\x9f]+\Z", max_length=1_024)]
+_Integer = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what a database column holds
+_Time = Annotated[datetime, Meta(tz=True)]
+_Action = Annotated[str, Meta(pattern=r"\A[a-z_]{1,100}\Z")]
 
 
 class UnsupportedContent(FastdeployError):
@@ -34,45 +46,84 @@ class UnsupportedContent(FastdeployError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-class _Person(msgspec.Struct):
-    name: Any = None
-    login: Any = None
+class Headers(Protocol):
+    """A request's headers: a mapping, or what a web framework has in its place."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Each name with its value."""
 
 
-class _Repository(msgspec.Struct):
-    id: int
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit as a push lists it."""
+
+    id: str
+    message: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
+
+
+class _Person(msgspec.Struct, frozen=True):
+    login: str | None = None
+    name: str | None = None
+    username: str | None = None
+
+
+class _Repository(msgspec.Struct, frozen=True):
+    id: _Integer
     full_name: str | None = None
     name: str | None = None
     owner: _Person | None = None
     default_branch: str | None = None
     master_branch: str | None = None
-    pushed_at: int | str | None = None
+    pushed_at: _Integer | _Time | None = None
+    """A number in pushes, text in everything else."""
 
 
-class _Commit(msgspec.Struct):
-    id: Any = None
-    message: Any = None
+class _Files(msgspec.Struct, frozen=True):
     added: list[str] | None = None
     removed: list[str] | None = None
     modified: list[str] | None = None
 
 
-class _Push(msgspec.Struct):
-    ref: str
-    before: str
-    after: str
+class _Head(msgspec.Struct, frozen=True):
+    id: str | None = None
+    message: str | None = None
+
+
+class _Push(msgspec.Struct, frozen=True):
+    ref: _Ref
+    before: _Sha
+    after: _Sha
     repository: _Repository
-    created: bool | None = False
-    deleted: bool | None = False
-    forced: bool | None = False
-    commits: list[_Commit] | None = None
-    head_commit: _Commit | None = None
+    created: bool | None = None
+    deleted: bool | None = None
+    forced: bool | None = None
+    commits: list[_Files] | None = None
+    head_commit: _Head | None = None
     pusher: _Person | None = None
     sender: _Person | None = None
 
 
+class _Other(msgspec.Struct, frozen=True):
+    """Of any other event: raw, because a surprise in it is no reason to refuse it."""
+
+    action: msgspec.Raw = msgspec.Raw()
+    repository: msgspec.Raw = msgspec.Raw()
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    """A repository: the id that stays, and the name it has now."""
+
+    id: _Integer
+    full_name: Annotated[str, Meta(pattern=rf"\A{_FULL_NAME.pattern}\Z")]
+
+
+# Built once: making one costs more than it takes to decode a small payload.
 _push_decoder: Final = msgspec.json.Decoder(_Push)
-_object_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_other_decoder: Final = msgspec.json.Decoder(_Other)
+_identity_decoder: Final = msgspec.json.Decoder(_Identity)
+_action_decoder: Final = msgspec.json.Decoder[str](_Action)
 
 
 def document(content_type: str | None, body: bytes) -> bytes:
@@ -81,36 +132,41 @@ def document(content_type: str | None, body: bytes) -> bytes:
     if kind == "application/json":
         return body
     if kind != "application/x-www-form-urlencoded":
-        raise UnsupportedContent("set the webhook's content type to application/json")
+        got = f"not {kind[:80]!r}" if kind else "and it came with none"
+        raise UnsupportedContent(f"set the webhook's content type to application/json, {got}")
     try:
-        fields = parse_qs(body.decode("ascii"), strict_parsing=True, errors="strict", max_num_fields=10)
-    except (UnicodeDecodeError, ValueError) as error:
-        raise Malformed("the form cannot be read") from error
+        fields = parse_qs(body.decode(), errors="strict", max_num_fields=10)
+    except ValueError as error:
+        raise Malformed(f"the form cannot be read: {error}") from error
     if "payload" not in fields:
-        raise Malformed("the form has no field `payload`")
+        raise Malformed("the form has no field `payload`: set the webhook's content type to application/json")
     return fields["payload"][0].encode()
 
 
-def parse(document: bytes, headers: Mapping[str, str]) -> Webhook:
-    """A delivery from its document and headers. Raises Malformed with what is wrong and where."""
+def parse(document: bytes, headers: Headers) -> Webhook:
+    """A delivery from its document and headers; names of headers in any case.
+
+    Raises Malformed with what is wrong and where. Of anything but a push, only the headers and the JSON can be wrong.
+    """
     event = _header(headers, "X-GitHub-Event", _EVENT)
     guid = _header(headers, "X-GitHub-Delivery", _GUID)
-    fields = _fields(document)
     push = _push(document) if event == "push" else None
-    repository = _loosely(fields.get("repository"), _Repository)
+    action, seen = (
+        _other(document) if push is None else (None, _Identity(push.repository_id, push.repository))
+    )
     return Webhook(
         guid=guid,
         event=event,
-        action=_loosely(fields.get("action"), str),
-        repository_id=push.repository_id if push is not None else repository and repository.id,
-        repository=push.repository if push is not None else repository and _full_name(repository),
+        action=action,
+        repository_id=seen and seen.id,
+        repository=seen and seen.full_name,
         headers=keep(headers),
         body=document,
         push=push,
     )
 
 
-def keep(headers: Mapping[str, str]) -> dict[str, str]:
+def keep(headers: Headers) -> dict[str, str]:
     """The headers worth keeping; no signature, no cookie, no token."""
     return {
         name: value
@@ -130,21 +186,26 @@ def push_document(
     title: str = "",
     actor: str = "",
     default_branch: str = "main",
+    commits: Sequence[Commit] = (),
 ) -> bytes:
-    """A push as GitHub would send it, with what decides and little more."""
+    """A push as GitHub would send it, with what decides and little more.
+
+    `pushed_at` in Unix seconds; `commits` oldest first, the last is the head. Without them the head is `after` with
+    the title as its message, and what files were touched is left open, so that path filters let it pass.
+    """
     owner, _, name = repository.partition("/")
-    head = {"id": after, "message": title, "added": [], "removed": [], "modified": []}
-    gone = after == ZERO_SHA
+    gone = _nothing(after)
+    last = commits[-1] if commits else Commit(id=after, message=title)
     return msgspec.json.encode(
         {
             "ref": ref,
             "before": before,
             "after": after,
-            "created": before == ZERO_SHA,
+            "created": _nothing(before),
             "deleted": gone,
             "forced": False,
-            "commits": [] if gone else [head],
-            "head_commit": None if gone else head,
+            "commits": list(commits),
+            "head_commit": None if gone else last,
             "repository": {
                 "id": repository_id,
                 "name": name,
@@ -159,46 +220,48 @@ def push_document(
     )
 
 
-def _header(headers: Mapping[str, str], name: str, shape: re.Pattern[str]) -> str:
-    value = headers.get(name)
-    if value is None or not shape.fullmatch(value):
-        raise Malformed(f"header {name}: expected as GitHub sends it, got {'none' if value is None else repr(value[:40])}")
+def _header(headers: Headers, name: str, shape: re.Pattern[str]) -> str:
+    value = next((value for each, value in headers.items() if each.lower() == name.lower()), None)
+    if value is None:
+        raise Malformed(f"header {name}: missing, GitHub sends it with every webhook")
+    if not shape.fullmatch(value):
+        raise Malformed(f"header {name}: GitHub would not send {value[:40]!r}")
     return value
 
 
-def _fields(document: bytes) -> dict[str, msgspec.Raw]:
+def _decode(decoder: msgspec.json.Decoder[T], document: bytes) -> T:
     try:
-        return _object_decoder.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Malformed(f"the payload is not a JSON object: {error}") from error
+        document.decode()  # msgspec does not look into the strings that it skips
+        return decoder.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"the payload cannot be read: {error}") from error
 
 
-def _loosely(raw: msgspec.Raw | None, kind: type[Any]) -> Any:
+def _loosely(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
     """A field where it has the shape hoped for, else None."""
     try:
-        return None if raw is None else msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 
+def _other(document: bytes) -> tuple[str | None, _Identity | None]:
+    told = _decode(_other_decoder, document)
+    return _loosely(_action_decoder, told.action), _loosely(_identity_decoder, told.repository)
+
+
 def _push(document: bytes) -> Push:
-    try:
-        told = _push_decoder.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"the push cannot be read: {error}") from error
-    for name, sha in (("before", told.before), ("after", told.after)):
-        if not _SHA.fullmatch(sha):
-            raise Malformed(f"{name}: expected 40 hex digits, got {sha[:80]!r}")
+    told = _decode(_push_decoder, document)
     return Push(
         repository_id=told.repository.id,
-        repository=_required_name(told.repository),
+        repository=_full_name(told.repository),
         default_branch=told.repository.default_branch or told.repository.master_branch,
-        ref=_ref(told.ref),
+        ref=told.ref,
         before=told.before,
         after=told.after,
         commit=_commit(told),
-        created=bool(told.created),
-        deleted=bool(told.deleted) or told.after == ZERO_SHA,
+        created=_created(told),
+        deleted=_deleted(told),
         forced=bool(told.forced),
         pushed_at=_seconds(told.repository.pushed_at),
         actor=_actor(told),
@@ -207,58 +270,59 @@ def _push(document: bytes) -> Push:
     )
 
 
-def _ref(ref: str) -> str:
-    if not ref.startswith("refs/") or any(character < " " or character == "\x7f" for character in ref):
-        raise Malformed(f"ref: expected refs/heads/… or refs/tags/…, got {ref[:80]!r}")
-    return ref
-
-
-def _full_name(repository: _Repository) -> str | None:
-    if repository.full_name:
-        return repository.full_name
-    owner = repository.owner and (repository.owner.login or repository.owner.name)
-    return f"{owner}/{repository.name}" if isinstance(owner, str) and repository.name else None
-
-
-def _required_name(repository: _Repository) -> str:
-    name = _full_name(repository)
-    if name is None:
-        raise Malformed("repository.full_name: missing")
+def _full_name(repository: _Repository) -> str:
+    """`owner/name`; of an old server, from its two parts."""
+    owner = repository.owner or _Person()
+    name = repository.full_name or f"{owner.login or owner.name or ''}/{repository.name or ''}"
+    if not _FULL_NAME.fullmatch(name):
+        raise Malformed(f"repository.full_name: expected owner/name, got {name[:80]!r}")
     return name
 
 
 def _commit(told: _Push) -> str:
     """The commit to deploy: an annotated tag's `after` names the tag, its head commit the commit."""
-    head = told.head_commit.id if told.head_commit is not None else None
-    tag = told.ref.startswith("refs/tags/")
-    return head if tag and isinstance(head, str) and _SHA.fullmatch(head) else told.after
+    head = told.head_commit and told.head_commit.id
+    return head if head and told.ref.startswith("refs/tags/") and _SHA.fullmatch(head) else told.after
 
 
-def _seconds(moment: int | str | None) -> int | None:
-    if not isinstance(moment, str):
-        return moment
-    try:
-        return int(datetime.fromisoformat(moment).timestamp())
-    except ValueError as error:
-        raise Malformed(f"repository.pushed_at: expected a time, got {moment[:40]!r}") from error
+def _created(told: _Push) -> bool:
+    return bool(told.created) or _nothing(told.before)
+
+
+def _deleted(told: _Push) -> bool:
+    return bool(told.deleted) or _nothing(told.after)
+
+
+def _nothing(sha: str) -> bool:
+    """Whether it is the zeros that stand for no object, as long as this repository's shas are."""
+    return not sha.strip("0")
+
+
+def _seconds(moment: int | datetime | None) -> int | None:
+    return int(moment.timestamp()) if isinstance(moment, datetime) else moment
 
 
 def _actor(told: _Push) -> str:
-    names = [person and (person.login or person.name) for person in (told.sender, told.pusher)]
-    return next((name for name in names if isinstance(name, str) and name), "")
+    sender, pusher = told.sender or _Person(), told.pusher or _Person()
+    return _shown(sender.login or pusher.name or pusher.username or "", LONGEST_ACTOR)
 
 
-def _title(head: _Commit | None) -> str:
-    message = head.message if head is not None else None
-    return message.strip().partition("\n")[0][:LONGEST_TITLE] if isinstance(message, str) else ""
+def _title(head: _Head | None) -> str:
+    message = (head and head.message) or ""
+    return _shown(message.strip().partition("\n")[0], LONGEST_TITLE)
+
+
+def _shown(text: str, longest: int) -> str:
+    """Text without what could steer the terminal that shows it; no environment variable can hold a NUL either."""
+    return _CONTROL.sub("", text).strip()[:longest]
 
 
 def _paths(told: _Push) -> tuple[str, ...] | None:
-    """Every file the push touched; None where the payload cannot say."""
+    """Every file the push touched; None where the payload cannot say, as when it names none at all."""
     commits = told.commits
-    if told.created or told.deleted or told.forced or not commits or len(commits) >= MOST_COMMITS:
+    if _created(told) or _deleted(told) or told.forced or not commits or len(commits) >= MOST_COMMITS:
         return None
     lists = [files for each in commits for files in (each.added, each.removed, each.modified)]
     if any(files is None for files in lists):
         return None
-    return tuple(sorted({path for files in lists for path in files or ()}))
+    return tuple(sorted({path for files in lists for path in files or ()})) or None

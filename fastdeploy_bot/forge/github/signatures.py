@@ -5,7 +5,6 @@ Source: https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-de
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -32,18 +31,20 @@ class SignatureMismatch(FastdeployError):
 
 def sign(secret: str, body: bytes) -> str:
     """The value of `X-Hub-Signature-256` for a body as it is sent."""
-    return SCHEME + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    # The environment may hold a secret that is not UTF-8: its very bytes are meant.
+    return SCHEME + hmac.digest(secret.encode(errors="surrogateescape"), body, "sha256").hex()
 
 
-def verify(body: bytes, header: str | None, secrets: Sequence[WebhookSecret]) -> list[WebhookSecret]:
+def verify(body: bytes, header: str | None, secrets: Sequence[WebhookSecret]) -> tuple[WebhookSecret, ...]:
     """Every secret that the body was signed with; each is tried, in constant time.
 
     Raises SignatureMissing without a header, SignatureMismatch where no secret fits it.
     """
     if not header:
         raise SignatureMissing("send X-Hub-Signature-256: set a secret on the webhook, the same as the bot's")
-    given = header.encode("utf-8", "replace")
-    fitting = [each for each in secrets if hmac.compare_digest(sign(each.secret, body).encode(), given)]
+    # As bytes, because compare_digest refuses text beyond ASCII; what is replaced was no hex digit.
+    given = header.encode("ascii", "replace")
+    fitting = tuple(each for each in secrets if hmac.compare_digest(sign(each.secret, body).encode(), given))
     if not fitting:
         raise SignatureMismatch("the webhook's secret and the bot's are not the same: set both anew")
     return fitting

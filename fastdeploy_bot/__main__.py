@@ -1,0 +1,5 @@
+"""`python -m fastdeploy_bot` is `fastdeploy`."""
+
+from fastdeploy_bot.cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""The wiring: settings, store, catalogue and routes make an app; an app starts no thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+
+from fastdeploy_bot import store
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.engine.engine import Engine
+from fastdeploy_bot.settings import Settings, load, require_serving
+from fastdeploy_bot.web import answers, api, health, hooks, proxies
+from fastdeploy_bot.web.context import EXTENSION, Bot
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """A bot's web app. Raises SettingsError where the settings do not allow one to serve."""
+    settings = settings or load().settings
+    require_serving(settings)
+    store.connect(settings.effective_database_url)
+    app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
+    app.extensions[EXTENSION] = Bot(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir))
+    for blueprint in (hooks.bp, api.bp, health.bp):
+        app.register_blueprint(blueprint)
+    answers.register(app)
+    app.wsgi_app = proxies.trusting(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    return app
+
+
+def create_engine(settings: Settings) -> Engine:
+    """The engine that makes this host's rows true."""
+    store.connect(settings.effective_database_url)
+    return Engine(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir))
+
+
+def template_folder() -> str:
+    """Where the pages are: inside an installed package, beside it in a checkout."""
+    inside = Path(__file__).parent / "templates"
+    return str(inside if inside.is_dir() else inside.parents[1] / "templates")

@@ -1,0 +1,143 @@
+"""Commands that keep order: `token`, `secret`, `user`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fastdeploy_bot import store
+from fastdeploy_bot.cli import shared
+from fastdeploy_bot.cli.shared import as_json
+from fastdeploy_bot.core import clock, secrets, services, tokens, users, views
+from fastdeploy_bot.errors import NotFound
+from fastdeploy_bot.words import Role
+
+
+@click.group()
+def token() -> None:
+    """Service tokens: each may start and read the deployments of one service."""
+
+
+@token.command("create")
+@click.argument("service")
+@click.option(
+    "--days", type=int, default=tokens.SERVICE_DAYS, show_default=True, help="How long it is valid."
+)
+def create_token(service: str, days: int) -> None:
+    """Make a token and print it alone; it is not shown again."""
+    bot = shared.bot()
+    services.sync(bot.catalogue, now=clock.now())
+    row = services.find(service)
+    click.echo(store.write(lambda: tokens.for_service(row, days=days, now=clock.now())).token)
+
+
+@token.command("list")
+@click.argument("service")
+@as_json
+def list_tokens(service: str, json_: bool) -> None:
+    """List a service's tokens."""
+    shared.bot()
+    found = views.tokens(tokens.of_service(services.find(service)))
+    if json_:
+        shared.show(found)
+        return
+    rows = [(str(each.id), each.created or "", each.expires or "", each.revoked or "") for each in found]
+    shared.table([("ID", "CREATED", "EXPIRES", "REVOKED"), *rows])
+
+
+@token.command("revoke")
+@click.argument("service")
+@click.argument("number", type=int, metavar="ID")
+def revoke_token(service: str, number: int) -> None:
+    """End a token."""
+    shared.bot()
+    tokens.revoke(services.find(service), number, now=clock.now())
+    click.echo(f"revoked token {number} of {service}")
+
+
+@click.group()
+def secret() -> None:
+    """A service's secrets: kept readable by the bot's user alone, given to its script where service.toml names them."""
+
+
+@secret.command("set")
+@click.argument("service")
+@click.argument("name")
+def set_secret(service: str, name: str) -> None:
+    """Keep a secret; its value comes from a prompt or from standard input.
+
+    \b
+    fastdeploy secret set shop DB_PASSWORD < password.txt
+    """
+    bot = shared.bot()
+    if bot.catalogue.get(service) is None:
+        raise NotFound(f"there is no service {service!r}: make services/{service}/service.toml first")
+    value = click.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
+    secrets.put(bot.settings.secrets_dir, service, name, value)
+    click.echo(f"kept secret {name} of {service}")
+
+
+@secret.command("list")
+@click.argument("service")
+@as_json
+def list_secrets(service: str, json_: bool) -> None:
+    """List the names of a service's secrets."""
+    found = secrets.names(shared.bot().settings.secrets_dir, service)
+    if json_:
+        shared.show(found)
+        return
+    for name in found:
+        click.echo(name)
+
+
+@secret.command("rm")
+@click.argument("service")
+@click.argument("name")
+def remove_secret(service: str, name: str) -> None:
+    """Forget a secret."""
+    secrets.remove(shared.bot().settings.secrets_dir, service, name)
+    click.echo(f"removed secret {name} of {service}")
+
+
+@click.group()
+def user() -> None:
+    """Users: who may sign in, and what they may do."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add_user(name: str, role: str, password_stdin: bool) -> None:
+    """Add a user; the password comes from a prompt, --password-stdin or FASTDEPLOY_PASSWORD."""
+    shared.bot()
+    users.add(name, shared.read_password(password_stdin), Role(role), now=clock.now())
+    click.echo(f"added {name} ({role})")
+
+
+@user.command("passwd")
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def set_password(name: str, password_stdin: bool) -> None:
+    """Set a user's password."""
+    shared.bot()
+    users.find(name)
+    users.set_password(name, shared.read_password(password_stdin))
+    click.echo(f"set the password of {name}")
+
+
+@user.command("list")
+@as_json
+def list_users(json_: bool) -> None:
+    """List the users."""
+    shared.bot()
+    found = [views.user(row) for row in users.everyone()]
+    if json_:
+        shared.show(found)
+        return
+    shared.table(
+        [("USER", "ROLE", "CREATED"), *((each.username, each.role, each.created or "") for each in found)]
+    )

@@ -1,0 +1,76 @@
+"""Progress: what a run's folder holds, taken over into rows, exactly once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import deployments, logs, steps
+from fastdeploy_bot.core.deployments import Ending
+from fastdeploy_bot.errors import FastdeployError
+from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.words import DeploymentState, StepReport
+
+log = logging.getLogger(__name__)
+
+
+class StepEntry(StepReport, frozen=True, kw_only=True):
+    """A step as the child wrote it down; times are Unix milliseconds."""
+
+    at: int
+    started: int | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What has come since the last look."""
+
+    offset: int
+    """The place of the output's first byte in the whole stream."""
+    output: bytes
+    steps: Sequence[StepEntry]
+    steps_read: int
+    """How much of the step journal has been read with this."""
+
+    def __bool__(self) -> bool:
+        return bool(self.output or self.steps)
+
+
+def absorb(number: int, progress: Progress, *, log_limit: int) -> None:
+    """Take progress over, all of it or nothing; what was taken over before is passed over."""
+    if progress:
+        store.write(lambda: _absorb(number, progress, log_limit))
+
+
+def conclude(number: int, ending: Ending, *, now: int) -> None:
+    """The run has ended and all of it is in rows."""
+    store.write(lambda: deployments.finish(number, ending, now=now))
+
+
+def fail(number: int, why: str, *, now: int, log_limit: int) -> None:
+    """The run could not begin: say so in its log and end it."""
+
+    def end() -> None:
+        logs.append(number, logs.end(number), f"fastdeploy: {why}\n".encode(), limit=log_limit)
+        deployments.finish(number, Ending(state=DeploymentState.FAILURE, reason=why), now=now)
+
+    store.write(end)
+
+
+def _absorb(number: int, progress: Progress, log_limit: int) -> None:
+    row = deployments.find(number)
+    if progress.output:
+        logs.append(number, progress.offset, progress.output, limit=log_limit)
+    if progress.steps and progress.steps_read > row.steps_read:
+        for entry in progress.steps:
+            _take(number, entry)
+        Deployment.update(steps_read=progress.steps_read).where(Deployment.id == number).execute()
+
+
+def _take(number: int, entry: StepEntry) -> None:
+    try:
+        steps.report(number, entry, at=entry.at, started=entry.started)
+    except FastdeployError as error:
+        log.warning("step passed over", extra={"deployment": number, "why": str(error)})

@@ -1,0 +1,153 @@
+"""The dispatcher: lets queued deployments begin, and sees to it that every run of this host is followed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import threading
+from typing import Final
+
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import clock, progress, queue, services, tokens
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.engine import jobs
+from fastdeploy_bot.engine.supervisor import Supervisor
+from fastdeploy_bot.errors import FastdeployError
+from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
+
+log = logging.getLogger(__name__)
+
+SETTLE: Final = 3 * clock.SECOND
+"""How long a service file must be gone to count as removed: editors and git take one away for a moment."""
+
+
+class Dispatcher:
+    """One per process; `tick` is called at every ring of the bell, and once a second."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, bell: Bell, host: str) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.bell = bell
+        self.host = host
+        self.stopping = threading.Event()
+        self._following: dict[str, threading.Thread] = {}
+        self._synced: dict[str, Entry] = {}
+        self._missing_since: int | None = None
+
+    def tick(self, *, now: int) -> None:
+        """Look at the service files, at the runs of this host and at the queue."""
+        process.reap()
+        self._sync(now)
+        self._adopt()
+        self._launch(now)
+
+    def _sync(self, now: int) -> None:
+        """Bring the services' rows in step with their files, when those have changed."""
+        entries = self.catalogue.entries()
+        if entries == self._synced:
+            self._missing_since = None
+            return
+        if self._synced.keys() - entries.keys():
+            self._missing_since = self._missing_since or now
+            if now - self._missing_since < SETTLE:
+                return
+        found = services.sync(self.catalogue, now=now)
+        self._synced, self._missing_since = entries, None
+        for problem in found.refused.values():
+            log.warning("service file refused", extra={"problem": problem})
+
+    def _adopt(self) -> None:
+        """Follow every run of this host that nobody follows: this process's own, and those of one that died."""
+        for deployment in queue.running_on(self.host):
+            if deployment.run is None or self._followed(deployment.run):
+                continue
+            folder = self._folder(deployment.run)
+            lock = folder.hold("supervisor.lock", wait=False)
+            if lock is not None or not os.path.isdir(folder.path):
+                self._follow(deployment, folder, lock)
+
+    def _launch(self, now: int) -> None:
+        """Let the oldest deployments begin for which there is room."""
+        for deployment in queue.next_up():
+            entry = self.catalogue.get(deployment.service.name)
+            if entry is not None and entry.file is not None and not self.stopping.is_set():
+                self._begin(deployment, entry.file, now)
+
+    def _begin(self, deployment: Deployment, file: ServiceFile, now: int) -> None:
+        if len(queue.running_on(self.host)) >= self.settings.max_running:
+            return
+        folder = self._folder(f"{deployment.id}-{secrets.token_hex(4)}")
+        folder.create(deployment.id)
+        lock = folder.hold("supervisor.lock", wait=False)
+        token = tokens.for_deployment(deployment.id, folder.name, key=self.settings.keys[0])
+        claim = Claim(
+            host=self.host,
+            run=folder.name,
+            definition=jobs.definition(file),
+            token_hash=tokens.digest(token),
+            steps=file.steps,
+        )
+        if not queue.claim(deployment, claim, max_running=self.settings.max_running, now=now):
+            _release(lock)
+            folder.remove()
+            return
+        begun = Deployment.get_by_id(deployment.id)
+        if self._start(begun, folder, token):
+            self._follow(begun, folder, lock)
+        else:
+            _release(lock)
+            folder.remove()
+
+    def _start(self, deployment: Deployment, folder: RunFolder, token: str) -> bool:
+        """Hand the job to a child; a job that cannot be made or handed over ends the deployment."""
+        try:
+            process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
+        except (FastdeployError, OSError) as error:
+            log.warning("deployment cannot begin", extra={"deployment": deployment.id, "why": str(error)})
+            progress.fail(deployment.id, str(error), now=clock.now(), log_limit=self.settings.log_limit)
+            return False
+        log.info("deployment begun", extra={"deployment": deployment.id, "service": deployment.service.name})
+        return True
+
+    def _follow(self, deployment: Deployment, folder: RunFolder, lock: int | None) -> None:
+        supervisor = Supervisor(deployment, folder, log_limit=self.settings.log_limit)
+        thread = threading.Thread(
+            target=self._supervise, args=(supervisor, lock), name=f"run {folder.name}", daemon=True
+        )
+        self._following[folder.name] = thread
+        thread.start()
+
+    def _followed(self, run: str) -> bool:
+        thread = self._following.get(run)
+        if thread is not None and not thread.is_alive():
+            del self._following[run]
+            return False
+        return thread is not None
+
+    def _supervise(self, supervisor: Supervisor, lock: int | None) -> None:
+        """A worker thread: stays with one run, then rings, so that the next one can begin."""
+        try:
+            if supervisor.follow(self.stopping):
+                supervisor.folder.remove()
+        except Exception:
+            log.exception("supervising failed; another try follows", extra={"deployment": supervisor.number})
+            self.stopping.wait(1)
+        finally:
+            _release(lock)
+            self.bell.ring()
+
+    def _folder(self, run: str) -> RunFolder:
+        return RunFolder(str(self.settings.runs_dir / run))
+
+
+def _release(lock: int | None) -> None:
+    if lock is not None:
+        with contextlib.suppress(OSError):
+            os.close(lock)

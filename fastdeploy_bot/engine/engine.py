@@ -1,0 +1,85 @@
+"""The engine as a whole: started after the fork, stopped before the process ends. Scripts outlive it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from fastdeploy_bot import store
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.engine.dispatcher import Dispatcher
+from fastdeploy_bot.runner import process
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+"""How long at most a change that nobody rang for stays unseen."""
+STOP_SECONDS: Final = 4.0
+LEFT_SECONDS: Final = 3_600
+"""The age at which a run folder that no running deployment names is taken away."""
+
+
+class Engine:
+    """One process's engine."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, bell: Bell) -> None:
+        self.bell = bell
+        self.settings = settings
+        self.dispatcher = Dispatcher(settings, catalogue, bell, host_id(settings.home))
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait for rows."""
+        self.settings.runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        process.write_shim(self.settings.bin_dir)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Claim nothing more and let go of all runs; their scripts go on and the next engine finds them."""
+        self.dispatcher.stopping.set()
+        self.bell.ring()
+        self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        remove_leftovers(self.settings.runs_dir, now=time.time())
+        with self.bell.listen() as ears:
+            while not self.dispatcher.stopping.is_set():
+                self._tick()
+                ears.wait(TICK_SECONDS)
+        store.disconnect()
+
+    def _tick(self) -> None:
+        try:
+            self.dispatcher.tick(now=clock.now())
+        except Exception:
+            log.exception("the dispatcher failed; it tries again")
+
+
+def host_id(home: Path) -> str:
+    """This host's name for itself, made once; a run belongs to a host, never to a process."""
+    path = home / "host-id"
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with open(file, "w", encoding="ascii") as out:
+        out.write(f"{uuid4().hex}\n")
+    return path.read_text().strip()
+
+
+def remove_leftovers(runs: Path, *, now: float) -> None:
+    """Take away old run folders that no deployment needs: those of a process that died between two steps."""
+    needed = {row.run for row in Deployment.select(Deployment.run).where(Deployment.state == "running")}
+    for folder in runs.iterdir():
+        if folder.name not in needed and folder.stat().st_mtime < now - LEFT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,144 @@
+"""Jobs: what a child is told to run, and the environment a script finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from fastdeploy_bot.core import secrets
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.runner.process import Job, Limits
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
+
+INHERITED: Final = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def definition(file: ServiceFile) -> str:
+    """What is kept of a service file on a deployment that begins; it names secrets and holds none."""
+    return msgspec.json.encode(file).decode()
+
+
+def job(
+    settings: Settings, deployment: Deployment, folder: RunFolder, token: str, environ: Mapping[str, str]
+) -> Job:
+    """The job of a deployment that has been claimed. Raises BadSecret where a secret cannot be read."""
+    file = msgspec.json.decode(deployment.definition or "", type=ServiceFile)
+    config = folder.file("config.json")
+    extra = ["--config", config] if file.step_source == "stdout" else []
+    return Job(
+        deployment=deployment.id,
+        folder=folder.path,
+        argv=[*file.command, *extra],
+        cwd=str(settings.services_dir / deployment.service.name),
+        env=_environment(settings, deployment, file, folder, token, environ),
+        config=_config(settings, deployment, file, token),
+        finish=file.finish,
+        step_source=file.step_source,
+        limits=Limits(
+            timeout=file.timeout,
+            silence_timeout=file.silence_timeout,
+            kill_grace=settings.kill_grace,
+            log_limit=settings.log_limit,
+        ),
+    )
+
+
+def _environment(
+    settings: Settings,
+    deployment: Deployment,
+    file: ServiceFile,
+    folder: RunFolder,
+    token: str,
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    inherited = {name: environ[name] for name in (*INHERITED, *file.pass_env) if name in environ}
+    given = secrets.read(settings.secrets_dir, deployment.service.name, file.secrets)
+    found = {**_user(), **inherited, **file.env, **given}
+    path = found.get("PATH") or environ.get("PATH") or PATH
+    return {
+        **found,
+        "PATH": f"{settings.bin_dir}{os.pathsep}{path}",
+        **_facts(settings, deployment, file, folder, token),
+        **_for_ephes_scripts(settings, deployment, folder, token),
+    }
+
+
+def _user() -> dict[str, str]:
+    """Who the bot is, where its own environment does not say."""
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return {"LANG": "C.UTF-8"}
+    return {
+        "HOME": user.pw_dir,
+        "USER": user.pw_name,
+        "LOGNAME": user.pw_name,
+        "SHELL": user.pw_shell or "/bin/sh",
+        "LANG": "C.UTF-8",
+    }
+
+
+def _facts(
+    settings: Settings, deployment: Deployment, file: ServiceFile, folder: RunFolder, token: str
+) -> dict[str, str]:
+    ref = deployment.ref
+    facts = {
+        "DEPLOYMENT": str(deployment.id),
+        "SERVICE": deployment.service.name,
+        "REPOSITORY": deployment.repository,
+        "REF": ref,
+        "BRANCH": ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else "",
+        "TAG": ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else "",
+        "SHA": deployment.sha,
+        "BEFORE": deployment.before,
+        "ACTOR": deployment.actor,
+        "ENVIRONMENT": file.environment,
+        "CONTEXT": deployment.context,
+        "SERVICE_DIR": str(settings.services_dir / deployment.service.name),
+        "CHECKOUT": "",
+        "URL": f"{settings.effective_public_url}/deployments/{deployment.id}",
+        "STEPS_URL": _steps_url(settings, deployment),
+        "STEPS_FILE": folder.file("steps"),
+        "TOKEN": token,
+    }
+    return {f"FASTDEPLOY_{name}": value for name, value in facts.items()}
+
+
+def _for_ephes_scripts(
+    settings: Settings, deployment: Deployment, folder: RunFolder, token: str
+) -> dict[str, str]:
+    return {
+        "STEPS_URL": _steps_url(settings, deployment),
+        "ACCESS_TOKEN": token,
+        "CONTEXT": deployment.context,
+        "DEPLOY_CONFIG_FILE": folder.file("config.json"),
+    }
+
+
+def _config(settings: Settings, deployment: Deployment, file: ServiceFile, token: str) -> dict[str, Any]:
+    """What scripts written for ephes/fastdeploy read from their configuration file."""
+    return {
+        "deployment_id": deployment.id,
+        "access_token": token,
+        "steps_url": _steps_url(settings, deployment),
+        "deployment_finish_url": f"{_local(settings, deployment)}/finish",
+        "context": json.loads(deployment.context),
+        "deploy_script": file.command[0],
+        "path_for_deploy": str(settings.bin_dir),
+    }
+
+
+def _steps_url(settings: Settings, deployment: Deployment) -> str:
+    return f"{_local(settings, deployment)}/steps"
+
+
+def _local(settings: Settings, deployment: Deployment) -> str:
+    return f"{settings.effective_local_url}/api/v1/deployments/{deployment.id}"

@@ -1,0 +1,141 @@
+"""The supervisor: follows one run from its folder into rows, until its end is known and written down."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final
+
+import msgspec
+
+from fastdeploy_bot.core import clock, deployments, logs, progress
+from fastdeploy_bot.core.deployments import Ending
+from fastdeploy_bot.core.progress import Progress, StepEntry
+from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.words import DeploymentState
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 0.1
+READ: Final = 1024 * 1024
+START_SECONDS: Final = 30
+"""How long a child may take to take its lock."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What a child wrote down at the end."""
+
+    outcome: DeploymentState
+    reason: str
+    exit_status: int | None
+    signal: int | None
+
+
+class Supervisor:
+    """Follows one run. Whoever holds the folder's supervisor lock may make one."""
+
+    def __init__(self, deployment: Deployment, folder: RunFolder, *, log_limit: int) -> None:
+        self.number = deployment.id
+        self.folder = folder
+        self.log_limit = log_limit
+        self._started = deployment.started or 0
+        self._offset = logs.end(deployment.id)
+        self._steps_read = deployment.steps_read
+
+    def follow(self, stopping: threading.Event) -> bool:
+        """Look again and again until the run has ended, True, or the engine stops, False."""
+        while not self.tick(now=clock.now()):
+            if stopping.wait(LOOK_SECONDS):
+                return False
+        return True
+
+    def tick(self, *, now: int) -> bool:
+        """Look once; answers whether the run has ended and all of it is in rows."""
+        self._pass_requests_on()
+        judgement = self.folder.judge()  # asked first: what is read below is then complete
+        while self._absorb():
+            pass
+        match judgement:
+            case run_folder.ENDED:
+                self._conclude(self._ending(), now)
+            case run_folder.LOST:
+                self._conclude(self._lost(), now)
+            case run_folder.NOT_STARTED if now - self._started > START_SECONDS * clock.SECOND:
+                return self._give_up(now)
+            case _:
+                return False
+        return True
+
+    def _pass_requests_on(self) -> None:
+        row = deployments.find(self.number)
+        if row.cancelled_by is not None:
+            self._request("cancel", {"by": row.cancelled_by})
+        if row.reported_state is not None:
+            self._request("finish", {"state": row.reported_state, "message": row.reported_message})
+
+    def _request(self, name: str, details: dict[str, object]) -> None:
+        try:
+            if self.folder.requested(name) is None:
+                self.folder.request(name, details)
+                process.nudge(self.folder)
+        except FileNotFoundError:
+            log.warning("run folder gone", extra={"deployment": self.number})
+
+    def _absorb(self) -> bool:
+        """Take over what has come; answers whether there was anything."""
+        offset, output = self.folder.read_log(self._offset, READ)
+        entries, steps_read = self.folder.read_steps(self._steps_read)
+        found = Progress(
+            offset=offset,
+            output=output,
+            steps=[msgspec.convert(entry, StepEntry) for entry in entries],
+            steps_read=steps_read,
+        )
+        progress.absorb(self.number, found, log_limit=self.log_limit)
+        self._offset, self._steps_read = offset + len(output), steps_read
+        return bool(found)
+
+    def _ending(self) -> Ending:
+        record = msgspec.convert(self.folder.exit_record(), Record)
+        return Ending(
+            state=record.outcome,
+            reason=record.reason,
+            exit_status=record.exit_status,
+            signal=record.signal,
+        )
+
+    def _lost(self) -> Ending:
+        """The child is gone without a word: end what is left of its script."""
+        swept = process.end_tree(self.folder.name)
+        rest = "" if swept else "; some of its processes could not be ended"
+        reason = f"the process that watched the script died, so its outcome cannot be known{rest}"
+        return Ending(state=DeploymentState.LOST, reason=reason)
+
+    def _give_up(self, now: int) -> bool:
+        """No child came up: make sure that none does later."""
+        if not self.folder.take_claim():
+            return False
+        why = f"the script could not be started: {_complaint(self.folder) or 'no process came up'}"
+        progress.fail(self.number, why, now=now, log_limit=self.log_limit)
+        return True
+
+    def _conclude(self, ending: Ending, now: int) -> None:
+        try:
+            progress.conclude(self.number, ending, now=now)
+        except Conflict:
+            log.warning("run concluded elsewhere", extra={"deployment": self.number})
+        facts: dict[str, Any] = {"deployment": self.number, "state": ending.state, "reason": ending.reason}
+        log.info("deployment finished", extra=facts)
+
+
+def _complaint(folder: RunFolder) -> str:
+    """The last line of what the child said before it died."""
+    try:
+        with open(folder.file("child.err"), encoding="utf-8", errors="replace") as complaints:
+            return (complaints.read().strip().splitlines() or [""])[-1]
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,85 @@
+"""How the bot is served: gunicorn's settings and hooks, used by `fastdeploy serve` and by `gunicorn.conf.py` alike."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any, Final
+
+from fastdeploy_bot import settings as _settings
+from fastdeploy_bot import store as _store
+from fastdeploy_bot.app import create_engine as _create_engine
+from fastdeploy_bot.errors import FastdeployError as _FastdeployError
+
+try:
+    _loaded: Final = _settings.load().settings
+    _settings.require_serving(_loaded)
+except _FastdeployError as _error:
+    sys.exit(f"fastdeploy: {_error}")
+
+_log: Final = logging.getLogger("fastdeploy_bot")
+
+bind = f"[{_loaded.host}]:{_loaded.port}" if ":" in _loaded.host else f"{_loaded.host}:{_loaded.port}"
+wsgi_app = "fastdeploy_bot.app:create_app()"
+worker_class = "gthread"
+workers = _loaded.web_processes
+threads = _loaded.web_threads
+preload_app = False
+control_socket_disable = True
+http_parser = "python"
+timeout = 120
+graceful_timeout = 4
+keepalive = 5
+proc_name = "fastdeploy"
+forwarded_allow_ips = ""
+logger_class = "gunicorn.glogging.Logger"
+logconfig_dict: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
+        "gunicorn.access": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
+    },
+}
+
+_engines: Final[dict[int, Any]] = {}
+
+
+def on_starting(_server: Any) -> None:
+    """Before any worker: bring the schema up to date, once."""
+    try:
+        _store.connect(_loaded.effective_database_url)
+        if _loaded.auto_migrate:
+            _store.migrate()
+        _store.check()
+        _store.disconnect()
+    except _FastdeployError as error:
+        sys.exit(f"fastdeploy: {error}")
+
+
+def post_worker_init(worker: Any) -> None:
+    """In each worker, after the fork: start its engine."""
+    if _loaded.max_running > 0:
+        _engines[os.getpid()] = engine = _create_engine(_loaded)
+        engine.start()
+    worker.log.info("serving on %s", _loaded.effective_local_url)
+
+
+def worker_int(_worker: Any) -> None:
+    """A worker is told to end: claim nothing more."""
+    _stop()
+
+
+def worker_exit(_server: Any, _worker: Any) -> None:
+    """A worker ends: let go of its runs, whose scripts go on."""
+    _stop()
+
+
+def _stop() -> None:
+    engine = _engines.pop(os.getpid(), None)
+    if engine is not None:
+        engine.stop()
