@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.bp, api.bp, health.bp):
         app.register_blueprint(blueprint)
     answers.register(app)
-    app.wsgi_app = proxies.trusting(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = proxies.trusting(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign,assignment]
     return app
 
 

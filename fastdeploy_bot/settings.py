@@ -21,6 +21,7 @@ FILE: Final = "fastdeploy.toml"
 MASK: Final = "********"
 LEAST_KEY: Final = 32
 LONGEST_DURATION: Final = 366 * 86_400
+LARGEST_SIZE: Final = 1 << 40
 
 _SCRIPT_VARIABLES: Final = (
     "DEPLOYMENT SERVICE REPOSITORY REF BRANCH TAG SHA BEFORE ACTOR ENVIRONMENT CONTEXT "
@@ -204,7 +205,7 @@ def _home(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Path, s
     home = given.get(origin, str(_DEFAULTS.home)) or ""
     if not home.strip() or "\0" in home:
         raise BadSettings([f"{origin}: expected the path of a folder, got {shown(home)}"])
-    return Path(home).expanduser().absolute(), origin
+    return _path(home).absolute(), origin
 
 
 def require_serving(settings: Settings) -> None:
@@ -249,12 +250,15 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 def shown(value: object) -> str:
     """A wrong value as a problem shows it: one line, not too long."""
-    text = msgspec.json.encode(value).decode()
+    try:
+        text = msgspec.json.encode(value).decode()
+    except OverflowError:
+        text = "a number beyond 64 bits"
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """What the document holds (Any: whatever it likes). Raises ValueError, which tells the line where it can."""
+    """What the document holds (Any: whatever it likes). Raises ValueError, which tells the line if it can."""
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -275,9 +279,7 @@ def parse_duration(value: object) -> float:
 def _seconds(value: object) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value if isinstance(value, float) else float(min(value, LONGEST_DURATION + 1))
-    if not isinstance(value, str) or not re.fullmatch(
-        r"[0-9]{1,9}(\.[0-9]+)?|( *[0-9]{1,9} *[smhd])+", value
-    ):
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?|( *[0-9]{1,9} *[smhd])+", value):
         return None
     parts = re.findall(r"([0-9]+) *([smhd])", value)
     return float(sum(int(number) * _UNITS[unit] for number, unit in parts)) if parts else float(value)
@@ -285,12 +287,11 @@ def _seconds(value: object) -> float | None:
 
 def parse_size(value: object) -> int:
     """Bytes from `8 MiB`, `512 KiB` or a number. Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
     found = re.fullmatch(r"([0-9]{1,15}) *(B|KiB|MiB|GiB)?", value) if isinstance(value, str) else None
-    if found is None or not int(found[1]):
+    size = int(found[1]) * _SIZES[found[2] or ""] if found else value
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= LARGEST_SIZE:
         raise ValueError("a size such as 8 MiB")
-    return int(found[1]) * _SIZES[found[2] or ""]
+    return size
 
 
 class _Source(msgspec.Struct, frozen=True):
@@ -322,16 +323,15 @@ class _Reading:
             table = parse_toml(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return
-        except (OSError, ValueError) as error:
-            self.problems.append(f"{path}: cannot be read: {error}")
+        except OSError as error:
+            self.problems.append(f"{path}: cannot be read: {error.strerror}")
+            return
+        except ValueError as error:
+            self.problems.append(f"{path}: not valid TOML: {error}")
             return
         if table.pop("home", None) is not None:
-            self.problems.append(
-                f"{FILE}: home: the file lies in home already; use FASTDEPLOY_HOME or --home"
-            )
-        self._take_all(
-            _Source(table, lambda key: f"{FILE}: {key}", lambda _: str(path), self.home, speaks_text=False)
-        )
+            self.problems.append(f"{FILE}: home: the file lies in home already; use FASTDEPLOY_HOME or --home")
+        self._take_all(_Source(table, lambda key: f"{FILE}: {key}", lambda _: str(path), self.home, speaks_text=False))
 
     def environment(self, environ: Mapping[str, str]) -> None:
         """Take the variables that are settings."""
@@ -345,20 +345,15 @@ class _Reading:
         # Platforms set it for any program; an empty one says nothing.
         if "port" not in table and environ.get("PORT"):
             table["port"], names["port"] = environ["PORT"], "PORT"
-        self._take_all(_Source(table, names.__getitem__, names.__getitem__, Path.cwd()))
+        self._take_all(_Source(table, names.__getitem__, names.__getitem__, Path()))
 
     def flags(self, flags: Mapping[str, str]) -> None:
         """Take what the command line says."""
         table = {key: text for key, text in flags.items() if key != "home"}
-        self._take_all(_Source(table, _flag, _flag, Path.cwd()))
+        self._take_all(_Source(table, _flag, _flag, Path()))
 
     def loaded(self) -> Loaded:
         """The settings, if nothing is wrong."""
-        for name in sorted(NOT_BUILT & self.values.keys()):
-            if self.values[name] != getattr(_DEFAULTS, name):
-                self.problems.append(
-                    f"{self.origins[name]}: {name}: not built yet in this version; leave it out"
-                )
         if self.problems:
             raise BadSettings(self.problems)
         return Loaded(Settings(**self.values), self.origins)
@@ -371,9 +366,7 @@ class _Reading:
             if key not in KEYS:
                 self.problems.append(f"{source.where(key)}: unknown setting{nearest(key, KEYS)}")
             elif setting in taken:
-                self.problems.append(
-                    f"{source.where(key)}: {taken[setting]} is given as well; keep one of them"
-                )
+                self.problems.append(f"{source.where(key)}: {taken[setting]} is given as well; keep one of them")
             else:
                 taken[setting] = key
                 self._take(source, key, name, setting)
@@ -381,14 +374,29 @@ class _Reading:
     def _take(self, source: _Source, key: str, name: str, setting: str) -> None:
         self.origins[setting] = source.origin(key)
         try:
-            self.values[setting] = _convert(name, self._given(source, key, name))
+            value = _convert(name, self._given(source, key, name))
+            problem = None
         except ValueError as error:
-            self.problems.append(f"{source.where(key)}: {error}")
+            value, problem = None, str(error)
+        if setting in NOT_BUILT and (problem or value != getattr(_DEFAULTS, setting)):
+            problem = "not built yet in this version; leave it out"
+        if problem is not None:
+            self.problems.append(f"{source.where(key)}: {problem}")
+        else:
+            self.values[setting] = value
 
     def _given(self, source: _Source, key: str, name: str) -> object:
         if key != name:
             return _from_text(name, _file_text(source.folder, source.table[key]))
         return _from_text(name, source.table[key]) if source.speaks_text else source.table[key]
+
+
+def _path(text: str) -> Path:
+    """The path; `~` is the user's folder where there is such a user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _flag(key: str) -> str:
@@ -399,7 +407,7 @@ def _file_text(folder: Path, path: object) -> str:
     """What a secret's file holds, without the newline at its end."""
     if not isinstance(path, str) or not path or "\0" in path:
         raise ValueError(f"expected the path of a file, got {shown(path)}")
-    file = folder / Path(path).expanduser()
+    file = folder / _path(path)
     try:
         text = file.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
@@ -422,7 +430,7 @@ def _from_text(name: str, text: str) -> object:
 
 
 def _convert(name: str, value: object) -> object:
-    """A source's value as the setting's type. Raises ValueError with the whole problem; a secret is not shown."""
+    """A source's value as the setting's type. Raises ValueError with the problem; a secret is not shown."""
     try:
         return _CONVERTERS.get(name, _text)(value)
     except ValueError as error:
@@ -473,9 +481,7 @@ def _webhook_secret(value: object) -> tuple[WebhookSecret, ...]:
 
 
 def _webhook_secrets(value: object) -> tuple[WebhookSecret, ...]:
-    return tuple(
-        WebhookSecret(_text(each)) if isinstance(each, str) else _bound(each) for each in _list(value)
-    )
+    return tuple(WebhookSecret(_text(each)) if isinstance(each, str) else _bound(each) for each in _list(value))
 
 
 def _bound(value: object) -> WebhookSecret:

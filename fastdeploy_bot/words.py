@@ -41,9 +41,7 @@ EDGES: Final[dict[DeploymentState, frozenset[DeploymentState]]] = {
             DeploymentState.SUPERSEDED,
         }
     ),
-    DeploymentState.WAITING: frozenset(
-        {DeploymentState.QUEUED, DeploymentState.CANCELLED, DeploymentState.SUPERSEDED}
-    ),
+    DeploymentState.WAITING: frozenset({DeploymentState.QUEUED, DeploymentState.CANCELLED, DeploymentState.SUPERSEDED}),
     DeploymentState.RUNNING: frozenset(
         {
             DeploymentState.SUCCESS,

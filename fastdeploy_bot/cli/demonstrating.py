@@ -87,7 +87,7 @@ def _wait_until_up(settings: Settings) -> None:
     give_up = time.monotonic() + UP_SECONDS
     while time.monotonic() < give_up:
         try:
-            with urllib.request.urlopen(f"{settings.effective_local_url}/readyz", timeout=5):  # noqa: S310: our own
+            with urllib.request.urlopen(f"{settings.effective_local_url}/readyz", timeout=5):  # noqa: S310 - our own
                 return
         except urllib.error.URLError:
             time.sleep(0.1)
@@ -101,5 +101,6 @@ def _tell_how_to_sign_in(settings: Settings, service: str) -> None:
         f"Sign in as admin with the password shown when {settings.home} was made "
         "(`fastdeploy user passwd admin` sets a new one):\n"
         f'  curl -s {url}/api/v1/token -d \'{{"username": "admin", "password": "…"}}\'\n'
-        f"On this machine no sign-in is needed: `fastdeploy status`, `fastdeploy logs ID`, `fastdeploy deploy {service}`."
+        f"On this machine no sign-in is needed: `fastdeploy status`, `fastdeploy logs ID`, "
+        f"`fastdeploy deploy {service}`."
     )

@@ -27,7 +27,7 @@ from fastdeploy_bot.words import LOCAL, DeploymentState
 @click.option("--wait", is_flag=True, help="Stay until it has ended, and end with its outcome.")
 @as_json
 def deploy(service: str, sha: str | None, ref: str | None, context: str, wait: bool, json_: bool) -> None:
-    """Deploy a service by hand.
+    r"""Deploy a service by hand.
 
     \b
     fastdeploy deploy shop --wait

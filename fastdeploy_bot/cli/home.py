@@ -26,9 +26,7 @@ def make(home: Path) -> bool:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in ("services", "secrets", "runs"):
             (home / folder).mkdir(mode=0o700, exist_ok=True)
-        settings = _rendered(
-            "fastdeploy.toml", secret_key=secrets.token_hex(32), webhook_secret=secrets.token_hex(32)
-        )
+        settings = _rendered("fastdeploy.toml", secret_key=secrets.token_hex(32), webhook_secret=secrets.token_hex(32))
         return _write_new(home / FILE, settings, 0o600)
     except OSError as error:
         raise Unavailable(f"cannot make {home}: {error.strerror}; choose another with --home") from error
@@ -61,7 +59,7 @@ def _rendered(name: str, **values: str) -> str:
         loader=FileSystemLoader(Path(template_folder()) / "init"),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701: these are settings and scripts, no pages
+        autoescape=False,  # noqa: S701 - these are settings and scripts, no pages
     )
     return pages.get_template(name).render(**values)
 

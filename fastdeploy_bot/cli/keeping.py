@@ -21,9 +21,7 @@ def token() -> None:
 
 @token.command("create")
 @click.argument("service")
-@click.option(
-    "--days", type=int, default=tokens.SERVICE_DAYS, show_default=True, help="How long it is valid."
-)
+@click.option("--days", type=int, default=tokens.SERVICE_DAYS, show_default=True, help="How long it is valid.")
 def create_token(service: str, days: int) -> None:
     """Make a token and print it alone; it is not shown again."""
     bot = shared.bot()
@@ -65,7 +63,7 @@ def secret() -> None:
 @click.argument("service")
 @click.argument("name")
 def set_secret(service: str, name: str) -> None:
-    """Keep a secret; its value comes from a prompt or from standard input.
+    r"""Keep a secret; its value comes from a prompt or from standard input.
 
     \b
     fastdeploy secret set shop DB_PASSWORD < password.txt
@@ -107,9 +105,7 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
-@click.option(
-    "--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True
-)
+@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add_user(name: str, role: str, password_stdin: bool) -> None:
     """Add a user; the password comes from a prompt, --password-stdin or FASTDEPLOY_PASSWORD."""
@@ -138,6 +134,4 @@ def list_users(json_: bool) -> None:
     if json_:
         shared.show(found)
         return
-    shared.table(
-        [("USER", "ROLE", "CREATED"), *((each.username, each.role, each.created or "") for each in found)]
-    )
+    shared.table([("USER", "ROLE", "CREATED"), *((each.username, each.role, each.created or "") for each in found)])

@@ -39,11 +39,11 @@ NOT_BUILT: Final = (
 class Commands(click.Group):
     """Loads a command when it is called, and tells errors that the caller can mend as one plain message."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002: click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The commands in the order in which one needs them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002: click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The command of that name."""
         if cmd_name in NOT_BUILT:
             raise click.UsageError(f"{cmd_name} is not built yet in this version")
@@ -68,7 +68,7 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="fastdeploy")
 @click.pass_context
 def cli(ctx: click.Context, home: str | None) -> None:
-    """Deploy what was pushed to GitHub, and know that it is live.
+    r"""Deploy what was pushed to GitHub, and know that it is live.
 
     \b
     fastdeploy init                       make ./instance: settings, secrets, a first user

@@ -21,7 +21,7 @@ from fastdeploy_bot.settings import Settings, require_serving
 @click.argument("payload", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--event", default="push", show_default=True, help="The event's name, as in X-GitHub-Event.")
 def simulate(payload: Path, event: str) -> None:
-    """Sign a payload with the bot's webhook secret and deliver it over HTTP.
+    r"""Sign a payload with the bot's webhook secret and deliver it over HTTP.
 
     \b
     fastdeploy simulate push.json
@@ -33,7 +33,7 @@ def simulate(payload: Path, event: str) -> None:
 def deliver(settings: Settings, event: str, body: bytes) -> dict[str, Any]:
     """The bot's answer to a delivery. Raises Unavailable where it does not answer, Conflict where it refuses."""
     require_serving(settings)
-    request = urllib.request.Request(  # noqa: S310: our own address
+    request = urllib.request.Request(  # noqa: S310 - our own address
         f"{settings.effective_local_url}/webhooks/github",
         data=body,
         headers={
@@ -45,12 +45,10 @@ def deliver(settings: Settings, event: str, body: bytes) -> dict[str, Any]:
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310: our own address
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own address
             told: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
-        raise Conflict(
-            f"the bot refused it: {error.code} {error.read(2_000).decode(errors='replace')}"
-        ) from error
+        raise Conflict(f"the bot refused it: {error.code} {error.read(2_000).decode(errors='replace')}") from error
     except (urllib.error.URLError, OSError) as error:
         raise Unavailable(
             f"no bot answers on {settings.effective_local_url}: is `fastdeploy serve` running?"

@@ -51,7 +51,7 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
 @click.option("--demo", is_flag=True, help="Make an example if there is nothing yet, and push to it once.")
 @click.pass_obj
 def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool) -> None:
-    """Receive pushes and deploy them, until Ctrl-C.
+    r"""Receive pushes and deploy them, until Ctrl-C.
 
     \b
     fastdeploy serve --port 9000
@@ -70,7 +70,7 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
     environ.update({f"FASTDEPLOY_{name.upper()}": value for name, value in flags.items()})
     command = [sys.executable, "-m", "gunicorn", "--config", "python:fastdeploy_bot.serving"]
     sys.stdout.flush()
-    os.execve(sys.executable, command, environ)  # noqa: S606: there is no shell, and none is wanted
+    os.execve(sys.executable, command, environ)  # noqa: S606 - there is no shell, and none is wanted
 
 
 @click.command()
@@ -87,7 +87,10 @@ def migrate() -> None:
 @click.command()
 @as_json
 def check(json_: bool) -> None:
-    """Show every setting with its origin, and what is wrong with settings and service files. Ends with 1 if anything is."""
+    """Show every setting and where it comes from; name what is wrong with settings and service files.
+
+    Ends with 1 if anything is wrong.
+    """
     loaded = settings_.load(flags=click.get_current_context().obj)
     values = settings_.describe(loaded)
     problems = _problems(loaded.settings)

@@ -13,7 +13,7 @@ from fastdeploy_bot.runner import step as runner_step
 @click.argument("name")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def step(name: str, command: tuple[str, ...]) -> None:
-    """Run a command as a step of the deployment, and report when it begins and how it ends.
+    r"""Run a command as a step of the deployment, and report when it begins and how it ends.
 
     Keeps the command's exit status. Outside a deployment it just runs the command.
 

@@ -48,12 +48,8 @@ def status(service: str | None, json_: bool) -> None:
         shared.show({"services": found, "deployments": recent})
         return
     for each in found:
-        click.echo(
-            f"{MARKS.get(each.state or '', '·')} {each.name} {each.state or 'never deployed'} · {_live(each)}"
-        )
-    click.echo(
-        "Recent" if recent else "No deployments yet: push to a mapped branch, or `fastdeploy deploy SERVICE`"
-    )
+        click.echo(f"{MARKS.get(each.state or '', '·')} {each.name} {each.state or 'never deployed'} · {_live(each)}")
+    click.echo("Recent" if recent else "No deployments yet: push to a mapped branch, or `fastdeploy deploy SERVICE`")
     for view in recent:
         click.echo(f"  {shared.line(view)}")
 

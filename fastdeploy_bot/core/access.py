@@ -52,9 +52,7 @@ def _may(principal: Principal, action: Action, service: str | None, deployment: 
     match principal.kind:
         case PrincipalKind.USER:
             least = _LEAST_ROLE.get(action)
-            return (
-                least is not None and principal.role is not None and _RANKS[principal.role] >= _RANKS[least]
-            )
+            return least is not None and principal.role is not None and _RANKS[principal.role] >= _RANKS[least]
         case PrincipalKind.SERVICE:
             return action in _OF_SERVICE_TOKEN and service is not None and service == principal.service
         case PrincipalKind.DEPLOYMENT:

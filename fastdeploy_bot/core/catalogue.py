@@ -50,7 +50,7 @@ class Catalogue:
 
     def _stamp(self, name: str) -> Stamp | None:
         try:
-            status = os.stat(self.folder / name / "service.toml")
+            status = (self.folder / name / "service.toml").stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_ino, status.st_size, status.st_ctime_ns

@@ -19,6 +19,4 @@ def text(moment: int | None) -> str | None:
     """A moment as RFC 3339 in UTC with milliseconds and `Z`."""
     if moment is None:
         return None
-    return (
-        datetime.fromtimestamp(moment / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return datetime.fromtimestamp(moment / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

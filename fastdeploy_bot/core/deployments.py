@@ -150,9 +150,7 @@ def report_end(number: int, state: DeploymentState, message: str) -> Deployment:
     def note() -> None:
         deployment = _running(number)
         if json.loads(deployment.definition or "{}").get("finish") != "report":
-            raise Conflict(
-                'the script\'s exit status ends this deployment: its service has no finish = "report"'
-            )
+            raise Conflict('the script\'s exit status ends this deployment: its service has no finish = "report"')
         if deployment.reported_state not in (None, state):
             raise Conflict(f"the end was reported already: {deployment.reported_state}")
         fields = {"reported_state": state, "reported_message": message[: steps.LONGEST_MESSAGE]}

@@ -1,4 +1,4 @@
-"""Globs, one kind everywhere: `*` stops at `/`, `**` does not, `?` is one character, `[ab]` and `[!ab]` choose.
+"""Globs, one kind everywhere: `*` stops at `/`, `**` does not, `?` is one character, `[ab]`, `[!ab]` choose.
 
 A pattern stands for a whole name. `a/**` is everything below `a`; `**/x` is `x` at any depth, also at none.
 Neither `?` nor a choice is ever a `/`; a bracket that nothing closes is itself.

@@ -7,8 +7,8 @@ import msgspec
 from fastdeploy_bot.core import servicefile
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import Invalid
-from fastdeploy_bot.store.models import Delivery, Service
-from fastdeploy_bot.words import ZERO_SHA
+from fastdeploy_bot.store.models import Delivery, Service, Verdict
+from fastdeploy_bot.words import ZERO_SHA, VerdictKind
 
 LOOK_BACK = 200
 """How many pushes are looked at for the newest one of a mapped ref."""
@@ -21,6 +21,15 @@ class Head(msgspec.Struct, frozen=True):
     sha: str
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What a push said of a ref."""
+
+    ref: str
+    after: str
+    commit: str
+    default_branch: str | None
+
+
 def full_ref(ref: str) -> str:
     """A ref in full: a bare name is a branch."""
     return ref if ref.startswith("refs/") else f"refs/heads/{ref}"
@@ -28,19 +37,14 @@ def full_ref(ref: str) -> str:
 
 def newest(service: Service, file: ServiceFile, *, ref: str | None = None) -> Head:
     """The head of the ref, or of the mapped ref pushed last. Raises Invalid where no push told."""
-    gone: set[str] = set()
-    for row in _pushes(service):
-        if (ref is not None and row.ref != ref) or not mapped(file, row.ref, row.default_branch):
-            continue
-        if row.after == ZERO_SHA:
-            gone.add(row.ref)
-        elif row.ref not in gone:
-            return Head(row.ref, row.commit)
-        if ref is not None:
-            break
-    raise Invalid(
-        f"sha: the head of {ref or 'a mapped branch'} is not known yet: give the sha, 40 hex digits"
-    )
+    last: dict[str, Told] = {}
+    for told in _pushes(service):
+        if ref in (None, told.ref) and mapped(file, told.ref, told.default_branch):
+            last.setdefault(told.ref, told)
+    for told in last.values():
+        if told.after != ZERO_SHA:
+            return Head(told.ref, told.commit)
+    raise Invalid(f"sha: the head of {ref or 'a mapped branch'} is not known yet: give the sha, 40 hex digits")
 
 
 def check(service: Service, file: ServiceFile, ref: str) -> None:
@@ -64,14 +68,17 @@ def mapped(file: ServiceFile, ref: str, default_branch: str | None) -> bool:
     return servicefile.ref_wanted(file, branch=branch, tag=tag, default_branch=default_branch)
 
 
-def _pushes(service: Service) -> list[Delivery]:
+def _pushes(service: Service) -> list[Told]:
+    """What the pushes told, newest first."""
     if service.repository_id is None:
         return []
+    stale = Verdict.select(Verdict.delivery).where(Verdict.service == service, Verdict.verdict == VerdictKind.STALE)
     query = Delivery.select().where(
-        Delivery.repository_id == service.repository_id, Delivery.push_key.is_null(False)
+        Delivery.repository_id == service.repository_id, Delivery.push_key.is_null(False), Delivery.id.not_in(stale)
     )
-    return list(query.order_by(Delivery.pushed_at.desc(), Delivery.id.desc()).limit(LOOK_BACK))
+    rows = query.order_by(Delivery.pushed_at.desc(), Delivery.id.desc()).limit(LOOK_BACK)
+    return [Told(row.ref or "", row.after or "", row.commit or "", row.default_branch) for row in rows]
 
 
 def _default_branch(service: Service) -> str | None:
-    return next((row.default_branch for row in _pushes(service) if row.default_branch), None)
+    return next((told.default_branch for told in _pushes(service) if told.default_branch), None)

@@ -61,9 +61,7 @@ def _once(request: Request, act: Callable[[], Answered], now: int) -> Answered:
         _keep(request, fingerprint, answered, now)
         return answered
     if earlier.fingerprint != fingerprint:
-        raise Invalid(
-            "Idempotency-Key: it was used for another request before; take a new key for a new request"
-        )
+        raise Invalid("Idempotency-Key: it was used for another request before; take a new key for a new request")
     return Answered(earlier.status, _seal(request).decrypt(bytes(earlier.body)))
 
 

@@ -163,7 +163,7 @@ def _newest(service: Service, push: Push) -> tuple[Known, ...]:
         .order_by(Delivery.pushed_at.desc())
         .limit(NEWEST)
     )
-    return tuple(Known(*row) for row in rows.tuples())
+    return tuple(Known(str(row.before), str(row.after), row.pushed_at) for row in rows)
 
 
 def _act(case: _Case, service: Service, decision: Decision) -> ToldVerdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
 from peewee import ModelSelect, fn
@@ -40,7 +40,7 @@ def append(deployment: int, offset: int, data: bytes, *, limit: int) -> None:
 def end(deployment: int) -> int:
     """The offset after the last byte kept."""
     last = _extents(deployment).order_by(LogChunk.offset.desc()).limit(1)
-    return sum(next(iter(last.tuples()), (0, 0)))
+    return sum(next(iter(_pairs(last)), (0, 0)))
 
 
 def read(deployment: int, offset: int = 0) -> Excerpt:
@@ -50,23 +50,25 @@ def read(deployment: int, offset: int = 0) -> Excerpt:
         LogChunk.select(LogChunk.offset, LogChunk.data)
         .where(LogChunk.deployment == deployment, LogChunk.offset > offset - CHUNK)
         .order_by(LogChunk.offset)
-        .tuples()
     )
-    data = b"".join(bytes(chunk)[max(0, offset - start) :] for start, chunk in chunks)
+    data = b"".join(bytes(chunk)[max(0, offset - start) :] for start, chunk in _pairs(chunks))
     return Excerpt(data, end(deployment), gap if gap is not None and offset < gap[1] else None)
 
 
 def _gap(deployment: int) -> tuple[int, int] | None:
-    extents = list(_extents(deployment).order_by(LogChunk.offset).tuples())
+    extents = _pairs(_extents(deployment).order_by(LogChunk.offset))
     ends = [start + length for start, length in extents]
-    holes = (
-        (before, start) for before, (start, _) in zip([0, *ends], extents, strict=False) if before < start
-    )
+    holes = ((before, start) for before, (start, _) in zip([0, *ends], extents, strict=False) if before < start)
     return next(holes, None)
 
 
-def _extents(deployment: int) -> ModelSelect:
+def _extents(deployment: int) -> ModelSelect[LogChunk]:
     return LogChunk.select(LogChunk.offset, fn.LENGTH(LogChunk.data)).where(LogChunk.deployment == deployment)
+
+
+def _pairs(query: ModelSelect[LogChunk]) -> list[tuple[int, Any]]:
+    """The query's rows, each as its two columns: peewee's own types know only models."""
+    return cast("list[tuple[int, Any]]", list(query.tuples()))
 
 
 def _trim(deployment: int, head: int, tail: int) -> None:

@@ -63,20 +63,17 @@ def _decide(push: Push, service: Candidate) -> Decision:
     if service.repository_id not in (None, push.repository_id):
         return verdict(
             VerdictKind.REFUSED,
-            f"{push.repository} is another repository now: its id is {push.repository_id}, pinned is {service.repository_id}",
+            f"{push.repository} is another repository now: "
+            f"its id is {push.repository_id}, pinned is {service.repository_id}",
         )
     if service.file is None:
         return verdict(VerdictKind.REFUSED, service.problem)
     if not _wanted(push, service.file):
         return verdict(VerdictKind.IGNORE, f"{_named(push)} is not wanted: {_wants(push, service.file)}")
     if (newer := _newer(push, service.newest)) is not None:
-        return verdict(
-            VerdictKind.STALE, f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before"
-        )
+        return verdict(VerdictKind.STALE, f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before")
     if push.deleted:
-        return verdict(
-            VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True
-        )
+        return verdict(VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True)
     if not _touches(push, service.file):
         return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(service.file.paths)})")
     if not service.file.auto:

@@ -57,7 +57,7 @@ def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -
     return store.write(begin)
 
 
-def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> int:
+def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> bool:
     other = Deployment.alias()
     running = other.select().where(other.state == DeploymentState.RUNNING)
     slots_taken = running.where(other.host == claim.host)
@@ -75,4 +75,4 @@ def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> 
         ~fn.EXISTS(running.where(other.service == deployment.service_id)),
         slots_taken.select(fn.COUNT(other.id)) < max_running,
     )
-    return query.execute()
+    return bool(query.execute())

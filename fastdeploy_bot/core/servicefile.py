@@ -1,25 +1,55 @@
-"""Service files: `services/<name>/service.toml`, read into values or told what is wrong. Pure: bytes in, values out."""
+"""Service files: `services/<name>/service.toml`, read into values or told what is wrong. Pure."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from fastdeploy_bot.core import globs
 from fastdeploy_bot.errors import SettingsError
-from fastdeploy_bot.settings import nearest, parse_duration
+from fastdeploy_bot.settings import nearest, parse_duration, parse_toml, shown
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9_.-]+")
 LONGEST_STEP: Final = 200
 RESERVED: Final = "FASTDEPLOY_"
 
 NOT_BUILT: Final = frozenset({"checkout", "wait_for", "on_lost", "visibility", "run_as"})
 """Keys that nothing acts on yet: any value but the default is an error."""
+
+
+class Finish(StrEnum):
+    """What ends a deployment."""
+
+    EXIT = "exit"
+    REPORT = "report"
+
+
+class StepSource(StrEnum):
+    """Where steps are reported."""
+
+    API = "api"
+    STDOUT = "stdout"
+
+
+class OnLost(StrEnum):
+    """What a lost deployment means for the next one."""
+
+    CONTINUE = "continue"
+    HOLD = "hold"
+
+
+class Visibility(StrEnum):
+    """What somebody without a token sees."""
+
+    PRIVATE = "private"
+    STATUS = "status"
+    PUBLIC = "public"
 
 
 class BadServiceFile(SettingsError):
@@ -28,6 +58,7 @@ class BadServiceFile(SettingsError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        """Every problem, one line each: `file: key: what is wrong`."""
 
 
 class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +74,16 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     command: tuple[str, ...] = ("./deploy.sh",)
     checkout: bool = False
-    finish: str = "exit"
+    finish: Finish = Finish.EXIT
     timeout: float = 900.0
     silence_timeout: float | None = None
     steps: tuple[str, ...] = ()
-    step_source: str = "api"
+    step_source: StepSource = StepSource.API
     wait_for: tuple[str, ...] = ()
     supersede: bool = True
     auto: bool = True
-    on_lost: str = "continue"
-    visibility: str = "private"
+    on_lost: OnLost = OnLost.CONTINUE
+    visibility: Visibility = Visibility.PRIVATE
     report: tuple[str, ...] = ("status", "deployment")
     run_as: str = ""
     secrets: tuple[str, ...] = ()
@@ -61,7 +92,7 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_name(name: str) -> None:
-    """Raise unless a service may have that name."""
+    """Raise BadServiceFile unless a service may have that name."""
     if not NAME.fullmatch(name):
         raise BadServiceFile(
             [f"services/{name}: a service's name has 1 to 63 of a-z, 0-9 and -, and does not begin with -"]
@@ -69,14 +100,15 @@ def check_name(name: str) -> None:
 
 
 def parse(name: str, data: bytes) -> ServiceFile:
-    """The service file of that name. Raises BadServiceFile with every problem there is, as `file: key: what`."""
+    """The service file of that name. Raises BadServiceFile with every problem there is."""
     check_name(name)
     where = f"services/{name}/service.toml"
     try:
-        table = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = parse_toml(data)
+    except ValueError as error:
         raise BadServiceFile([f"{where}: not valid TOML: {error}"]) from error
     values, problems = _converted(table)
+    problems += _contradictions(values)
     if "repository" not in table:
         problems.append("repository: missing; expected owner/name")
     if problems:
@@ -85,7 +117,7 @@ def parse(name: str, data: bytes) -> ServiceFile:
 
 
 def ref_wanted(file: ServiceFile, *, branch: str | None, tag: str | None, default_branch: str | None) -> bool:
-    """Whether the service deploys that branch or tag; with neither `branches` nor `tags`, the default branch only."""
+    """Whether the service deploys that branch or tag; with neither list, the default branch only."""
     if not file.branches and not file.tags:
         return branch is not None and branch == default_branch
     if branch is not None:
@@ -94,145 +126,166 @@ def ref_wanted(file: ServiceFile, *, branch: str | None, tag: str | None, defaul
 
 
 def _converted(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values that could be read, and the problems of the others (Any: each key has its own type)."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for key, value in table.items():
         if key not in _CONVERTERS:
-            problems.append(f"{key}: unknown key{nearest(key, frozenset(_CONVERTERS))}")
+            problems.append(f"{key}: unknown key{nearest(key, _CONVERTERS)}")
             continue
         try:
             values[key] = _CONVERTERS[key](value)
         except ValueError as error:
             problems.append(f"{key}: {error}")
             continue
-        if key in NOT_BUILT and values[key] != getattr(ServiceFile(repository=""), key):
+        if key in NOT_BUILT and values[key] != getattr(_DEFAULTS, key):
             problems.append(f"{key}: not built yet in this version; leave it out")
-    if not values.get("checkout") and any("{checkout}" in word for word in values.get("command", ())):
-        problems.append('command: "{checkout}" needs checkout = true')
     return values, problems
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def _contradictions(values: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if not values.get("checkout") and any("{checkout}" in word for word in values.get("command", ())):
+        problems.append('command: "{checkout}" needs checkout = true')
+    for name in sorted(set(values.get("secrets", ())) & set(values.get("env", {}))):
+        problems.append(f"secrets: {name} stands in [env] as well; keep one of them")
+    return problems
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or "\0" in value:
-        raise ValueError(f"expected a text, got {_shown(value)}")
+        raise ValueError(f"expected a string, got {shown(value)}")
     return value
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"expected true or false, got {_shown(value)}")
+        raise ValueError(f"expected true or false, got {shown(value)}")  # noqa: TRY004 - a problem like every other
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(
-        isinstance(each, str) and each and "\0" not in each for each in value
-    ):
-        raise ValueError(f"expected a list of texts, got {_shown(value)}")
+def _strings(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) and "\0" not in each for each in value):
+        raise ValueError(f"expected a list of strings, got {shown(value)}")
     return tuple(value)
 
 
-def _repository(value: Any) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", _text(value)):
-        raise ValueError(f"expected owner/name, got {_shown(value)}")
-    return str(value)
+def _texts(value: object) -> tuple[str, ...]:
+    texts = _strings(value)
+    if not all(text.strip() for text in texts):
+        raise ValueError(f"expected no empty string, got {shown(value)}")
+    return texts
 
 
-def _command(value: Any) -> tuple[str, ...]:
+def _repository(value: object) -> str:
+    repository = _text(value)
+    if not REPOSITORY.fullmatch(repository):
+        raise ValueError(f"expected owner/name, got {shown(value)}")
+    return repository
+
+
+def _url(value: object) -> str:
+    url = _text(value)
+    if url and not re.fullmatch(r"https?://[^\s<>\"'\\]+", url):
+        raise ValueError(f"expected an address such as https://shop.example, got {shown(value)}")
+    return url
+
+
+def _command(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        raise ValueError(
-            f"expected a list, one text per argument, such as [{value.split(' ')[0]!r}, …]: no shell runs it"
-        )
-    if not (words := _texts(value)):
-        raise ValueError("expected at least the program")
+        hint = shown(value.split() or ["./deploy.sh"])
+        raise ValueError(f"expected a list such as {hint}, got {shown(value)}: no shell reads it")  # noqa: TRY004
+    words = _strings(value)
+    if not words or not words[0].strip():
+        raise ValueError(f"expected at least the program, got {shown(value)}")
     return words
 
 
-def _seconds(value: Any) -> float:
+def _seconds(value: object) -> float:
     try:
         seconds = parse_duration(value)
     except ValueError as error:
-        raise ValueError(f"expected {error}, got {_shown(value)}") from error
+        raise ValueError(f"expected {error}, got {shown(value)}") from error
     if seconds <= 0:
-        raise ValueError("expected more than nothing")
+        raise ValueError(f"expected more than nothing, got {shown(value)}")
     return seconds
 
 
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"expected {' or '.join(map(repr, choices))}, got {_shown(value)}")
-        return str(value)
+def _one_of(choices: type[StrEnum]) -> Callable[[object], StrEnum]:
+    def convert(value: object) -> StrEnum:
+        for choice in choices:
+            if value == choice.value:
+                return choice
+        raise ValueError(f"expected {' or '.join(shown(each.value) for each in choices)}, got {shown(value)}")
 
     return convert
 
 
-def _steps(value: Any) -> tuple[str, ...]:
+def _steps(value: object) -> tuple[str, ...]:
     names = _texts(value)
     if len(set(names)) != len(names):
-        raise ValueError("expected every name once")
-    if any(not name.strip() or len(name) > LONGEST_STEP for name in names):
-        raise ValueError(f"expected names of 1 to {LONGEST_STEP} characters")
+        raise ValueError(f"expected every name once, got {shown(value)}")
+    if any(len(name) > LONGEST_STEP for name in names):
+        raise ValueError(f"expected names of at most {LONGEST_STEP} characters, got {shown(value)}")
     return names
 
 
-def _variables(value: Any) -> tuple[str, ...]:
+def _variables(value: object) -> tuple[str, ...]:
     for name in (names := _texts(value)):
         _check_variable(name)
     return names
 
 
-def _env(value: Any) -> dict[str, str]:
+def _env(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise ValueError(f"expected a table, got {_shown(value)}")
+        raise ValueError(f"expected a table, got {shown(value)}")  # noqa: TRY004 - a problem like every other
     for name, text in value.items():
         _check_variable(name)
-        if not isinstance(text, str) or "\0" in text:
-            raise ValueError(f"{name}: expected a text, got {_shown(text)}; put it in quotes")
+        if not isinstance(text, str):
+            raise ValueError(f"{name}: expected a string, got {shown(text)}; put it in quotes")  # noqa: TRY004
+        if "\0" in text:
+            raise ValueError(f"{name}: expected a string without NUL, got {shown(text)}")
     return value
 
 
 def _check_variable(name: str) -> None:
     if not VARIABLE.fullmatch(name):
-        raise ValueError(f"{name!r} is not a name that a variable can have")
+        raise ValueError(f"expected names that a variable can have, got {shown(name)}")
     if name.startswith(RESERVED):
         raise ValueError(f"{name}: names that begin with {RESERVED} are the bot's own")
 
 
-def _report(value: Any) -> tuple[str, ...]:
+def _report(value: object) -> tuple[str, ...]:
     kinds = _texts(value)
     if "check" in kinds:
         raise ValueError('"check" is not built yet in this version; leave it out')
-    if unknown := set(kinds) - {"status", "deployment"}:
-        raise ValueError(f'expected "status" and "deployment", got {", ".join(sorted(unknown))}')
+    if sorted(kinds) not in (["status"], ["deployment", "status"]):
+        raise ValueError(f'expected ["status", "deployment"] or ["status"], got {shown(value)}')
     return kinds
 
 
-_CONVERTERS: Final[dict[str, Callable[[Any], Any]]] = {
+_DEFAULTS: Final = ServiceFile(repository="")
+
+_CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "repository": _repository,
     "description": _text,
     "branches": _texts,
     "tags": _texts,
     "paths": _texts,
     "environment": _text,
-    "url": _text,
+    "url": _url,
     "command": _command,
     "checkout": _boolean,
-    "finish": _one_of("exit", "report"),
+    "finish": _one_of(Finish),
     "timeout": _seconds,
     "silence_timeout": _seconds,
     "steps": _steps,
-    "step_source": _one_of("api", "stdout"),
+    "step_source": _one_of(StepSource),
     "wait_for": _texts,
     "supersede": _boolean,
     "auto": _boolean,
-    "on_lost": _one_of("continue", "hold"),
-    "visibility": _one_of("private", "status", "public"),
+    "on_lost": _one_of(OnLost),
+    "visibility": _one_of(Visibility),
     "report": _report,
     "run_as": _text,
     "secrets": _variables,

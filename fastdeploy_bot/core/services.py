@@ -45,9 +45,7 @@ def of(entry: Entry, *, now: int) -> Service:
     """The row of a service file, made or corrected where needed. To be called inside a write."""
     service = Service.get_or_none(Service.name == entry.name)
     if service is None:
-        return Service.create(
-            name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now
-        )
+        return Service.create(name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now)
     if _apply(service, entry):
         service.save()
     return service

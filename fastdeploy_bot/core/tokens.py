@@ -101,9 +101,7 @@ def _issue(
     service: Service | None = None,
 ) -> Issued:
     token = prefix + secrets.token_urlsafe(32)
-    row = Token.create(
-        hash=digest(token), kind=kind, user=user, service=service, created=now, expires=expires
-    )
+    row = Token.create(hash=digest(token), kind=kind, user=user, service=service, created=now, expires=expires)
     return Issued(row.id, token, expires)
 
 

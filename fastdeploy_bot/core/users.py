@@ -22,19 +22,15 @@ _NOBODY: Final = lru_cache(lambda: generate_password_hash("nobody"))
 def add(username: str, password: str, role: Role, *, now: int) -> User:
     """A new user. Raises Invalid for a name or password that cannot be, Conflict where the name is taken."""
     if not _NAME.fullmatch(username) or username == LOCAL.name:
-        raise Invalid(
-            f"user name {username!r}: expected letters, digits, '.', '_' or '-', and not '{LOCAL.name}'"
-        )
+        raise Invalid(f"user name {username!r}: expected letters, digits, '.', '_' or '-', and not '{LOCAL.name}'")
     hashed = _hashed(password)
 
-    def insert() -> int:
+    def insert() -> bool:
         query = User.insert(username=username, password=hashed, role=role, created=now)
-        return query.on_conflict_ignore().as_rowcount().execute()
+        return bool(query.on_conflict_ignore().as_rowcount().execute())
 
     if not store.write(insert):
-        raise Conflict(
-            f"there is already a user {username}: `fastdeploy user passwd {username}` sets a new password"
-        )
+        raise Conflict(f"there is already a user {username}: `fastdeploy user passwd {username}` sets a new password")
     return find(username)
 
 
@@ -59,7 +55,7 @@ def everyone() -> list[User]:
 
 
 def identify(username: str, password: str) -> User:
-    """The user whose name and password these are. Raises Unauthenticated, alike for a wrong name and a wrong password."""
+    """The user whose name and password these are. Raises Unauthenticated, alike for a wrong name and password."""
     user = User.get_or_none(User.username == username)
     right = check_password_hash(_NOBODY() if user is None else user.password, password)
     if user is None or not right:

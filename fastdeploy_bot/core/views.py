@@ -125,9 +125,7 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
 def step(row: Step) -> StepView:
     """A step from its row."""
     state = StepState(row.state)
-    return StepView(
-        row.name, state, row.position, clock.text(row.started), clock.text(row.finished), row.message
-    )
+    return StepView(row.name, state, row.position, clock.text(row.started), clock.text(row.finished), row.message)
 
 
 def deployment(row: Deployment, *, public_url: str) -> DeploymentView:

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+from pathlib import Path
 from typing import Final
 
 from fastdeploy_bot.bell import Bell
@@ -70,7 +71,7 @@ class Dispatcher:
                 continue
             folder = self._folder(deployment.run)
             lock = folder.hold("supervisor.lock", wait=False)
-            if lock is not None or not os.path.isdir(folder.path):
+            if lock is not None or not Path(folder.path).is_dir():
                 self._follow(deployment, folder, lock)
 
     def _launch(self, now: int) -> None:

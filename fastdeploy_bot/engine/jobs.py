@@ -26,9 +26,7 @@ def definition(file: ServiceFile) -> str:
     return msgspec.json.encode(file).decode()
 
 
-def job(
-    settings: Settings, deployment: Deployment, folder: RunFolder, token: str, environ: Mapping[str, str]
-) -> Job:
+def job(settings: Settings, deployment: Deployment, folder: RunFolder, token: str, environ: Mapping[str, str]) -> Job:
     """The job of a deployment that has been claimed. Raises BadSecret where a secret cannot be read."""
     file = msgspec.json.decode(deployment.definition or "", type=ServiceFile)
     config = folder.file("config.json")
@@ -112,9 +110,7 @@ def _facts(
     return {f"FASTDEPLOY_{name}": value for name, value in facts.items()}
 
 
-def _for_ephes_scripts(
-    settings: Settings, deployment: Deployment, folder: RunFolder, token: str
-) -> dict[str, str]:
+def _for_ephes_scripts(settings: Settings, deployment: Deployment, folder: RunFolder, token: str) -> dict[str, str]:
     return {
         "STEPS_URL": _steps_url(settings, deployment),
         "ACCESS_TOKEN": token,

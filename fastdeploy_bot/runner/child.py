@@ -7,6 +7,7 @@ the script starts, and from then on neither needs the bot nor cares whether it l
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -116,10 +117,8 @@ class Run:
         return {**self.job["env"], tree.COOKIE: self.folder.name}
 
     def _watch_output(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a host may bound pipes more narrowly; then it just takes more reads
             fcntl.fcntl(self.script.output, F_SETPIPE_SZ, READ)
-        except OSError:
-            pass  # a host may bound pipes more narrowly; then it just takes more reads
         os.set_blocking(self.script.output, False)
         self.selector.register(self.script.output, selectors.EVENT_READ)
 

@@ -200,9 +200,7 @@ class RunFolder:
         That is later than asked for where the bytes are no longer kept. No bytes: nothing more has come yet.
         """
         starts = self.segments()
-        candidates = [start for start in starts if start <= offset][-1:] + [
-            start for start in starts if start > offset
-        ]
+        candidates = [start for start in starts if start <= offset][-1:] + [start for start in starts if start > offset]
         for start in candidates:
             place = max(start, offset)
             data = _read(self.segment(start), place - start, most)

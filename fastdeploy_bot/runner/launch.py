@@ -101,7 +101,7 @@ def _exec(argv: list[str], env: dict[str, str]) -> None:
     give_up = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            os.execve(_found(argv[0], env), argv, env)
+            os.execve(_found(argv[0], env), argv, env)  # noqa: S606 - argv as it stands, no shell
         except OSError as error:
             if error.errno != errno.ETXTBSY or time.monotonic() > give_up:
                 raise

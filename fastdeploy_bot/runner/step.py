@@ -11,9 +11,7 @@ import os
 import signal
 import sys
 
-USAGE = (
-    'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
-)
+USAGE = 'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

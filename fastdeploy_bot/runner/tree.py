@@ -27,9 +27,7 @@ def carrying(cookie: str) -> list[int]:
     return [
         pid
         for pid in _pids()
-        if pid != os.getpid()
-        and _living_parent(pid) is not None
-        and mark in _content(pid, "environ").split(b"\0")
+        if pid != os.getpid() and _living_parent(pid) is not None and mark in _content(pid, "environ").split(b"\0")
     ]
 
 

@@ -36,7 +36,7 @@ class SchemaOutdated(Unavailable):
 
 
 def connect(url: str) -> None:
-    """Use the database at `url` (`sqlite:///path`) from now on; each thread opens its own connection when it needs one."""
+    """Use the database at `url` (`sqlite:///path`) from now on; each thread opens a connection when it needs one."""
     proxy.initialize(sqlite.database(url))
 
 
@@ -74,9 +74,7 @@ def pending() -> list[str]:
     except peewee.OperationalError as error:
         raise StoreUnavailable(f"the database cannot be read: {error}") from error
     if unknown := [row.name for row in rows if row.path is None]:
-        raise SchemaOutdated(
-            f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup"
-        )
+        raise SchemaOutdated(f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup")
     return [row.name for row in rows if not row.applied]
 
 

@@ -49,7 +49,8 @@ class Delivery(_Row):
     commit = peewee.TextField(null=True)
     pushed_at = peewee.BigIntegerField(null=True)
     """Unix seconds, by GitHub's clock."""
-    duplicate_of: peewee.ForeignKeyField[int | None] = peewee.ForeignKeyField("self", null=True)
+    duplicate_of: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField("self", null=True)
+    duplicate_of_id: int | None
     reason = peewee.TextField(default="")
     """What was decided about the delivery as a whole."""
     peer = peewee.TextField(default="")
@@ -64,6 +65,7 @@ class Deployment(_Row):
     """One run of a service's deploy command for one commit."""
 
     service = peewee.ForeignKeyField(Service)
+    service_id: int
     state = peewee.TextField()
     origin = peewee.TextField()
     sha = peewee.TextField()
@@ -75,9 +77,12 @@ class Deployment(_Row):
     context = peewee.TextField(default="{}")
     """JSON, as given by whoever asked for the deployment."""
     delivery: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Delivery, null=True)
+    delivery_id: int | None
     parent: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField("self", null=True)
+    parent_id: int | None
     """The deployment this one retries."""
     taken_over_by: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField("self", null=True)
+    taken_over_by_id: int | None
     """The deployment that superseded this one."""
     created = peewee.BigIntegerField()
     started = peewee.BigIntegerField(null=True)
@@ -123,6 +128,7 @@ class Verdict(_Row):
     counts = peewee.BooleanField()
     """Whether a push older than this one is stale for the service."""
     deployment: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Deployment, null=True)
+    deployment_id: int | None
     decided = peewee.BigIntegerField()
 
 

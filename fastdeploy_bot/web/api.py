@@ -184,9 +184,7 @@ def start_deployment() -> ResponseReturnValue:
     if not name:
         raise Invalid("service: say which one")
     wish = Wish(sha=given.sha, ref=given.ref, context=given.context)
-    return _once(
-        who, lambda: _view(starting.start(context.bot().catalogue, name, wish, by=who, now=clock.now()))
-    )
+    return _once(who, lambda: _view(starting.start(context.bot().catalogue, name, wish, by=who, now=clock.now())))
 
 
 @bp.get("/deployments")
@@ -286,7 +284,7 @@ def _view(row: Deployment) -> views.DeploymentView:
     return views.deployment(row, public_url=context.bot().settings.effective_public_url)
 
 
-def _page(query: peewee.ModelSelect, model: type[Any], view: Callable[[Any], Any]) -> Response:
+def _page(query: peewee.ModelSelect[Any], model: type[Any], view: Callable[[Any], Any]) -> Response:
     limit = context.number("limit", PAGE, least=1, most=LARGEST_PAGE)
     before = context.number("before", NEWEST, least=1, most=NEWEST)
     rows = list(query.where(model.id < before).order_by(model.id.desc()).limit(limit + 1))

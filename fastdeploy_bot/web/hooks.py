@@ -27,9 +27,7 @@ def github() -> ResponseReturnValue:
     request.max_content_length = LARGEST
     body = request.get_data(cache=False)
     bot = context.bot()
-    secrets = signatures.verify(
-        body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets
-    )
+    secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
     document = payloads.document(request.headers.get("Content-Type"), body)
     webhook = payloads.parse(document, request.headers)
     signatures.require_repository(secrets, webhook.repository)

@@ -47,9 +47,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of this checkout."""
     checkout = copy_of_checkout(tmp_path_factory.mktemp("source"))
     folder = tmp_path_factory.mktemp("dist")
-    succeed(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)], cwd=checkout
-    )
+    succeed([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)], cwd=checkout)
     return next(folder.glob("*.whl"))
 
 
@@ -156,13 +154,9 @@ def test_gunicorn_serves_a_bare_checkout(bare_checkout: Bot) -> None:
 def test_a_lock_pins_every_requirement_by_hash_and_names_no_registry(lock: str) -> None:
     """An installation takes exactly what was locked, from whichever registry the machine is set up for."""
     text = (ROOT / "requirements" / lock).read_text()
-    requirements = [
-        line for line in re.sub(r"\\\n\s*", "", text).splitlines() if not line.lstrip().startswith("#")
-    ]
+    requirements = [line for line in re.sub(r"\\\n\s*", "", text).splitlines() if not line.lstrip().startswith("#")]
 
-    assert not [
-        line for line in requirements if not re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)
-    ]
+    assert not [line for line in requirements if not re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)]
     assert "://" not in text
     assert "--index" not in text
     assert "--find-links" not in text
@@ -203,9 +197,7 @@ def site_packages(folder: Path) -> Path:
 def install(folder: Path, *what: str) -> None:
     """Install into that virtual environment as a user would, but without network."""
     offline = ("--offline", "--no-cache", "--no-deps", "--no-build-isolation")
-    succeed(
-        [sys.executable, "-m", "uv", "pip", "install", *offline, "--python", str(folder), *what], cwd=folder
-    )
+    succeed([sys.executable, "-m", "uv", "pip", "install", *offline, "--python", str(folder), *what], cwd=folder)
 
 
 def installed(folder: Path, *, templates: Path) -> Bot:

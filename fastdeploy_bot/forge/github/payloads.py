@@ -28,7 +28,7 @@ LONGEST_ACTOR: Final = 100
 KEPT_HEADERS: Final = ("user-agent", "content-type")
 
 _GUID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
-_EVENT: Final = re.compile(r"[a-z_]{1,100}")
+_EVENT: Final = re.compile(r"[a-z0-9_]{1,100}")  # digits too: projects_v2_item
 _SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _FULL_NAME: Final = re.compile(r"(?!\.{1,2}/)[A-Za-z0-9._-]{1,100}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -37,7 +37,7 @@ _Sha = Annotated[str, Meta(pattern=rf"\A{_SHA.pattern}\Z")]
 _Ref = Annotated[str, Meta(pattern=r"\Arefs/[^\x00-\x1f\x7f-\x9f]+\Z", max_length=1_024)]
 _Integer = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what a database column holds
 _Time = Annotated[datetime, Meta(tz=True)]
-_Action = Annotated[str, Meta(pattern=r"\A[a-z_]{1,100}\Z")]
+_Line = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z", max_length=1_024)]
 
 
 class UnsupportedContent(FastdeployError):
@@ -74,8 +74,8 @@ class _Repository(msgspec.Struct, frozen=True):
     full_name: str | None = None
     name: str | None = None
     owner: _Person | None = None
-    default_branch: str | None = None
-    master_branch: str | None = None
+    default_branch: _Line | None = None
+    master_branch: _Line | None = None
     pushed_at: _Integer | _Time | None = None
     """A number in pushes, text in everything else."""
 
@@ -123,7 +123,7 @@ class _Identity(msgspec.Struct, frozen=True):
 _push_decoder: Final = msgspec.json.Decoder(_Push)
 _other_decoder: Final = msgspec.json.Decoder(_Other)
 _identity_decoder: Final = msgspec.json.Decoder(_Identity)
-_action_decoder: Final = msgspec.json.Decoder[str](_Action)
+_action_decoder: Final = msgspec.json.Decoder[str](_Line)
 
 
 def document(content_type: str | None, body: bytes) -> bytes:
@@ -146,20 +146,18 @@ def document(content_type: str | None, body: bytes) -> bytes:
 def parse(document: bytes, headers: Headers) -> Webhook:
     """A delivery from its document and headers; names of headers in any case.
 
-    Raises Malformed with what is wrong and where. Of anything but a push, only the headers and the JSON can be wrong.
+    Raises Malformed with what is wrong and where; in anything but a push, no key can be wrong.
     """
     event = _header(headers, "X-GitHub-Event", _EVENT)
     guid = _header(headers, "X-GitHub-Delivery", _GUID)
     push = _push(document) if event == "push" else None
-    action, seen = (
-        _other(document) if push is None else (None, _Identity(push.repository_id, push.repository))
-    )
+    action, seen = _other(document) if push is None else (None, _Identity(push.repository_id, push.repository))
     return Webhook(
         guid=guid,
         event=event,
         action=action,
-        repository_id=seen and seen.id,
-        repository=seen and seen.full_name,
+        repository_id=None if seen is None else seen.id,
+        repository=None if seen is None else seen.full_name,
         headers=keep(headers),
         body=document,
         push=push,
@@ -190,8 +188,8 @@ def push_document(
 ) -> bytes:
     """A push as GitHub would send it, with what decides and little more.
 
-    `pushed_at` in Unix seconds; `commits` oldest first, the last is the head. Without them the head is `after` with
-    the title as its message, and what files were touched is left open, so that path filters let it pass.
+    `pushed_at` in Unix seconds; `commits` oldest first, the last is the head. Without them the head is
+    `after` with the title as its message, and the files touched are left open: path filters let it pass.
     """
     owner, _, name = repository.partition("/")
     gone = _nothing(after)
@@ -313,7 +311,7 @@ def _title(head: _Head | None) -> str:
 
 
 def _shown(text: str, longest: int) -> str:
-    """Text without what could steer the terminal that shows it; no environment variable can hold a NUL either."""
+    """Text without what could steer a terminal; and no environment variable can hold a NUL."""
     return _CONTROL.sub("", text).strip()[:longest]
 
 
