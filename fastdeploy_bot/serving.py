@@ -29,6 +29,7 @@ preload_app = False
 control_socket_disable = True
 http_parser = "python"
 timeout = 120
+umask = 0o077
 graceful_timeout = 4
 keepalive = 5
 proc_name = "fastdeploy"
@@ -37,7 +38,7 @@ logger_class = "gunicorn.glogging.Logger"
 logconfig_dict: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": {"()": "fastdeploy_bot.facts.FactsFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
     "loggers": {

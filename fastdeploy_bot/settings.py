@@ -28,9 +28,8 @@ _SCRIPT_VARIABLES: Final = (
     "SERVICE_DIR CHECKOUT URL STEPS_URL STEPS_FILE TOKEN RUN"
 )
 _COMMAND_VARIABLES: Final = "USER_TOKEN PASSWORD"
-_TEST_VARIABLES: Final = "REQUIRE_ALL TEST_NPM"
-OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES} {_TEST_VARIABLES}".split())
-"""Variables with our prefix that are no settings: what scripts, commands and our tests are given."""
+OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".split())
+"""Variables with our prefix that are no settings: what scripts and commands are given."""
 
 NOT_BUILT: Final = frozenset(
     {
@@ -126,13 +125,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def effective_public_url(self) -> str:
         """The base of every link handed out."""
-        return self.public_url or self.effective_local_url
+        return self.public_url or self._bound_url
 
     @property
     def effective_local_url(self) -> str:
         """The base of what scripts on this host call."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
-        return self.local_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return self.local_url or self._bound_url
+
+    @property
+    def _bound_url(self) -> str:
+        # Not to bind to, but to be called: by loopback where every address is bound.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - only compared
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def effective_database_url(self) -> str:
@@ -250,10 +254,7 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 def shown(value: object) -> str:
     """A wrong value as a problem shows it: one line, not too long."""
-    try:
-        text = msgspec.json.encode(value).decode()
-    except OverflowError:
-        text = "a number beyond 64 bits"
+    text = msgspec.json.encode(value).decode()
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 

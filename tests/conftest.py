@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-KEPT = ("FASTDEPLOY_REQUIRE_ALL", "FASTDEPLOY_TEST_")
-
 # A loaded machine may take its time; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("fastdeploy", deadline=None)
 hypothesis.settings.load_profile("fastdeploy")
@@ -17,9 +15,9 @@ hypothesis.settings.load_profile("fastdeploy")
 
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:
-    """Tests see no setting of whoever runs them, only the switches made for tests."""
+    """Tests see no setting of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name == "PORT" or (name.startswith("FASTDEPLOY_") and not name.startswith(KEPT)):
+            if name == "PORT" or name.startswith("FASTDEPLOY_"):
                 patch.delenv(name)
         yield

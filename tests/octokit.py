@@ -1,6 +1,6 @@
 """GitHub's own examples, and a signer that shares no code with ours: both from npm's @octokit packages.
 
-`make npm` puts them where they are looked for; FASTDEPLOY_TEST_NPM names another `node_modules` folder.
+`make npm` puts them where they are looked for; TEST_NPM names another `node_modules` folder.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Example(NamedTuple):
 
 
 def require() -> None:
-    """Skip a test whose material is missing; with FASTDEPLOY_REQUIRE_ALL=1, fail it."""
+    """Skip a test whose material is missing; with REQUIRE_ALL_TESTS=1, fail it."""
     try:
         _material()
         _node()
     except OctokitMissing as missing:
-        if os.environ.get("FASTDEPLOY_REQUIRE_ALL") == "1":
+        if os.environ.get("REQUIRE_ALL_TESTS") == "1":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
 
@@ -84,7 +84,7 @@ def _example(event: str, number: int, payload: dict[str, object]) -> Example:
 
 
 def _material() -> Path:
-    folder = Path(os.environ.get("FASTDEPLOY_TEST_NPM") or DEFAULT)
+    folder = Path(os.environ.get("TEST_NPM") or DEFAULT)
     if not all((folder / needed).exists() for needed in (EXAMPLES, SIGNER)):
         raise OctokitMissing(f"GitHub's examples are not in {folder}: run `make npm`")
     return folder

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fastdeploy_bot.app import template_folder
 from fastdeploy_bot.cli import shared
 from fastdeploy_bot.core import clock, users
-from fastdeploy_bot.errors import Unavailable
+from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.settings import FILE, Settings
 from fastdeploy_bot.words import Role
 
@@ -29,7 +29,7 @@ def make(home: Path) -> bool:
         settings = _rendered("fastdeploy.toml", secret_key=secrets.token_hex(32), webhook_secret=secrets.token_hex(32))
         return _write_new(home / FILE, settings, 0o600)
     except OSError as error:
-        raise Unavailable(f"cannot make {home}: {error.strerror}; choose another with --home") from error
+        raise SettingsError(f"home: cannot make {home}: {error.strerror}; choose another with --home") from error
 
 
 def first_user(name: str, *, password_stdin: bool) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any, Final
 
 import click
@@ -75,4 +76,5 @@ def cli(ctx: click.Context, home: str | None) -> None:
     fastdeploy serve                      receive pushes and deploy them
     fastdeploy deploy shop --wait         deploy the head of a mapped branch by hand
     """
+    os.umask(0o077)
     ctx.obj = {} if home is None else {"home": home}

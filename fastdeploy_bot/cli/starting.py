@@ -124,6 +124,6 @@ def _require_port(settings: Settings) -> None:
             probe.bind((settings.host, settings.port))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise Unavailable(
+            raise SettingsError(
                 f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another with --port or PORT"
             ) from error

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, progress, queue, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
@@ -142,6 +143,7 @@ class Dispatcher:
             self.stopping.wait(1)
         finally:
             _release(lock)
+            store.disconnect()
             self.bell.ring()
 
     def _folder(self, run: str) -> RunFolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import peewee
@@ -83,7 +83,7 @@ class NewDeployment(msgspec.Struct, frozen=True):
 class End(msgspec.Struct, frozen=True):
     """How a script says its deployment ended."""
 
-    state: DeploymentState
+    state: Literal[DeploymentState.SUCCESS, DeploymentState.FAILURE]
     message: str = ""
 
 

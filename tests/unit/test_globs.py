@@ -164,7 +164,7 @@ def test_text_without_special_characters_stands_for_itself_only(text: str) -> No
 def test_small_patterns_agree_with_regular_expressions(pieces: list[str], text: str) -> None:
     """The matcher and a plain translation say the same."""
     pattern = "".join(pieces)
-    folders = r"(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?[ab]\]|."
+    folders = r"(?:(?<=/)|^)\*\*/|\*\*+|\*|\?|\[!?[ab]+\]|."
     meaning = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]", "[ab]": "[ab]", "[!a]": "[^a/]"}
     translated = "".join(
         meaning.get(piece, ".*" if piece.startswith("**") else re.escape(piece))

@@ -1,0 +1,636 @@
+"""Settings: every source, their order, every problem at once, and nothing secret shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fastdeploy_bot import settings
+from fastdeploy_bot.settings import BadSettings, Loaded, Settings, WebhookSecret
+
+KEY = "k" * 32
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def load(home: Path, toml: str = "", flags: dict[str, str] | None = None, /, **variables: str) -> Loaded:
+    """Load the settings of a home with this file, these flags and these variables."""
+    (home / settings.FILE).write_text(toml)
+    return settings.load(flags=flags, environ={"FASTDEPLOY_HOME": str(home), **variables})
+
+
+def problems(home: Path, toml: str = "", flags: dict[str, str] | None = None, /, **variables: str) -> list[str]:
+    """The problems of such a home."""
+    with pytest.raises(BadSettings) as caught:
+        load(home, toml, flags, **variables)
+    return list(caught.value.problems)
+
+
+# --- where settings come from -----------------------------------------------------------------------------
+
+
+def test_defaults_need_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without file, environment and flags everything is as documented, and home is absolute."""
+    monkeypatch.chdir(tmp_path)
+
+    loaded = settings.load(environ={})
+
+    assert Settings(home=tmp_path / "instance") == loaded.settings
+    assert {"default"} == set(loaded.origins.values())
+    assert set(Settings.__struct_fields__) == set(loaded.origins)
+
+
+def test_file_wins_over_defaults(home: Path) -> None:
+    """A value of fastdeploy.toml counts, and its origin is the file's path."""
+    loaded = load(home, "port = 9000")
+
+    assert 9000 == loaded.settings.port
+    assert str(home / "fastdeploy.toml") == loaded.origins["port"]
+
+
+def test_environment_wins_over_the_file(home: Path) -> None:
+    """A variable counts more, and its origin is its name."""
+    loaded = load(home, "port = 9000", FASTDEPLOY_PORT="9001")
+
+    assert (9001, "FASTDEPLOY_PORT") == (loaded.settings.port, loaded.origins["port"])
+
+
+def test_flag_wins_over_everything(home: Path) -> None:
+    """What was just typed counts most."""
+    loaded = load(home, "port = 9000", {"port": "9002"}, FASTDEPLOY_PORT="9001", PORT="9003")
+
+    assert (9002, "--port") == (loaded.settings.port, loaded.origins["port"])
+
+
+def test_port_of_the_platform_wins_over_the_file(home: Path) -> None:
+    """PORT is honoured as platforms set it."""
+    loaded = load(home, "port = 9000", PORT="9003")
+
+    assert (9003, "PORT") == (loaded.settings.port, loaded.origins["port"])
+
+
+def test_our_own_port_wins_over_the_platforms(home: Path) -> None:
+    """FASTDEPLOY_PORT was meant for us."""
+    loaded = load(home, PORT="not even a number", FASTDEPLOY_PORT="9001")
+
+    assert (9001, "FASTDEPLOY_PORT") == (loaded.settings.port, loaded.origins["port"])
+
+
+def test_empty_port_says_nothing(home: Path) -> None:
+    """A platform that sets PORT to nothing means none."""
+    assert 8000 == load(home, PORT="").settings.port
+
+
+def test_home_comes_from_flag_then_environment(home: Path, tmp_path: Path) -> None:
+    """The flag wins, and both are told as origin."""
+    by_variable = load(home)
+    by_flag = load(home, "", {"home": str(tmp_path / "other")})
+
+    assert (home, "FASTDEPLOY_HOME") == (by_variable.settings.home, by_variable.origins["home"])
+    assert (tmp_path / "other", "--home") == (by_flag.settings.home, by_flag.origins["home"])
+
+
+def test_file_cannot_move_home(home: Path) -> None:
+    """It would have to be read to know where it is."""
+    assert ["fastdeploy.toml: home: the file lies in home already; use FASTDEPLOY_HOME or --home"] == problems(
+        home, 'home = "/elsewhere"'
+    )
+
+
+def test_empty_home_is_refused() -> None:
+    """An unset shell variable must not become the current folder."""
+    with pytest.raises(BadSettings, match="FASTDEPLOY_HOME: expected the path of a folder"):
+        settings.load(environ={"FASTDEPLOY_HOME": ""})
+
+
+def test_home_that_is_missing_has_default_settings(tmp_path: Path) -> None:
+    """Loading does not ask for a home; serving does."""
+    loaded = settings.load(environ={"FASTDEPLOY_HOME": str(tmp_path / "none")})
+
+    assert 8000 == loaded.settings.port
+
+
+# --- what values look like --------------------------------------------------------------------------------
+
+
+def test_every_built_setting_is_read_from_the_file(home: Path) -> None:
+    """The file speaks TOML's own types."""
+    loaded = load(
+        home,
+        f"""
+        host = "0.0.0.0"
+        port = 80
+        public_url = "https://Deploy.Example/"
+        local_url = "http://127.0.0.1:81"
+        trusted_proxies = ["10.0.0.0/8", "::1"]
+        database_url = "sqlite:////var/lib/bot.db"
+        auto_migrate = false
+        secret_key = "{KEY}"
+        secret_key_fallbacks = ["{KEY}1", "{KEY}2"]
+        webhook_secrets = ["one", {{secret = "two", repositories = ["octo-org/*"]}}]
+        github_url = "https://github.example"
+        max_running = 0
+        web_processes = 2
+        web_threads = 8
+        log_limit = "1 MiB"
+        kill_grace = "1m30s"
+        """,
+    )
+
+    assert loaded.settings == Settings(
+        home=home,
+        host="0.0.0.0",  # noqa: S104 - a value to read
+        port=80,
+        public_url="https://deploy.example",
+        local_url="http://127.0.0.1:81",
+        trusted_proxies=("10.0.0.0/8", "::1/128"),
+        database_url="sqlite:////var/lib/bot.db",
+        auto_migrate=False,
+        secret_key=KEY,
+        secret_key_fallbacks=(f"{KEY}1", f"{KEY}2"),
+        webhook_secrets=(WebhookSecret("one"), WebhookSecret("two", ("octo-org/*",))),
+        github_url="https://github.example",
+        max_running=0,
+        web_processes=2,
+        web_threads=8,
+        log_limit=1 << 20,
+        kill_grace=90.0,
+    )
+
+
+def test_environment_speaks_text(home: Path) -> None:
+    """Numbers, truths, lists with commas, durations and sizes."""
+    loaded = load(
+        home,
+        FASTDEPLOY_TRUSTED_PROXIES="10.0.0.1, 10.0.0.2",
+        FASTDEPLOY_AUTO_MIGRATE="no",
+        FASTDEPLOY_WEBHOOK_SECRETS="one,two",
+        FASTDEPLOY_MAX_RUNNING="7",
+        FASTDEPLOY_LOG_LIMIT="65536",
+        FASTDEPLOY_KILL_GRACE="2",
+    ).settings
+
+    assert ("10.0.0.1/32", "10.0.0.2/32") == loaded.trusted_proxies
+    assert loaded.auto_migrate is False
+    assert (WebhookSecret("one"), WebhookSecret("two")) == loaded.webhook_secrets
+    assert (7, 65_536, 2.0) == (loaded.max_running, loaded.log_limit, loaded.kill_grace)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "value"),
+    [
+        (900, "15m"), (90, "90s"), (7200, "2h"), (86_400, "1d"), (90, "1m30s"), (10, "10 s"), (1.5, "1.5"),
+        (5, 5), (0.5, 0.5), (0, "0"), (90, "1m 30s"),
+    ],
+)  # fmt: skip
+def test_durations_are_read(seconds: float, value: object) -> None:
+    """With units, in sums, and plain numbers as seconds."""
+    assert seconds == settings.parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "m", "15x", "-1", -1, "1m1", True, None, [], "1e3", float("inf"), float("nan"), "٣s", 10**400]
+)
+def test_what_is_no_duration_is_refused(value: object) -> None:
+    """Nothing negative, endless or guessed."""
+    with pytest.raises(ValueError, match="a duration"):
+        settings.parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("size", "value"), [(8 << 20, "8 MiB"), (512 << 10, "512KiB"), (1 << 30, "1 GiB"), (7, "7 B"), (9, "9"), (9, 9)]
+)
+def test_sizes_are_read(size: int, value: object) -> None:
+    """With units, and plain numbers as bytes."""
+    assert size == settings.parse_size(value)
+
+
+@pytest.mark.parametrize("value", ["", "8 MB", "0", 0, -1, "1.5 MiB", True, 8.0, "MiB", None, "9" * 15 + "GiB"])
+def test_what_is_no_size_is_refused(value: object) -> None:
+    """A size is some whole number of bytes."""
+    with pytest.raises(ValueError, match="a size"):
+        settings.parse_size(value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "toml"),
+    [
+        ('port: expected an integer from 1 to 65535, got "abc"', 'port = "abc"'),
+        ('port: expected an integer from 1 to 65535, got "8000"', 'port = "8000"'),
+        ("port: expected an integer from 1 to 65535, got 70000", "port = 70000"),
+        ("port: expected an integer from 1 to 65535, got true", "port = true"),
+        ('auto_migrate: expected true or false, got "no"', 'auto_migrate = "no"'),
+        ("max_running: expected an integer from 0 to 1000, got -1", "max_running = -1"),
+        ("host: expected a text that is not empty, got 1", "host = 1"),
+        ("kill_grace: expected a duration such as 90s, 15m or 2h, got []", "kill_grace = []"),
+        ("log_limit: expected a size such as 8 MiB, got 1979-05-27", "log_limit = 1979-05-27"),
+        ("web_threads: expected an integer from 1 to 1000, got 1000000000000000000000000000000", f"web_threads = {10**30}"),
+    ],
+)  # fmt: skip
+def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem: str, toml: str) -> None:
+    """File, key, what was expected and what stands there."""
+    told = [each.replace('"1979-05-27"', "1979-05-27") for each in problems(home, toml)]
+
+    assert [f"fastdeploy.toml: {problem}"] == told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("public_url", "deploy.example"),
+        ("public_url", "ftp://deploy.example"),
+        ("public_url", "https://"),
+        ("public_url", "https://deploy.example/path"),
+        ("public_url", "https://deploy.example?x"),
+        ("public_url", "https://me:pw@deploy.example"),
+        ("public_url", "https://deploy.example:port"),
+        ("public_url", "https://deploy.example:99999"),
+        ("public_url", "https://[deploy"),
+        ("public_url", "https://deploy example"),
+        ("public_url", "https://deploy.example\nx"),
+        ("github_url", "http://github.example"),
+        ("github_url", "http://127.example"),
+        ("trusted_proxies", "proxy.example"),
+        ("trusted_proxies", "10.0.0.0/40"),
+        ("trusted_proxies", "*"),
+        ("host", ""),
+        ("database_url", "postgresql://db/bot"),
+        ("database_url", "sqlite://"),
+        ("database_url", "sqlite:///"),
+        ("database_url", "sqlite:///:memory:"),
+        ("auto_migrate", "maybe"),
+    ],
+)
+def test_wrong_value_in_the_environment_is_told_with_the_variable(home: Path, name: str, value: str) -> None:
+    """The problem begins with the variable's name."""
+    variable = f"FASTDEPLOY_{name.upper()}"
+
+    (problem,) = problems(home, **{variable: value})
+
+    assert problem.startswith(f"{variable}: expected ")
+
+
+def test_wrong_flag_is_told_with_its_name(home: Path) -> None:
+    """As it was typed."""
+    assert ['--port: expected an integer from 1 to 65535, got "abc"'] == problems(home, "", {"port": "abc"})
+
+
+@pytest.mark.parametrize("url", ["http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000"])
+def test_plain_http_github_is_for_loopback(home: Path, url: str) -> None:
+    """A test's GitHub needs no certificate."""
+    assert url == load(home, FASTDEPLOY_GITHUB_URL=url).settings.github_url
+
+
+def test_relative_database_file_is_made_absolute(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens it later may stand elsewhere."""
+    monkeypatch.chdir(home)
+
+    loaded = load(home, FASTDEPLOY_DATABASE_URL="sqlite:///bot.db")
+
+    assert home / "bot.db" == loaded.settings.database_path
+
+
+def test_all_problems_are_told_at_once(home: Path) -> None:
+    """Nobody has to mend them one by one."""
+    told = problems(
+        home, 'port = "abc"\nprot = 1\nauto_migrate = 1', {"host": ""}, FASTDEPLOY_MAX_RUNNING="x", FASTDEPLOY_X="1"
+    )
+
+    places = ["--host", "FASTDEPLOY_MAX_RUNNING", "FASTDEPLOY_X", *["fastdeploy.toml"] * 3]
+    assert places == sorted(problem.split(":")[0] for problem in told)
+
+
+def test_error_shows_each_problem_on_a_line(home: Path) -> None:
+    """What a command prints are the problems."""
+    with pytest.raises(BadSettings) as caught:
+        load(home, "prot = 1\nhots = 2")
+
+    assert list(caught.value.problems) == str(caught.value).splitlines()
+
+
+def test_syntax_error_tells_the_line(home: Path) -> None:
+    """Where to look."""
+    (problem,) = problems(home, "port = 8000\nhost =\n")
+
+    assert "fastdeploy.toml: not valid TOML" in problem
+    assert "line 2" in problem
+
+
+@pytest.mark.parametrize("data", [b"host = '\xff'", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000, b"\x00"])
+def test_file_that_is_no_toml_is_told(home: Path, data: bytes) -> None:
+    """Whatever stands in it."""
+    (home / settings.FILE).write_bytes(data)
+
+    with pytest.raises(BadSettings, match="not valid TOML"):
+        settings.load(environ={"FASTDEPLOY_HOME": str(home)})
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+
+def test_unknown_key_names_the_nearest(home: Path) -> None:
+    """A slip of the finger is shown its remedy."""
+    assert ["fastdeploy.toml: prot: unknown setting; did you mean port?"] == problems(home, "prot = 1")
+
+
+def test_unknown_variable_names_the_nearest(home: Path) -> None:
+    """As a variable."""
+    told = problems(home, FASTDEPLOY_MAX_RUNING="1")
+
+    assert ["FASTDEPLOY_MAX_RUNING: unknown setting; did you mean FASTDEPLOY_MAX_RUNNING?"] == told
+
+
+def test_even_a_far_fetched_name_has_a_nearest(home: Path) -> None:
+    """There is always one to start from."""
+    assert "did you mean" in problems(home, "zzz = 1")[0]
+
+
+def test_unknown_flag_is_told(home: Path) -> None:
+    """A flag is a setting's name too."""
+    assert ["--prot: unknown setting; did you mean port?"] == problems(home, "", {"prot": "1"})
+
+
+def test_table_in_the_file_is_an_unknown_setting(home: Path) -> None:
+    """There are no sections."""
+    assert problems(home, "[server]\nport = 1")[0].startswith("fastdeploy.toml: server: unknown setting")
+
+
+@pytest.mark.parametrize("name", sorted(settings.OTHER_VARIABLES))
+def test_what_scripts_and_commands_are_given_is_no_setting(home: Path, name: str) -> None:
+    """Commands run inside a deploy script, with its environment."""
+    loaded = load(home, "", None, **{f"FASTDEPLOY_{name}": "anything"})
+
+    assert Settings(home=home) == loaded.settings
+
+
+def test_variables_of_others_are_nothing_to_us(home: Path) -> None:
+    """Only our prefix is judged."""
+    assert load(home, HOST="x", FASTDEPLOYED="x", fastdeploy_port="x").settings.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("github_app_id", "1"), ("github_client_id", "x"), ("github_private_key", "x"), ("github_token", "x"),
+        ("github_api_url", "https://github.example/api/v3"), ("github_api_version", "2026-01-01"), ("poll", "30s"),
+        ("wait_limit", "1h"), ("metrics_token", "x"), ("max_sockets", "5"), ("retention_days", "7"),
+    ],
+)  # fmt: skip
+def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) -> None:
+    """Never a silent no-op."""
+    problem = f"{name}: not built yet in this version; leave it out"
+
+    assert [f"fastdeploy.toml: {problem}"] == problems(home, f'{name} = "{value}"')
+    assert "not built yet" in problems(home, **{f"FASTDEPLOY_{name.upper()}": value})[0]
+
+
+def test_setting_that_is_not_built_may_have_its_default(home: Path) -> None:
+    """A file that writes out the defaults is right."""
+    toml = 'retention_days = 90\nmax_sockets = 200\nwait_limit = "2h"\npoll = "off"\ngithub_api_url = "https://api.github.com"'
+
+    assert Settings(home=home) == load(home, toml).settings
+
+
+def test_not_built_names_settings_only() -> None:
+    """Later work deletes names there and finds each."""
+    assert set(Settings.__struct_fields__) >= settings.NOT_BUILT
+
+
+# --- secrets ----------------------------------------------------------------------------------------------
+
+
+def test_secret_may_lie_in_a_file_named_by_a_variable(home: Path, tmp_path: Path) -> None:
+    """The newline at its end is no part of it."""
+    (tmp_path / "key").write_text(f"{KEY}\n")
+
+    loaded = load(home, FASTDEPLOY_SECRET_KEY_FILE=str(tmp_path / "key"))
+
+    assert (KEY, "FASTDEPLOY_SECRET_KEY_FILE") == (loaded.settings.secret_key, loaded.origins["secret_key"])
+
+
+def test_path_in_the_file_starts_from_home(home: Path) -> None:
+    """So that a home can be moved."""
+    (home / "key").write_text(KEY)
+
+    loaded = load(home, 'secret_key_file = "key"')
+
+    assert (KEY, str(home / "fastdeploy.toml")) == (loaded.settings.secret_key, loaded.origins["secret_key"])
+
+
+@pytest.mark.parametrize("text", ["one\ntwo\n", "one,two", "one, two\n"])
+def test_list_of_secrets_may_lie_in_a_file(home: Path, text: str) -> None:
+    """By lines or by commas."""
+    (home / "hooks").write_text(text)
+
+    loaded = load(home, 'webhook_secrets_file = "hooks"')
+
+    assert (WebhookSecret("one"), WebhookSecret("two")) == loaded.settings.webhook_secrets
+
+
+def test_single_webhook_secret_is_taken_whole(home: Path) -> None:
+    """Commas in it are its own."""
+    loaded = load(home, FASTDEPLOY_WEBHOOK_SECRET="one,two")
+
+    assert (WebhookSecret("one,two"),) == loaded.settings.webhook_secrets
+    assert "FASTDEPLOY_WEBHOOK_SECRET" == loaded.origins["webhook_secrets"]
+
+
+def test_single_webhook_secret_replaces_the_list_of_the_file(home: Path) -> None:
+    """They are two spellings of one setting."""
+    loaded = load(home, 'webhook_secrets = ["old"]', FASTDEPLOY_WEBHOOK_SECRET="new")
+
+    assert (WebhookSecret("new"),) == loaded.settings.webhook_secrets
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'webhook_secret = "a"\nwebhook_secrets = ["b"]',
+        'webhook_secret = "a"\nwebhook_secrets_file = "hooks"',
+        'webhook_secret = "a"\nwebhook_secret_file = "hooks"',
+        f'secret_key_file = "hooks"\nsecret_key = "{KEY}"',
+    ],
+)
+def test_two_spellings_in_one_source_are_refused(home: Path, toml: str) -> None:
+    """Which one counts would be a guess."""
+    (home / "hooks").write_text(KEY)
+
+    (problem,) = problems(home, toml)
+
+    assert "is given as well; keep one of them" in problem
+
+
+def test_secret_file_that_cannot_be_read_is_told(home: Path) -> None:
+    """With its path and the reason."""
+    told = problems(home, 'secret_key_file = "none"')
+
+    assert [f"fastdeploy.toml: secret_key_file: cannot read {home / 'none'}: No such file or directory"] == told
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b" \n", b"\xff\xfe"])
+def test_secret_file_without_text_is_told(home: Path, data: bytes) -> None:
+    """An empty secret would let everybody in."""
+    (home / "key").write_bytes(data)
+
+    (problem,) = problems(home, 'webhook_secret_file = "key"')
+
+    assert problem.startswith("fastdeploy.toml: webhook_secret_file: ")
+
+
+@pytest.mark.parametrize("toml", ["secret_key_file = 1", 'secret_key_file = ""', 'secret_key_file = "a\\u0000b"'])
+def test_secret_file_without_a_path_is_told(home: Path, toml: str) -> None:
+    """A path is a text."""
+    assert "expected the path of a file" in problems(home, toml)[0]
+
+
+def test_file_form_is_for_secrets_only(home: Path) -> None:
+    """No other setting is kept apart."""
+    assert "unknown setting" in problems(home, FASTDEPLOY_PORT_FILE="/tmp/port")[0]
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        'secret_key = "hunter2"',
+        "secret_key = 8675309",
+        'secret_key_fallbacks = ["hunter2"]',
+        'webhook_secrets = "hunter2"',
+        "webhook_secrets = [8675309]",
+        'webhook_secrets = ["hunter2", ""]',
+        'webhook_secrets = [{secret = "hunter2", repos = ["a/b"]}]',
+        'webhook_secrets = [{secret = "hunter2", repositories = []}]',
+        'webhook_secrets = [{secret = "hunter2", repositories = "a/b"}]',
+        'webhook_secrets = [{hunter2 = "x"}]',
+        'webhook_secret = ["hunter2"]',
+        'webhook_secret = " "',
+        'database_url = "postgresql://bot:hunter2@db/bot"',
+    ],
+)
+def test_wrong_secret_is_told_without_being_shown(home: Path, toml: str) -> None:
+    """Problems end up in logs."""
+    (problem,) = problems(home, toml)
+
+    assert "expected" in problem
+    assert "hunter2" not in problem
+    assert "8675309" not in problem
+
+
+def test_settings_do_not_show_their_secrets(home: Path) -> None:
+    """Not in a traceback either."""
+    loaded = load(home, f'secret_key = "{KEY}"\nwebhook_secrets = ["hunter2"]')
+
+    assert KEY not in repr(loaded)
+    assert "hunter2" not in repr(loaded) + repr(loaded.settings.webhook_secrets)
+
+
+def test_description_masks_every_secret(home: Path) -> None:
+    """`check` may be pasted into an issue."""
+    loaded = load(
+        home,
+        f'secret_key = "{KEY}"\nsecret_key_fallbacks = ["{KEY}x"]\n'
+        'webhook_secrets = [{secret = "hunter2", repositories = ["octo-org/*"]}]',
+    )
+
+    told = {name: (value, origin) for name, value, origin in settings.describe(loaded)}
+
+    masked = ("********", str(home / "fastdeploy.toml"))
+    assert [masked] * 3 == [told[name] for name in ("secret_key", "secret_key_fallbacks", "webhook_secrets")]
+    assert "hunter2" not in str(told)
+    assert KEY not in str(told)
+
+
+def test_description_masks_the_databases_password() -> None:
+    """The rest of the address is worth seeing."""
+    loaded = Loaded(
+        Settings(database_url="postgresql://bot:hun@ter2@db.example/bot"),
+        dict.fromkeys(Settings.__struct_fields__, "default"),
+    )
+
+    told = {name: value for name, value, _ in settings.describe(loaded)}
+
+    assert "postgresql://********@db.example/bot" == told["database_url"]
+
+
+def test_description_shows_effective_values_and_origins(home: Path) -> None:
+    """Every setting, as it will be used."""
+    told = settings.describe(load(home, FASTDEPLOY_PORT="9000"))
+
+    assert list(Settings.__struct_fields__) == [name for name, _, _ in told]
+    assert ("port", "9000", "FASTDEPLOY_PORT") in told
+    assert ("public_url", "http://127.0.0.1:9000", "default") in told
+    assert ("database_url", f"sqlite:///{home}/fastdeploy.db", "default") in told
+    assert ("auto_migrate", "true", "default") in told
+    assert ("secret_key", "none", "default") in told
+
+
+# --- what follows from them -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://127.0.0.1:8000", "127.0.0.1"),
+        ("http://127.0.0.1:8000", "0.0.0.0"),  # noqa: S104 - a value to read
+        ("http://[::1]:8000", "::"),
+        ("http://[::1]:8000", "::1"),
+        ("http://192.0.2.1:8000", "192.0.2.1"),
+    ],
+)
+def test_addresses_follow_from_host_and_port(url: str, host: str) -> None:
+    """An address that means all of them is reached by loopback."""
+    assert url == Settings(host=host).effective_local_url
+    assert url == Settings(host=host).effective_public_url
+
+
+def test_given_addresses_are_used() -> None:
+    """What is set wins over what follows from host and port."""
+    given = Settings(public_url="https://deploy.example", local_url="http://127.0.0.1:81")
+
+    assert ("https://deploy.example", "http://127.0.0.1:81") == (given.effective_public_url, given.effective_local_url)
+
+
+def test_local_address_does_not_move_the_public_one() -> None:
+    """What scripts call says nothing about what people open."""
+    assert "http://127.0.0.1:8000" == Settings(local_url="http://127.0.0.1:81").effective_public_url
+
+
+def test_folders_lie_in_home() -> None:
+    """One folder holds all that the bot keeps."""
+    given = Settings(home=Path("/srv/bot"))
+
+    folders = (given.services_dir, given.secrets_dir, given.runs_dir, given.bin_dir, given.bell_dir)
+    assert [f"/srv/bot/{name}" for name in ("services", "secrets", "runs", "bin", "bell")] == list(map(str, folders))
+    assert Path("/srv/bot/fastdeploy.db") == given.database_path
+
+
+def test_present_key_comes_first() -> None:
+    """It signs; the others verify."""
+    assert [KEY, "old"] == Settings(secret_key=KEY, secret_key_fallbacks=("old",)).keys
+    assert [] == Settings().keys
+
+
+def test_serving_needs_a_home(tmp_path: Path) -> None:
+    """A missing one names the command that makes it."""
+    with pytest.raises(BadSettings, match=r"home missing: .* run `fastdeploy init`"):
+        settings.require_serving(Settings(home=tmp_path / "none"))
+
+
+def test_serving_needs_a_webhook_secret_and_a_key(home: Path) -> None:
+    """Both are told at once, with the remedy."""
+    with pytest.raises(BadSettings) as caught:
+        settings.require_serving(Settings(home=home))
+
+    assert ["webhook_secrets", "secret_key"] == [problem.split(":")[0] for problem in caught.value.problems]
+    assert all("fastdeploy init" in problem for problem in caught.value.problems)
+
+
+def test_complete_settings_may_serve(home: Path) -> None:
+    """Nothing else is asked for."""
+    settings.require_serving(Settings(home=home, secret_key=KEY, webhook_secrets=(WebhookSecret("one"),)))
