@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Final
 
@@ -16,5 +17,9 @@ class FactsFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line, with the record's own facts."""
-        facts = [f"{name}={value!r}" for name, value in record.__dict__.items() if name not in _STANDARD]
+        facts = [
+            f"{name}={json.dumps(value, default=str, ensure_ascii=False)}"
+            for name, value in record.__dict__.items()
+            if name not in _STANDARD
+        ]
         return " ".join([super().formatMessage(record), *facts])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,24 +25,25 @@ from fastdeploy_bot.words import ZERO_SHA
 UP_SECONDS: Final = 60
 
 
-def prepare(settings: Settings) -> None:
-    """Make what is missing: home, database, first user, an example service."""
+def prepare(settings: Settings) -> str | None:
+    """Make what is missing: home, database, first user, an example service; answers a password made up for it."""
     home.make(settings.home)
     settings = shared.settings()
     store.connect(settings.effective_database_url)
     store.migrate()
-    home.first_user("admin", password_stdin=False)
+    password = home.first_user("admin", password_stdin=False)
     home.example(settings)
     store.disconnect()
+    return password
 
 
-def in_background(settings: Settings) -> None:
+def in_background(settings: Settings, password: str | None) -> None:
     """Let another process wait for the server, push to it once and tell what happens."""
     if os.fork() != 0:
         return
     status = 1
     try:
-        _demonstrate(settings)
+        _demonstrate(settings, password)
         status = 0
     except (FastdeployError, OSError) as error:
         click.echo(f"fastdeploy: {error}", err=True)
@@ -49,7 +51,7 @@ def in_background(settings: Settings) -> None:
         os._exit(status)
 
 
-def _demonstrate(settings: Settings) -> None:
+def _demonstrate(settings: Settings, password: str | None) -> None:
     _wait_until_up(settings)
     file = shared.bot().catalogue.entries()
     services = [(name, entry.file) for name, entry in file.items() if entry.file is not None]
@@ -65,7 +67,7 @@ def _demonstrate(settings: Settings) -> None:
                 deployments.find(number), public_url=settings.effective_public_url
             )
         )
-    _tell_how_to_sign_in(settings, name)
+    _tell_how_to_sign_in(settings, name, password)
 
 
 def _push(file: ServiceFile) -> bytes:
@@ -94,13 +96,13 @@ def _wait_until_up(settings: Settings) -> None:
     raise Unavailable(f"the bot does not answer on {settings.effective_local_url}")
 
 
-def _tell_how_to_sign_in(settings: Settings, service: str) -> None:
-    url = settings.effective_local_url
+def _tell_how_to_sign_in(settings: Settings, service: str, password: str | None) -> None:
+    url, me = settings.effective_local_url, sys.argv[0]
+    command = me if me.endswith("fastdeploy") else "fastdeploy"
+    told = "its password stands above" if password else f"a lost password is replaced by `{command} user passwd admin`"
     click.echo(
         f"\nThe bot runs on {url} and stays up until Ctrl-C.\n"
-        f"Sign in as admin with the password shown when {settings.home} was made "
-        "(`fastdeploy user passwd admin` sets a new one):\n"
-        f'  curl -s {url}/api/v1/token -d \'{{"username": "admin", "password": "…"}}\'\n'
-        f"On this machine no sign-in is needed: `fastdeploy status`, `fastdeploy logs ID`, "
-        f"`fastdeploy deploy {service}`."
+        f"Sign in as admin ({told}); the answer holds a token for the API:\n"
+        f'  curl -s {url}/api/v1/token -d \'{{"username": "admin", "password": "{password or "…"}"}}\'\n'
+        f"On this machine no sign-in is needed: `{command} status`, `{command} logs ID`, `{command} deploy {service}`."
     )

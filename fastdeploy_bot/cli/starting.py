@@ -60,12 +60,12 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
     if demo:
         from fastdeploy_bot.cli import demonstrating
 
-        demonstrating.prepare(shared.settings())
+        password = demonstrating.prepare(shared.settings())
     settings = shared.settings()
     settings_.require_serving(settings)
     _require_port(settings)
     if demo:
-        demonstrating.in_background(settings)
+        demonstrating.in_background(settings, password)
     environ = {name: value for name, value in os.environ.items() if name not in OF_A_SCRIPT}
     environ.update({f"FASTDEPLOY_{name.upper()}": value for name, value in flags.items()})
     command = [sys.executable, "-m", "gunicorn", "--config", "python:fastdeploy_bot.serving"]
