@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from fastdeploy_bot.core import servicefile
@@ -10,7 +12,7 @@ from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
 from fastdeploy_bot.words import ZERO_SHA, VerdictKind
 
-LOOK_BACK = 200
+LOOK_BACK: Final = 200
 """How many pushes are looked at for the newest one of a mapped ref."""
 
 
@@ -19,6 +21,10 @@ class Head(msgspec.Struct, frozen=True):
 
     ref: str
     sha: str
+
+
+UNTOLD: Final = (VerdictKind.STALE, VerdictKind.REFUSED, VerdictKind.DUPLICATE)
+"""Verdicts whose pushes say nothing about what a ref names now."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -69,15 +75,15 @@ def mapped(file: ServiceFile, ref: str, default_branch: str | None) -> bool:
 
 
 def _pushes(service: Service) -> list[Told]:
-    """What the pushes told, newest first."""
-    if service.repository_id is None:
-        return []
-    stale = Verdict.select(Verdict.delivery).where(Verdict.service == service, Verdict.verdict == VerdictKind.STALE)
-    query = Delivery.select().where(
-        Delivery.repository_id == service.repository_id, Delivery.push_key.is_null(False), Delivery.id.not_in(stale)
+    """What the pushes told that were decided for the service, newest first; stale ones tell nothing of now."""
+    query = (
+        Delivery.select()
+        .join(Verdict)
+        .where(Verdict.service == service, Verdict.verdict.not_in(UNTOLD))
+        .order_by(Delivery.pushed_at.desc(), Delivery.id.desc())
+        .limit(LOOK_BACK)
     )
-    rows = query.order_by(Delivery.pushed_at.desc(), Delivery.id.desc()).limit(LOOK_BACK)
-    return [Told(row.ref or "", row.after or "", row.commit or "", row.default_branch) for row in rows]
+    return [Told(row.ref or "", row.after or "", row.commit or "", row.default_branch) for row in query]
 
 
 def _default_branch(service: Service) -> str | None:

@@ -25,13 +25,16 @@ class BadSecret(SettingsError):
 
 
 def put(root: Path, service: str, name: str, value: str | bytes) -> None:
-    """Keep a secret, in place of an earlier one; newlines at its end are no part of it. Raises Invalid."""
+    """Keep a secret, in place of an earlier one; newlines at its end are no part of it. Raises Invalid, BadSecret."""
     _check_names(service, name)
     data = _data(name, value)
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (root / service).mkdir(mode=0o700, exist_ok=True)
-    with _folder(root, service) as folder:
-        _write(folder, name, data)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (root / service).mkdir(mode=0o700, exist_ok=True)
+        with _folder(root, service) as folder:
+            _write(folder, name, data)
+    except OSError as error:
+        raise BadSecret(f"secret {name} cannot be kept in {root / service}: {error.strerror}") from error
 
 
 def names(root: Path, service: str) -> list[str]:

@@ -64,6 +64,13 @@ def mapped_to(repository: str, repository_id: int, entries: Iterable[Entry], *, 
     return [row for row in rows if repository_id == row.repository_id or repository.lower() == row.repository]
 
 
+def repositories_of(repository_id: int | None) -> set[str]:
+    """The names under which services know the repository of that id: who signs for it must sign for all of them."""
+    if repository_id is None:
+        return set()
+    return {row.repository for row in Service.select().where(Service.repository_id == repository_id)}
+
+
 def pin(repository: str | None, repository_id: int | None) -> None:
     """Pin a repository's id to the services of that name that have not seen one. To be called inside a write."""
     if repository is None or repository_id is None:

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import access, clock, deliveries, intake
+from fastdeploy_bot.core import access, clock, deliveries, intake, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.intake import Receipt
 from fastdeploy_bot.errors import Conflict
@@ -30,7 +30,8 @@ def github() -> ResponseReturnValue:
     secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
     document = payloads.document(request.headers.get("Content-Type"), body)
     webhook = payloads.parse(document, request.headers)
-    signatures.require_repository(secrets, webhook.repository)
+    for repository in (webhook.repository, *services.repositories_of(webhook.repository_id)):
+        signatures.require_repository(secrets, repository)
     receipt = intake.receive(webhook, bot.catalogue, peer=request.remote_addr or "", now=clock.now())
     bot.bell.ring()
     return answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)

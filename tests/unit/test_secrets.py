@@ -226,6 +226,27 @@ def test_link_in_a_services_place_is_not_followed(root: Path, tmp_path: Path) ->
     assert [] == os.listdir(elsewhere)
 
 
+def test_secret_that_cannot_be_kept_is_told_and_leaves_nothing_behind(root: Path) -> None:
+    """A folder in its place stays, and no draft lies beside it."""
+    (root / "shop" / "TOKEN").mkdir(parents=True)
+
+    with pytest.raises(BadSecret, match="secret TOKEN cannot be kept in"):
+        secrets.put(root, "shop", "TOKEN", "a long value")
+
+    assert ["TOKEN"] == os.listdir(root / "shop")
+
+
+def test_file_in_a_services_place_is_told(root: Path) -> None:
+    """It is no folder to keep secrets in."""
+    root.mkdir(parents=True)
+    (root / "shop").write_text("a file")
+
+    with pytest.raises(BadSecret):
+        secrets.put(root, "shop", "TOKEN", "a long value")
+    with pytest.raises(BadSecret, match="is no folder"):
+        secrets.names(root, "shop")
+
+
 @pytest.mark.timeout(20)
 def test_pipe_in_a_secrets_place_is_refused_at_once(root: Path) -> None:
     """A named pipe would be waited for for ever."""
