@@ -196,3 +196,14 @@ class StepReport(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: StepState
     message: str = ""
+
+
+class WebhookSecret(msgspec.Struct, frozen=True):
+    """A secret that webhooks may be signed with."""
+
+    secret: str
+    repositories: tuple[str, ...] | None = None
+    """Globs on `owner/name`, where it may sign for those only."""
+
+    def __repr__(self) -> str:
+        return f"WebhookSecret('********', {self.repositories!r})"

@@ -11,7 +11,7 @@ import msgspec
 
 from fastdeploy_bot.core import globs
 from fastdeploy_bot.errors import SettingsError
-from fastdeploy_bot.settings import nearest, parse_duration, parse_toml, shown
+from fastdeploy_bot.values import nearest, parse_duration, parse_toml, shown
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

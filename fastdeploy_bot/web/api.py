@@ -166,7 +166,7 @@ def create_token(name: str) -> ResponseReturnValue:
     return _once(who, create)
 
 
-@bp.delete("/services/<name>/tokens/<int:token>")
+@bp.delete("/services/<name>/tokens/<int(max=9223372036854775807):token>")
 def revoke_token(name: str, token: int) -> ResponseReturnValue:
     """End a service token."""
     access.authorize(context.principal(), Action.MANAGE, service=name)
@@ -197,19 +197,19 @@ def list_deployments() -> ResponseReturnValue:
     if wanted:
         query = query.where(Service.name == wanted)
     if "state" in request.args:
-        query = query.where(Deployment.state == request.args["state"])
+        query = query.where(Deployment.state == context.choice("state", DeploymentState))
     if "sha" in request.args:
         query = query.where(Deployment.sha == request.args["sha"].lower())
     return _page(query, Deployment, _view)
 
 
-@bp.get("/deployments/<int:number>")
+@bp.get("/deployments/<int(max=9223372036854775807):number>")
 def show_deployment(number: int) -> ResponseReturnValue:
     """One deployment with its steps."""
     return answers.as_json(_view(_readable(number)))
 
 
-@bp.get("/deployments/<int:number>/log")
+@bp.get("/deployments/<int(max=9223372036854775807):number>/log")
 def show_log(number: int) -> ResponseReturnValue:
     """The output from `?offset=` on, as bytes; `X-Log-Gap: from-to` says what was not kept of it."""
     _readable(number)
@@ -222,7 +222,7 @@ def show_log(number: int) -> ResponseReturnValue:
     return answer
 
 
-@bp.post("/deployments/<int:number>/cancel")
+@bp.post("/deployments/<int(max=9223372036854775807):number>/cancel")
 def cancel_deployment(number: int) -> ResponseReturnValue:
     """End a deployment that has not begun; ask a running one to stop."""
     who = context.principal()
@@ -232,7 +232,7 @@ def cancel_deployment(number: int) -> ResponseReturnValue:
     return answers.as_json(_view(row), HTTPStatus.ACCEPTED)
 
 
-@bp.post("/deployments/<int:number>/retry")
+@bp.post("/deployments/<int(max=9223372036854775807):number>/retry")
 def retry_deployment(number: int) -> ResponseReturnValue:
     """Deploy the same commit once more."""
     who = context.principal()
@@ -240,7 +240,7 @@ def retry_deployment(number: int) -> ResponseReturnValue:
     return _once(who, lambda: _view(deployments.retry(number, by=who.name, now=clock.now())))
 
 
-@bp.post("/deployments/<int:number>/steps")
+@bp.post("/deployments/<int(max=9223372036854775807):number>/steps")
 def report_step(number: int) -> ResponseReturnValue:
     """Note what a script says of one of its steps; the same name again is an update."""
     access.authorize(context.principal(), Action.REPORT, deployment=number)
@@ -248,7 +248,7 @@ def report_step(number: int) -> ResponseReturnValue:
     return answers.as_json(views.step(deployments.report_step(number, told, at=clock.now())))
 
 
-@bp.post("/deployments/<int:number>/finish")
+@bp.post("/deployments/<int(max=9223372036854775807):number>/finish")
 def report_end(number: int) -> ResponseReturnValue:
     """Note how a script says its deployment ended."""
     access.authorize(context.principal(), Action.REPORT, deployment=number)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TypeVar, cast
 
 import msgspec
 from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, tokens
@@ -47,6 +49,16 @@ def principal() -> Principal:
     return tokens.principal(bearer(), keys=[key for key in keys if key], now=clock.now())
 
 
+def raw_body(largest: int) -> bytes:
+    """The request's body as it was sent, read once. Raises RequestEntityTooLarge for one of more bytes."""
+    request.max_content_length = largest
+    data = request.get_data(cache=False)
+    # A chunked body tells no length, and is cut off at the bound without a word.
+    if len(data) == largest and request.environ["wsgi.input"].read(1):
+        raise RequestEntityTooLarge
+    return data
+
+
 def body(shape: type[T]) -> T:
     """The request's JSON body as a typed value; no body is an empty object. Raises Malformed, Invalid."""
     try:
@@ -65,3 +77,11 @@ def number(name: str, default: int, *, least: int, most: int) -> int:
     if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
         raise Invalid(f"{name}: expected a whole number from {least} to {most}, got {text[:40]!r}")
     return int(text)
+
+
+def choice(name: str, among: type[StrEnum]) -> StrEnum:
+    """A word among the query parameters. Raises Invalid for one that is none of those known."""
+    try:
+        return among(request.args[name])
+    except ValueError as error:
+        raise Invalid(f"{name}: expected {', '.join(among)}, got {request.args[name][:40]!r}") from error

@@ -24,8 +24,7 @@ LARGEST: Final = 25 * 1024 * 1024
 @bp.post("/webhooks/github")
 def github() -> ResponseReturnValue:
     """Verify a delivery, record what it asks for, and answer at once."""
-    request.max_content_length = LARGEST
-    body = request.get_data(cache=False)
+    body = context.raw_body(LARGEST)
     bot = context.bot()
     secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
     document = payloads.document(request.headers.get("Content-Type"), body)

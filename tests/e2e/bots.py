@@ -6,17 +6,16 @@ import hashlib
 import hmac
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import tomllib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import requests
 
@@ -24,23 +23,351 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout under test."""
 COMMAND: Final = (sys.executable, "-m", "fastdeploy_bot")
 """`fastdeploy`, as the tests' own Python runs it."""
-ADMIN: Final = ("admin", "correct horse battery")
-"""Name and password of the user that `init` makes."""
+ADMIN: Final = "admin"
+PASSWORD: Final = "correct horse battery"
+"""The user that `init` makes for the tests."""
 FINAL: Final = frozenset({"success", "failure", "cancelled", "superseded", "lost"})
 PATIENCE: Final = 30.0
 """Seconds after which a condition that has not come true is a fault, on a loaded machine too."""
 
-Json = dict[str, Any]  # what the API answers is judged by the tests, key by key
+Json = dict[str, Any]  # what the API answers; the tests judge it key by key
 Toml = str | bool | int | Sequence[str] | Mapping[str, str]
+T = TypeVar("T")
 
 
-def wait_for[T](condition: Callable[[], T], seconds: float = PATIENCE, what: str = "") -> T:
+def wait_for(condition: Callable[[], T], seconds: float = PATIENCE) -> T:
     """The condition's first true answer. Raises AssertionError when none came in time."""
     deadline = time.monotonic() + seconds
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what or condition}; last answer {answer!r}")
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s; the last answer was {answer!r}"
         time.sleep(0.02)
+    return answer
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """What a command or server of the checkout is started with: no setting of whoever runs the tests."""
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "PORT" and not name.startswith("FASTDEPLOY_")
+    }
+    return inherited | {"PYTHONPATH": str(ROOT)} | more
+
+
+def signature(secret: str, body: bytes) -> str:
+    """The value of `X-Hub-Signature-256`."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def processes_naming(text: str) -> list[int]:
+    """Every living process that carries the text in its arguments or environment, but not this one."""
+    needle = text.encode()
+    return [pid for pid in _pids() if pid != os.getpid() and _is_alive(pid) and needle in _arguments_and_environ(pid)]
+
+
+def children_of(parent: int) -> list[int]:
+    """The living processes that were started by this one and not handed over."""
+    return [pid for pid in _pids() if _is_alive(pid) and _stat(pid)[1] == str(parent)]
+
+
+class Bot:
+    """One home and the server on it, as its owner would run it."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        """Make the home by `fastdeploy init`; nothing runs yet. The environment is added to the server's."""
+        self.home = folder / "home"
+        self.output_file = folder / "server.log"
+        self.port = free_port()
+        self.environment = clean_environment(**environment)
+        self.server: subprocess.Popen[bytes] | None = None
+        self._tokens: dict[str, str] = {}
+        self.run("init", "--admin", ADMIN, env={"FASTDEPLOY_PASSWORD": PASSWORD}, expect=0)
+        settings = tomllib.loads((self.home / "fastdeploy.toml").read_text())
+        self.secret: str = settings["webhook_secrets"][0]
+
+    # --- the server
+
+    @property
+    def url(self) -> str:
+        """The bot's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Bot:
+        """Start `fastdeploy serve` and wait until it is ready."""
+        self.launch(*COMMAND, "--home", str(self.home), "serve", "--port", str(self.port))
+        return self
+
+    def launch(self, *command: str, cwd: Path | None = None) -> None:
+        """Start this command as the bot's server and wait until it is ready."""
+        with self.output_file.open("ab") as output:
+            self.server = subprocess.Popen(
+                command,
+                cwd=cwd or self.home.parent,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_for(self._ready)
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """Ask the server to end, as systemd does, and answer its exit status."""
+        assert self.server is not None
+        self.server.terminate()
+        return self.server.wait(seconds)
+
+    def kill(self) -> None:
+        """End the server's whole process group at once, as a crash does."""
+        if self.server is not None:
+            _kill_group(self.server.pid)
+            self.server.wait()
+
+    def workers(self) -> list[int]:
+        """The server's worker processes."""
+        assert self.server is not None
+        return children_of(self.server.pid)
+
+    def close(self) -> None:
+        """End everything that was started for this home."""
+        self.kill()
+        wait_for(self._sweep)
+
+    def output(self) -> str:
+        """What the server has printed so far."""
+        return self.output_file.read_text("utf-8", "replace") if self.output_file.exists() else ""
+
+    # --- commands
+
+    def run(
+        self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "", expect: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a `fastdeploy` command on this home; with `expect`, any other exit status is a fault."""
+        done = subprocess.run(
+            [*COMMAND, "--home", str(self.home), *arguments],
+            cwd=self.home.parent,
+            env=self.environment | {"FASTDEPLOY_PORT": str(self.port)} | dict(env or {}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert expect in (None, done.returncode), f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def read(self, *arguments: str) -> Any:  # whatever JSON the command prints
+        """What a command prints with `--json`."""
+        return json.loads(self.run(*arguments, "--json", expect=0).stdout)
+
+    # --- services
+
+    def service(self, name: str, script: str | None, *, file: str = "deploy", **keys: Toml) -> Path:
+        """Write a service's script and its service.toml, and answer its folder."""
+        folder = self.home / "services" / name
+        folder.mkdir(parents=True)
+        if script is not None:
+            _write_program(folder / file, script)
+        self.write_toml(name, **{"repository": f"octo-org/{name}", "command": [f"./{file}"], **keys})
+        return folder
+
+    def write_toml(self, name: str, **keys: Toml) -> None:
+        """Replace a service's service.toml, in one piece."""
+        path = self.home / "services" / name / "service.toml"
+        new = path.with_suffix(".new")
+        new.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in keys.items()))
+        new.replace(path)
+
+    # --- HTTP
+
+    def token(self) -> str:
+        """The admin's token, of this bot."""
+        if ADMIN not in self._tokens:
+            answer = self.http("POST", "/api/v1/token", token="", json={"username": ADMIN, "password": PASSWORD})
+            assert 200 == answer.status_code, answer.text
+            self._tokens[ADMIN] = answer.json()["token"]
+        return self._tokens[ADMIN]
+
+    def http(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        data: bytes | None = None,
+        params: Mapping[str, str | int] | None = None,
+    ) -> requests.Response:
+        """One request to the bot, as the admin unless another token is given; an empty one sends none."""
+        token = self.token() if token is None else token
+        authorization = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.request(
+            method,
+            self.url + path,
+            headers=authorization | dict(headers or {}),
+            json=json,
+            data=data,
+            params=params,
+            timeout=PATIENCE,
+        )
+
+    def get(self, path: str, **params: str | int) -> Json:
+        """What the API answers to the admin's GET, which has to succeed."""
+        answer = self.http("GET", f"/api/v1{path}", params=params)
+        assert 200 == answer.status_code, answer.text
+        found: Json = answer.json()
+        return found
+
+    def post(self, path: str, body: object = None, expect: int = 200, token: str | None = None) -> Json:
+        """What the API answers to a POST, by the admin unless a token is given."""
+        answer = self.http("POST", f"/api/v1{path}", json=body, token=token)
+        assert expect == answer.status_code, answer.text
+        found: Json = answer.json()
+        return found
+
+    def deliver(
+        self, body: bytes, *, event: str = "push", guid: str | None = None, secret: str | None = None
+    ) -> requests.Response:
+        """Deliver a webhook as GitHub does, signed with the bot's secret unless another is given."""
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "GitHub-Hookshot/test",
+            "X-GitHub-Event": event,
+            "X-GitHub-Delivery": guid or str(uuid.uuid4()),
+            "X-Hub-Signature-256": signature(secret or self.secret, body),
+        }
+        return self.http("POST", "/webhooks/github", token="", headers=headers, data=body)
+
+    # --- deployments
+
+    def deploy(self, service: str, **body: object) -> int:
+        """Start a deployment by the API, of a made-up commit unless `sha` is given, and answer its id."""
+        started = self.post("/deployments", {"service": service, "sha": "5" * 40, **body}, expect=201)
+        number: int = started["id"]
+        return number
+
+    def deployment(self, number: int) -> Json:
+        """A deployment as the API shows it."""
+        return self.get(f"/deployments/{number}")
+
+    def deployments(self, service: str) -> list[Json]:
+        """A service's deployments, oldest first."""
+        newest_first: list[Json] = self.get("/deployments", service=service, limit=200)["items"]
+        return newest_first[::-1]
+
+    def wait_state(self, number: int, *states: str, seconds: float = PATIENCE) -> Json:
+        """The deployment once it is in one of these states."""
+        seen: list[str] = []
+
+        def reached() -> Json | None:
+            row = self.deployment(number)
+            if row["state"] not in seen:
+                seen.append(row["state"])
+            return row if row["state"] in states else None
+
+        try:
+            return wait_for(reached, seconds)
+        except AssertionError:
+            raise AssertionError(f"deployment {number} went {seen}, never {states}: {self.deployment(number)}") from None
+
+    def wait_end(self, number: int, seconds: float = PATIENCE) -> Json:
+        """The deployment once it has ended."""
+        return self.wait_state(number, *FINAL, seconds=seconds)
+
+    def wait_idle(self, service: str) -> list[Json]:
+        """The service's deployments, oldest first, once all of them have ended."""
+
+        def ended() -> list[Json] | None:
+            rows = self.deployments(service)
+            return rows if rows and all(row["state"] in FINAL for row in rows) else None
+
+        return wait_for(ended)
+
+    def run_service(self, service: str, **body: object) -> Json:
+        """Deploy by the API and answer the deployment as it ended."""
+        return self.wait_end(self.deploy(service, **body))
+
+    def log(self, number: int, **params: int) -> bytes:
+        """A deployment's stored output."""
+        return self.log_answer(number, **params).content
+
+    def log_answer(self, number: int, **params: int) -> requests.Response:
+        """The answer that carries a deployment's output, headers and all."""
+        answer = self.http("GET", f"/api/v1/deployments/{number}/log", params=params)
+        assert 200 == answer.status_code, answer.text
+        return answer
+
+    # --- inside
+
+    def _ready(self) -> bool:
+        assert self.server is not None
+        assert self.server.poll() is None, f"the server ended with {self.server.returncode}:\n{self.output()}"
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=PATIENCE).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def _sweep(self) -> bool:
+        left = processes_naming(f"{self.home}")
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        return not left
+
+
+def states(steps: Sequence[Json]) -> list[tuple[str, str]]:
+    """Name and state of each step, in order."""
+    return [(step["name"], step["state"]) for step in steps]
+
+
+def _toml(value: Toml) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {json.dumps(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent, … of a process; empty fields once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ["X", ""]
+
+
+def _is_alive(pid: int) -> bool:
+    return _stat(pid)[0] not in ("Z", "X")
+
+
+def _arguments_and_environ(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return

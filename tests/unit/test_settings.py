@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fastdeploy_bot import settings
-from fastdeploy_bot.settings import BadSettings, Loaded, Settings, WebhookSecret
+from fastdeploy_bot import settings, values
+from fastdeploy_bot.settings import BadSettings, Loaded, Settings
+from fastdeploy_bot.words import WebhookSecret
 
 KEY = "k" * 32
 
@@ -201,7 +202,7 @@ def test_environment_speaks_text(home: Path) -> None:
 )  # fmt: skip
 def test_durations_are_read(seconds: float, value: object) -> None:
     """With units, in sums, and plain numbers as seconds."""
-    assert seconds == settings.parse_duration(value)
+    assert seconds == values.parse_duration(value)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_durations_are_read(seconds: float, value: object) -> None:
 def test_what_is_no_duration_is_refused(value: object) -> None:
     """Nothing negative, endless or guessed."""
     with pytest.raises(ValueError, match="a duration"):
-        settings.parse_duration(value)
+        values.parse_duration(value)
 
 
 @pytest.mark.parametrize(
@@ -218,14 +219,14 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
 )
 def test_sizes_are_read(size: int, value: object) -> None:
     """With units, and plain numbers as bytes."""
-    assert size == settings.parse_size(value)
+    assert size == values.parse_size(value)
 
 
 @pytest.mark.parametrize("value", ["", "8 MB", "0", 0, -1, "1.5 MiB", True, 8.0, "MiB", None, "9" * 15 + "GiB"])
 def test_what_is_no_size_is_refused(value: object) -> None:
     """A size is some whole number of bytes."""
     with pytest.raises(ValueError, match="a size"):
-        settings.parse_size(value)
+        values.parse_size(value)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +242,10 @@ def test_what_is_no_size_is_refused(value: object) -> None:
         ("kill_grace: expected a duration such as 90s, 15m or 2h, got []", "kill_grace = []"),
         ('log_limit: expected a size such as 8 MiB, got "1979-05-27"', "log_limit = 1979-05-27"),
         (f"web_threads: expected an integer from 1 to 1000, got {10**30}", f"web_threads = {10**30}"),
+        ("port: expected an integer from 1 to 65535, got what cannot be shown", f"port = 0x{'f' * 6000}"),
+        ("kill_grace: expected a duration such as 90s, 15m or 2h, got inf", "kill_grace = inf"),
+        ("kill_grace: expected a duration such as 90s, 15m or 2h, got nan", "kill_grace = nan"),
+        ('host: expected a host name or an IP address, got "[::1]"', 'host = "[::1]"'),
     ],
 )  # fmt: skip
 def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem: str, toml: str) -> None:
@@ -267,7 +272,11 @@ def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem:
         ("trusted_proxies", "proxy.example"),
         ("trusted_proxies", "10.0.0.0/40"),
         ("trusted_proxies", "*"),
+        ("public_url", "https://deploy\udcff.example"),
         ("host", ""),
+        ("host", "my host"),
+        ("host", "deploy\udcff.example"),
+        ("webhook_secret", "hunter2\udcff"),
         ("database_url", "postgresql://db/bot"),
         ("database_url", "sqlite://"),
         ("database_url", "sqlite:///"),

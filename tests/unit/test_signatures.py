@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import octokit
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.forge.github.signatures import SignatureMismatch, SignatureMissing
-from fastdeploy_bot.settings import WebhookSecret
+from fastdeploy_bot.words import WebhookSecret
 
 SECRET = "It's a Secret to Everybody"
 BODY = b"Hello, World!"

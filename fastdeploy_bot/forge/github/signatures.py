@@ -12,7 +12,7 @@ from typing import Final
 
 from fastdeploy_bot.core import globs
 from fastdeploy_bot.errors import FastdeployError
-from fastdeploy_bot.settings import WebhookSecret
+from fastdeploy_bot.words import WebhookSecret
 
 SCHEME: Final = "sha256="
 

@@ -1,0 +1,203 @@
+"""Those around the app in these tests: GitHub, the holders of tokens, the engine, and whoever writes service files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
+from fastdeploy_bot.core.deployments import Ending
+from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.forge.github import payloads, signatures
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment, Token, User
+from fastdeploy_bot.words import DeploymentState, Role
+
+T = TypeVar("T")
+
+SECRET: Final = "s3cret"
+KEY: Final = "k" * 64
+REPOSITORY: Final = "octo-org/shop"
+REPOSITORY_ID: Final = 4711
+SOON: Final = 1_700_000_000
+"""A moment by GitHub's clock, in Unix seconds."""
+
+
+def sha(number: int) -> str:
+    """A commit of one's own for every number from 1 on; 0 is no commit."""
+    return f"{number:040x}"
+
+
+class GitHub:
+    """Delivers webhooks as GitHub does."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+        self._guids = count(1)
+
+    def push(
+        self, *, guid: str | None = None, secret: str = SECRET, client: FlaskClient | None = None, **fields: Any
+    ) -> TestResponse:
+        """A signed push; without fields one of `main`, from commit 1 to commit 2."""
+        return self.deliver(document(**fields), guid=guid, secret=secret, client=client)
+
+    def deliver(
+        self,
+        body: bytes,
+        *,
+        event: str = "push",
+        guid: str | None = None,
+        secret: str | None = SECRET,
+        content_type: str | None = "application/json",
+        headers: Mapping[str, str | None] = {},
+        client: FlaskClient | None = None,
+    ) -> TestResponse:
+        """A webhook with that body; a header that is None is left out."""
+        sent: dict[str, str | None] = {
+            "X-GitHub-Event": event,
+            "X-GitHub-Delivery": guid or f"guid-{next(self._guids)}",
+            "X-Hub-Signature-256": None if secret is None else signatures.sign(secret, body),
+            **headers,
+        }
+        present = {name: value for name, value in sent.items() if value is not None}
+        return (client or self.client).post(
+            "/webhooks/github", data=body, headers=present, content_type=content_type
+        )
+
+
+def document(**fields: Any) -> bytes:
+    """A push as GitHub would send it; see `payloads.push_document` for the fields."""
+    defaults: dict[str, Any] = {
+        "repository": REPOSITORY,
+        "repository_id": REPOSITORY_ID,
+        "before": sha(1),
+        "after": sha(2),
+        "pushed_at": SOON,
+    }
+    return payloads.push_document(**(defaults | fields))
+
+
+class ServiceFiles:
+    """Writes service files as a person would."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.services_dir
+
+    def __call__(self, name: str = "shop", **keys: Any) -> Path:
+        """The service file of that name with those keys; without any, of the default branch of the usual repository."""
+        table = {"repository": REPOSITORY} | keys
+        return self.text(name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items()))
+
+    def text(self, name: str, text: str) -> Path:
+        """The service file of that name with exactly that text."""
+        path = self.folder / name / "service.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def remove(self, name: str) -> None:
+        """Take a service away."""
+        (self.folder / name / "service.toml").unlink()
+
+
+class Auth:
+    """Headers of those who hold a token."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, role: str) -> dict[str, str]:
+        """A user with that role."""
+        return bearer(self._once(role, lambda: self._user(role)))
+
+    def service(self, name: str) -> dict[str, str]:
+        """The holder of a service token."""
+        return bearer(self._once(f"service {name}", lambda: issue_for_service(name)))
+
+    def _once(self, name: str, make: Callable[[], str]) -> str:
+        if name not in self._known:
+            self._known[name] = make()
+        return self._known[name]
+
+    def _user(self, role: str) -> str:
+        user = store.write(lambda: User.create(username=role, password="!", role=Role(role), created=0))
+        return tokens.for_user(user, now=clock.now()).token
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that shows a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def issue_for_service(name: str, *, now: int | None = None) -> str:
+    """A fresh service token for 90 days from `now`."""
+    moment = clock.now() if now is None else now
+    return store.write(lambda: tokens.for_service(services.find(name), now=moment)).token
+
+
+def expire(token: str) -> None:
+    """Let a token's time be over."""
+    store.write(lambda: Token.update(expires=1).where(Token.hash == tokens.digest(token)).execute())
+
+
+def revoke(token: str) -> None:
+    """Take a token back."""
+    store.write(lambda: Token.update(revoked=1).where(Token.hash == tokens.digest(token)).execute())
+
+
+class Host:
+    """Plays the engine: deployments begin and end, nothing is run."""
+
+    name = "host-1"
+
+    def begin(
+        self, number: int, *, steps: Sequence[str] = (), definition: Mapping[str, Any] = {}, max_running: int = 9
+    ) -> dict[str, str]:
+        """Let a queued deployment run; answers the headers of its script."""
+        token = tokens.for_deployment(number, f"run-{number}", key=KEY)
+        claim = Claim(
+            host=self.name,
+            run=f"run-{number}",
+            definition=json.dumps(definition),
+            token_hash=tokens.digest(token),
+            steps=tuple(steps),
+        )
+        begun = queue.claim(deployments.find(number), claim, max_running=max_running, now=clock.now())
+        assert begun, f"deployment {number} could not begin"
+        return bearer(token)
+
+    def end(self, number: int, state: DeploymentState = DeploymentState.SUCCESS, **facts: Any) -> None:
+        """Let a running deployment end."""
+        progress.conclude(number, Ending(state=state, **facts), now=clock.now())
+
+
+def states() -> list[tuple[str, str]]:
+    """Every deployment as its service and state, oldest first."""
+    rows = Deployment.select().order_by(Deployment.id)
+    return [(row.service.name, row.state) for row in rows]
+
+
+def verdicts(response: TestResponse) -> dict[str, str]:
+    """A webhook's answer as the verdict of each service."""
+    return {each["service"]: each["verdict"] for each in response.get_json()["verdicts"]}
+
+
+def at_once(act: Callable[[int], T], threads: int) -> list[T]:
+    """What `act` answers in so many threads at the same time; each closes its connection in the end."""
+
+    def run(number: int) -> T:
+        try:
+            return act(number)
+        finally:
+            store.disconnect()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(threads)))
