@@ -323,7 +323,7 @@ class _Reading:
     def _given(self, source: _Source, key: str, name: str) -> object:
         if key != name:
             return _from_text(name, _file_text(source.folder, source.table[key]))
-        return _from_text(name, source.table[key]) if source.speaks_text else source.table[key]
+        return _from_text(name, _utf8(source.table[key])) if source.speaks_text else source.table[key]
 
 
 def _path(text: str) -> Path:
@@ -332,6 +332,13 @@ def _path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def _utf8(text: str) -> str:
+    """The text. Raises ValueError where the environment held other bytes: nothing can be signed or sent with those."""
+    if re.search(r"[\ud800-\udfff]", text):
+        raise ValueError("expected a text in UTF-8")
+    return text
 
 
 def _flag(key: str) -> str:

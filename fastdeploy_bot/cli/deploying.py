@@ -35,7 +35,8 @@ def deploy(service: str, sha: str | None, ref: str | None, context: str, wait: b
     """
     bot = shared.bot()
     wish = Wish(sha=sha, ref=ref, context=_object(context))
-    row = store.write(lambda: starting.start(bot.catalogue, service, wish, by=LOCAL, now=clock.now()))
+    entry = starting.entry_of(bot.catalogue, service)
+    row = store.write(lambda: starting.start(entry, wish, by=LOCAL, now=clock.now()))
     _tell(bot, row, wait=wait, json_=json_)
 
 

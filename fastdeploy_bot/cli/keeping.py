@@ -121,7 +121,7 @@ def set_password(name: str, password_stdin: bool) -> None:
     """Set a user's password."""
     shared.bot()
     users.find(name)
-    users.set_password(name, shared.read_password(password_stdin))
+    users.set_password(name, shared.read_password(password_stdin), now=clock.now())
     click.echo(f"set the password of {name}")
 
 

@@ -33,6 +33,7 @@ def simulate(payload: Path, event: str) -> None:
 def deliver(settings: Settings, event: str, body: bytes) -> dict[str, Any]:
     """The bot's answer to a delivery. Raises Unavailable where it does not answer, Conflict where it refuses."""
     require_serving(settings)
+    secrets = sorted(settings.webhook_secrets, key=lambda each: each.repositories is not None)  # unbound ones first
     request = urllib.request.Request(  # noqa: S310 - our own address
         f"{settings.effective_local_url}/webhooks/github",
         data=body,
@@ -41,7 +42,7 @@ def deliver(settings: Settings, event: str, body: bytes) -> dict[str, Any]:
             "User-Agent": "fastdeploy-simulate",
             "X-GitHub-Event": event,
             "X-GitHub-Delivery": str(uuid4()),
-            "X-Hub-Signature-256": signatures.sign(settings.webhook_secrets[0].secret, body),
+            "X-Hub-Signature-256": signatures.sign(secrets[0].secret, body),
         },
     )
     try:

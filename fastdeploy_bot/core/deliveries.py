@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from fastdeploy_bot.core import clock
 from fastdeploy_bot.errors import Gone, NotFound
 from fastdeploy_bot.store.models import Delivery
-
-BODY_KEPT = 7 * clock.DAY
-BODIES_KEPT = 256 * 1024 * 1024
-"""Bytes of bodies kept in all; the oldest go first."""
 
 
 def find(guid: str) -> Delivery:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import deployments, matching, services
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.matching import Candidate, Decision, Known
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
@@ -42,7 +42,8 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
 
     delivery: Delivery
     push: Push
-    catalogue: Catalogue
+    entries: Mapping[str, Entry]
+    """The service files as they are now."""
     origin: Origin
     actor: str
     now: int
@@ -53,12 +54,14 @@ def receive(webhook: Webhook, catalogue: Catalogue, *, peer: str, now: int) -> R
 
     A delivery whose GUID or push is known already is a duplicate and starts nothing.
     """
-    return store.write(lambda: _receive(webhook, catalogue, peer, now))
+    entries = catalogue.entries()
+    return store.write(lambda: _receive(webhook, entries, peer, now))
 
 
 def replay(delivery: Delivery, push: Push, catalogue: Catalogue, *, by: str, now: int) -> Receipt:
     """Decide a kept delivery once more, as if it were not known; a newer push still makes it stale."""
-    case = _Case(delivery=delivery, push=push, catalogue=catalogue, origin=Origin.REPLAY, actor=by, now=now)
+    entries = catalogue.entries()
+    case = _Case(delivery=delivery, push=push, entries=entries, origin=Origin.REPLAY, actor=by, now=now)
     return store.write(lambda: _decide(case))
 
 
@@ -71,7 +74,7 @@ def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
     ]
 
 
-def _receive(webhook: Webhook, catalogue: Catalogue, peer: str, now: int) -> Receipt:
+def _receive(webhook: Webhook, entries: Mapping[str, Entry], peer: str, now: int) -> Receipt:
     if (known := Delivery.get_or_none(Delivery.guid == webhook.guid)) is not None:
         return _known_delivery(known)
     first = _first_delivery(webhook.push)
@@ -85,7 +88,7 @@ def _receive(webhook: Webhook, catalogue: Catalogue, peer: str, now: int) -> Rec
         _Case(
             delivery=delivery,
             push=webhook.push,
-            catalogue=catalogue,
+            entries=entries,
             origin=Origin.PUSH,
             actor=webhook.push.actor,
             now=now,
@@ -136,7 +139,7 @@ def _decide(case: _Case) -> Receipt:
 
 
 def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
-    entries = case.catalogue.entries()
+    entries = case.entries
     mapped = services.mapped_to(case.push.repository, case.push.repository_id, entries.values(), now=case.now)
     return [
         (
@@ -194,8 +197,8 @@ def _queue(case: _Case, service: Service) -> int:
         delivery=case.delivery.id,
     )
     deployment = deployments.queue(service, order, now=case.now)
-    entry = case.catalogue.get(service.name)
-    if entry is not None and entry.file is not None and entry.file.supersede:
+    file = case.entries[service.name].file
+    if file is not None and file.supersede:
         deployments.supersede(deployment, now=case.now)
     return deployment.id
 

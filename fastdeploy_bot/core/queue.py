@@ -45,6 +45,13 @@ def running_on(host: str) -> list[Deployment]:
     return list(mine.order_by(Deployment.id))
 
 
+def explain(deployment: Deployment, why: str) -> None:
+    """Say why a queued deployment does not begin."""
+    if deployment.reason != why:
+        mine = (Deployment.id == deployment.id) & (Deployment.state == DeploymentState.QUEUED)
+        store.write(lambda: Deployment.update(reason=why).where(mine).execute())
+
+
 def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -> bool:
     """Let a queued deployment begin on a host; False where it moved on, its service is busy or the host is full."""
 

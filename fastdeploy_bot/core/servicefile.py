@@ -239,13 +239,20 @@ def _variables(value: object) -> tuple[str, ...]:
 def _env(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ValueError(f"expected a table, got {shown(value)}")  # noqa: TRY004 - a problem like every other
-    for name, text in value.items():
-        _check_variable(name)
-        if not isinstance(text, str):
-            raise ValueError(f"{name}: expected a string, got {shown(text)}; put it in quotes")  # noqa: TRY004
-        if "\0" in text:
-            raise ValueError(f"{name}: expected a string without NUL, got {shown(text)}")
+    problems = [problem for name, text in value.items() if (problem := _env_problem(name, text))]
+    if problems:
+        raise ValueError("; ".join(problems))
     return value
+
+
+def _env_problem(name: str, text: object) -> str | None:
+    try:
+        _check_variable(name)
+    except ValueError as error:
+        return str(error)
+    if not isinstance(text, str):
+        return f"{name}: expected a string, got {shown(text)}; put it in quotes"
+    return f"{name}: expected a string without NUL, got {shown(text)}" if "\0" in text else None
 
 
 def _check_variable(name: str) -> None:

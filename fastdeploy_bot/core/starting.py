@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot.core import deployments, heads, services
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound
@@ -28,15 +28,19 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     context: Mapping[str, Any] = {}
 
 
-def start(catalogue: Catalogue, name: str, wish: Wish, *, by: Principal, now: int) -> Deployment:
-    """Queue a deployment. To be called inside a write.
-
-    Raises NotFound for an unknown service, Conflict where its file is bad, Invalid for a sha, ref or context that
-    cannot be used.
-    """
+def entry_of(catalogue: Catalogue, name: str) -> Entry:
+    """The service as its file says now. Raises NotFound for an unknown one."""
     entry = catalogue.get(name)
     if entry is None:
-        raise NotFound(f"there is no service {name!r}")
+        raise NotFound(f"there is no service {name!r}: `fastdeploy services` lists them")
+    return entry
+
+
+def start(entry: Entry, wish: Wish, *, by: Principal, now: int) -> Deployment:
+    """Queue a deployment. To be called inside a write.
+
+    Raises Conflict where the service's file is bad, Invalid for a sha, ref or context that cannot be used.
+    """
     if entry.file is None:
         raise Conflict(entry.problem)
     service = services.of(entry, now=now)

@@ -10,7 +10,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound, Unauthenticated
-from fastdeploy_bot.store.models import User
+from fastdeploy_bot.store.models import Token, User
 from fastdeploy_bot.words import LOCAL, Role
 
 SHORTEST_PASSWORD: Final = 8
@@ -34,11 +34,16 @@ def add(username: str, password: str, role: Role, *, now: int) -> User:
     return find(username)
 
 
-def set_password(username: str, password: str) -> None:
-    """Replace a user's password. Raises NotFound, Invalid."""
+def set_password(username: str, password: str, *, now: int) -> None:
+    """Replace a user's password, and end all that was signed in with the old one. Raises NotFound, Invalid."""
     user = find(username)
     hashed = _hashed(password)
-    store.write(lambda: User.update(password=hashed).where(User.id == user.id).execute())
+
+    def replace() -> None:
+        User.update(password=hashed).where(User.id == user.id).execute()
+        Token.update(revoked=now).where(Token.user == user, Token.revoked.is_null()).execute()
+
+    store.write(replace)
 
 
 def find(username: str) -> User:

@@ -79,7 +79,11 @@ class Dispatcher:
         """Let the oldest deployments begin for which there is room."""
         for deployment in queue.next_up():
             entry = self.catalogue.get(deployment.service.name)
-            if entry is not None and entry.file is not None and not self.stopping.is_set():
+            if self.stopping.is_set() or entry is None:
+                continue
+            if entry.file is None:
+                queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
+            else:
                 self._begin(deployment, entry.file, now)
 
     def _begin(self, deployment: Deployment, file: ServiceFile, now: int) -> None:

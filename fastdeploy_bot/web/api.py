@@ -183,8 +183,9 @@ def start_deployment() -> ResponseReturnValue:
     access.authorize(who, Action.START, service=name)
     if not name:
         raise Invalid("service: say which one")
+    entry = starting.entry_of(context.bot().catalogue, name)
     wish = Wish(sha=given.sha, ref=given.ref, context=given.context)
-    return _once(who, lambda: _view(starting.start(context.bot().catalogue, name, wish, by=who, now=clock.now())))
+    return _once(who, lambda: _view(starting.start(entry, wish, by=who, now=clock.now())))
 
 
 @bp.get("/deployments")

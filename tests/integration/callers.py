@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from threading import Barrier
 from typing import Any, Final, TypeVar
 
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -16,9 +18,11 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Token, User
+from fastdeploy_bot.web.context import EXTENSION, Bot
 from fastdeploy_bot.words import DeploymentState, Role
 
 T = TypeVar("T")
@@ -33,7 +37,7 @@ SOON: Final = 1_700_000_000
 
 def sha(number: int) -> str:
     """A commit of one's own for every number from 1 on; 0 is no commit."""
-    return f"{number:040x}"
+    return f"{number:04x}" * 10
 
 
 class GitHub:
@@ -179,6 +183,12 @@ class Host:
         progress.conclude(number, Ending(state=state, **facts), now=clock.now())
 
 
+def sync(app: Flask) -> Sync:
+    """Bring the rows in step with the files, as the engine does."""
+    bot: Bot = app.extensions[EXTENSION]
+    return services.sync(bot.catalogue, now=clock.now())
+
+
 def states() -> list[tuple[str, str]]:
     """Every deployment as its service and state, oldest first."""
     rows = Deployment.select().order_by(Deployment.id)
@@ -193,8 +203,11 @@ def verdicts(response: TestResponse) -> dict[str, str]:
 def at_once(act: Callable[[int], T], threads: int) -> list[T]:
     """What `act` answers in so many threads at the same time; each closes its connection in the end."""
 
+    start = Barrier(threads)
+
     def run(number: int) -> T:
         try:
+            start.wait(timeout=60)
             return act(number)
         finally:
             store.disconnect()

@@ -12,11 +12,9 @@ from flask.testing import FlaskClient
 
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, services
 from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.settings import Settings, WebhookSecret
-from fastdeploy_bot.web.context import EXTENSION, Bot
+from fastdeploy_bot.web.context import EXTENSION
 
 
 @pytest.fixture
@@ -89,9 +87,3 @@ def host() -> Host:
 def catalogue(settings: Settings) -> Catalogue:
     """The service files as another process reads them."""
     return Catalogue(settings.services_dir)
-
-
-def sync(app: Flask) -> Sync:
-    """Bring the rows in step with the files, as the engine does."""
-    bot: Bot = app.extensions[EXTENSION]
-    return services.sync(bot.catalogue, now=clock.now())

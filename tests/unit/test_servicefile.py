@@ -124,7 +124,6 @@ def test_missing_repository_is_told() -> None:
         ('step_source: expected "api" or "stdout", got []', "step_source = []"),
         ('timeout: expected a duration such as 90s, 15m or 2h, got "soon"', 'timeout = "soon"'),
         ("timeout: expected more than nothing, got 0", "timeout = 0"),
-        ("steps: expected a list of strings, got what cannot be shown", f"steps = [0x{'f' * 6000}]"),
         ('steps: expected every name once, got ["A","A"]', 'steps = ["A", "A"]'),
         ('steps: expected no empty string, got [" "]', 'steps = [" "]'),
         ("url: expected an address such as https://shop.example, got \"javascript:x\"", 'url = "javascript:x"'),

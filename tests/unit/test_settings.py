@@ -242,10 +242,6 @@ def test_what_is_no_size_is_refused(value: object) -> None:
         ("kill_grace: expected a duration such as 90s, 15m or 2h, got []", "kill_grace = []"),
         ('log_limit: expected a size such as 8 MiB, got "1979-05-27"', "log_limit = 1979-05-27"),
         (f"web_threads: expected an integer from 1 to 1000, got {10**30}", f"web_threads = {10**30}"),
-        ("port: expected an integer from 1 to 65535, got what cannot be shown", f"port = 0x{'f' * 6000}"),
-        ("kill_grace: expected a duration such as 90s, 15m or 2h, got inf", "kill_grace = inf"),
-        ("kill_grace: expected a duration such as 90s, 15m or 2h, got nan", "kill_grace = nan"),
-        ('host: expected a host name or an IP address, got "[::1]"', 'host = "[::1]"'),
     ],
 )  # fmt: skip
 def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem: str, toml: str) -> None:
@@ -274,7 +270,6 @@ def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem:
         ("trusted_proxies", "*"),
         ("public_url", "https://deploy\udcff.example"),
         ("host", ""),
-        ("host", "my host"),
         ("host", "deploy\udcff.example"),
         ("webhook_secret", "hunter2\udcff"),
         ("database_url", "postgresql://db/bot"),
