@@ -32,7 +32,10 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 def shown(value: object) -> str:
     """A wrong value as a problem shows it: one line, not too long."""
-    text = msgspec.json.encode(value).decode()
+    try:
+        text = str(value) if isinstance(value, float) else msgspec.json.encode(value).decode()
+    except ValueError:
+        text = "what cannot be shown"
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
@@ -78,6 +81,12 @@ def plain(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("a text that is not empty")
     return value
+
+
+def _host(value: object) -> str:
+    if set(plain(value)) & set(" \t\r\n/@?#[]"):
+        raise ValueError("a host name or an address such as 127.0.0.1 or ::1")
+    return str(value)
 
 
 def _boolean(value: object) -> bool:
@@ -194,6 +203,7 @@ def _poll(value: object) -> float | None:
 
 
 CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
+    "host": _host,
     "port": _integer(1, 65_535),
     "public_url": _url,
     "local_url": _url,

@@ -270,6 +270,8 @@ def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem:
         ("trusted_proxies", "*"),
         ("public_url", "https://deploy\udcff.example"),
         ("host", ""),
+        ("host", "my host"),
+        ("host", "[::1]"),
         ("host", "deploy\udcff.example"),
         ("webhook_secret", "hunter2\udcff"),
         ("database_url", "postgresql://db/bot"),
