@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
@@ -12,6 +13,8 @@ from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
 from fastdeploy_bot.words import ZERO_SHA, VerdictKind
 
+LONGEST_REF: Final = 1_024
+_REF: Final = re.compile(r"refs/(heads|tags)/[^\x00-\x1f\x7f-\x9f]+")
 LOOK_BACK: Final = 200
 """How many pushes are looked at for the newest one of a mapped ref."""
 
@@ -37,8 +40,11 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def full_ref(ref: str) -> str:
-    """A ref in full: a bare name is a branch."""
-    return ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+    """A ref in full: a bare name is a branch. Raises Invalid for what can be none."""
+    full = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+    if len(full) > LONGEST_REF or not _REF.fullmatch(full):
+        raise Invalid(f"ref: expected a branch, or refs/heads/… or refs/tags/…, got {ref[:60]!r}")
+    return full
 
 
 def newest(service: Service, file: ServiceFile, *, ref: str | None = None) -> Head:

@@ -1,21 +1,21 @@
 """Idempotency: a request that comes again with the same key gets the first answer again.
 
-Answers are kept sealed with a key made of the caller's own token, since some of them show a new token.
+Answers are kept sealed with the bot's own key, since some of them show a new token: the database alone tells none.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.errors import Invalid
+from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.store.models import Answer
 
 KEPT: Final = clock.DAY
@@ -33,17 +33,19 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request that must not be carried out twice."""
 
     principal: str
-    bearer: str
     key: str
     """The Idempotency-Key."""
     content: bytes
     """Method, path and body: all that must be the same when it comes again."""
+    secrets: Sequence[str]
+    """The bot's keys: the first one seals, any may have sealed."""
 
 
 def once(request: Request | None, act: Callable[[], Answered], *, now: int) -> Answered:
     """Carry out `act` in one transaction, unless the same request was answered within a day: then answer that again.
 
-    Raises Invalid where the key came with another request. Without a request, `act` is just carried out.
+    Raises Invalid where the key came with another request, Conflict where the answer cannot be unsealed any more.
+    Without a request, `act` is just carried out.
     """
     if request is None:
         return store.write(act)
@@ -62,7 +64,7 @@ def _once(request: Request, act: Callable[[], Answered], now: int) -> Answered:
         return answered
     if earlier.fingerprint != fingerprint:
         raise Invalid("Idempotency-Key: it was used for another request before; take a new key for a new request")
-    return Answered(earlier.status, _seal(request).decrypt(bytes(earlier.body)))
+    return Answered(earlier.status, _unsealed(request, bytes(earlier.body)))
 
 
 def _keep(request: Request, fingerprint: str, answered: Answered, now: int) -> None:
@@ -76,6 +78,15 @@ def _keep(request: Request, fingerprint: str, answered: Answered, now: int) -> N
     )
 
 
-def _seal(request: Request) -> Fernet:
-    key = hashlib.sha256(f"answer {request.key} {request.bearer}".encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(key))
+def _unsealed(request: Request, body: bytes) -> bytes:
+    try:
+        return _seal(request).decrypt(body)
+    except InvalidToken as error:
+        raise Conflict(
+            "Idempotency-Key: this request was carried out, but with another secret_key; look, and take a new key"
+        ) from error
+
+
+def _seal(request: Request) -> MultiFernet:
+    digests = [hashlib.sha256(f"answer {request.principal} {secret}".encode()).digest() for secret in request.secrets]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])

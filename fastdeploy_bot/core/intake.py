@@ -81,8 +81,8 @@ def _receive(webhook: Webhook, entries: Mapping[str, Entry], peer: str, now: int
     delivery = _keep(webhook, first, peer, now)
     if first is not None:
         return _known_push(delivery, first, now)
-    services.pin(webhook.repository, webhook.repository_id)
     if webhook.push is None:
+        services.pin(webhook.repository, webhook.repository_id)
         return _told(delivery, _unacted(webhook), [])
     return _decide(
         _Case(
@@ -163,7 +163,7 @@ def _newest(service: Service, push: Push) -> tuple[Known, ...]:
         .join(Verdict)
         .where(Delivery.repository_id == push.repository_id, Delivery.ref == push.ref)
         .where(Verdict.service == service, Verdict.counts)
-        .order_by(Delivery.pushed_at.desc())
+        .order_by(Delivery.pushed_at.desc(), Delivery.id.desc())
         .limit(NEWEST)
     )
     return tuple(Known(str(row.before), str(row.after), row.pushed_at) for row in rows)

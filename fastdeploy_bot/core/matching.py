@@ -71,7 +71,8 @@ def _decide(push: Push, service: Candidate) -> Decision:
     if not _wanted(push, service.file):
         return verdict(VerdictKind.IGNORE, f"{_named(push)} is not wanted: {_wants(push, service.file)}")
     if (newer := _newer(push, service.newest)) is not None:
-        return verdict(VerdictKind.STALE, f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before")
+        reason = f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before"
+        return verdict(VerdictKind.STALE, reason, counts=True)
     if push.deleted:
         return verdict(VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True)
     if not _touches(push, service.file):

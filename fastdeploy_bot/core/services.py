@@ -54,13 +54,17 @@ def of(entry: Entry, *, now: int) -> Service:
 def mapped_to(repository: str, repository_id: int, entries: Iterable[Entry], *, now: int) -> list[Service]:
     """The living services of a repository, by its name or its pinned id, in the order of their names.
 
-    To be called inside a write.
+    Pins the id to those that have not seen one. To be called inside a write.
     """
     by_name = {entry.name: entry for entry in entries}
-    known = Service.select().where(Service.repository_id == repository_id, Service.removed.is_null())
+    named = Service.repository == repository.lower()
+    known = Service.select().where((Service.repository_id == repository_id) | named, Service.removed.is_null())
     names = {service.name for service in known} & by_name.keys()
     names |= {name for name, entry in by_name.items() if _repository(entry, "") == repository.lower()}
-    rows = [of(by_name[name], now=now) for name in sorted(names)]
+    for name in names:
+        of(by_name[name], now=now)
+    pin(repository, repository_id)
+    rows = Service.select().where(Service.name.in_(sorted(names))).order_by(Service.name)
     return [row for row in rows if repository_id == row.repository_id or repository.lower() == row.repository]
 
 

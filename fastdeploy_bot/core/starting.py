@@ -14,7 +14,7 @@ from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound
 from fastdeploy_bot.store.models import Deployment, Service
-from fastdeploy_bot.words import Origin, Principal, PrincipalKind
+from fastdeploy_bot.words import ZERO_SHA, Origin, Principal, PrincipalKind
 
 _SHA: Final = re.compile(r"[0-9a-f]{40}")
 LONGEST_CONTEXT: Final = 64 * 1024
@@ -66,8 +66,8 @@ def _head(service: Service, file: ServiceFile, wish: Wish) -> heads.Head:
         heads.check(service, file, ref)
     if wish.sha is None:
         return heads.newest(service, file, ref=ref)
-    if not _SHA.fullmatch(wish.sha.lower()):
-        raise Invalid(f"sha: expected 40 hex digits, got {wish.sha[:60]!r}")
+    if not _SHA.fullmatch(wish.sha.lower()) or wish.sha == ZERO_SHA:
+        raise Invalid(f"sha: expected the 40 hex digits of a commit, got {wish.sha[:60]!r}")
     return heads.Head(ref or heads.default_ref(service, file), wish.sha.lower())
 
 

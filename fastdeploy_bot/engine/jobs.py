@@ -29,15 +29,15 @@ def definition(file: ServiceFile) -> str:
 def job(settings: Settings, deployment: Deployment, folder: RunFolder, token: str, environ: Mapping[str, str]) -> Job:
     """The job of a deployment that has been claimed. Raises BadSecret where a secret cannot be read."""
     file = msgspec.json.decode(deployment.definition or "", type=ServiceFile)
-    config = folder.file("config.json")
-    extra = ["--config", config] if file.step_source == "stdout" else []
+    extra = ["--config", folder.file("config.json")] if file.step_source == "stdout" else []
+    env = _environment(settings, deployment, file, folder, token, environ)
     return Job(
         deployment=deployment.id,
         folder=folder.path,
         argv=[*file.command, *extra],
         cwd=str(settings.services_dir / deployment.service.name),
-        env=_environment(settings, deployment, file, folder, token, environ),
-        config=_config(settings, deployment, file, token),
+        env=env,
+        config=_config(settings, deployment, file, token, env["PATH"]),
         finish=file.finish,
         step_source=file.step_source,
         limits=Limits(
@@ -119,7 +119,7 @@ def _for_ephes_scripts(settings: Settings, deployment: Deployment, folder: RunFo
     }
 
 
-def _config(settings: Settings, deployment: Deployment, file: ServiceFile, token: str) -> dict[str, Any]:
+def _config(settings: Settings, deployment: Deployment, file: ServiceFile, token: str, path: str) -> dict[str, Any]:
     """What scripts written for ephes/fastdeploy read from their configuration file."""
     return {
         "deployment_id": deployment.id,
@@ -128,7 +128,7 @@ def _config(settings: Settings, deployment: Deployment, file: ServiceFile, token
         "deployment_finish_url": f"{_local(settings, deployment)}/finish",
         "context": json.loads(deployment.context),
         "deploy_script": file.command[0],
-        "path_for_deploy": str(settings.bin_dir),
+        "path_for_deploy": path,
     }
 
 

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from fastdeploy_bot.runner import launch, tree
 from fastdeploy_bot.runner.folder import RunFolder
@@ -40,6 +40,8 @@ F_SETPIPE_SZ = 1031
 
 def main() -> None:
     """Read a job, and do it if nobody else has."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from its claim on, nothing but SIGKILL ends it
+        signal.signal(number, signal.SIG_IGN)
     message = sys.stdin.buffer.read()
     if not message:
         return
@@ -67,6 +69,7 @@ class Run:
         self.ended_at = 0.0
         self.drained = False
         self.start_error = ""
+        self.start_status = 0
         self.ended_by: str | None = None
         self.why = ""
         self.kill_at = 0.0
@@ -78,11 +81,25 @@ class Run:
         """Run the script and stay with it to the end."""
         self._listen_for_signals()
         launch.adopt_orphans()
-        self._write_config()
         self.started = now()
         self.begun = self.active = time.monotonic()
-        self.script = launch.launch(self.job["argv"], self.job["cwd"], self._environment())
+        if self._launch():
+            self._stay()
+        self._conclude()
+
+    def _launch(self) -> bool:
+        """Whether there is a script to stay with; a host that has no room for one is no reason to die wordlessly."""
+        try:
+            self._write_config()
+            self.script = launch.launch(self.job["argv"], self.job["cwd"], self._environment())
+        except OSError as error:
+            self._note_start_error(launch.NOT_RUNNABLE, f"cannot run {self.job['argv'][0]}: {error.strerror}")
+            self.drained = True
+            return False
         self._watch_output()
+        return True
+
+    def _stay(self) -> None:
         while not self._done():
             self._wait()
             self._reap()
@@ -90,7 +107,6 @@ class Run:
             self._look_for_requests()
             self._enforce_limits()
             self._kill_rest()
-        self._conclude()
 
     # --- beginning ---
 
@@ -101,8 +117,6 @@ class Run:
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
-        for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
         self.selector.register(self.woken, selectors.EVENT_READ)
 
     def _write_config(self) -> None:
@@ -158,13 +172,16 @@ class Run:
             if pid == self.script.pid:
                 self.wait_status = status
                 self.ended_at = time.monotonic()
-                self._note_start_error()
+                self._look_for_start_error()
 
-    def _note_start_error(self) -> None:
+    def _look_for_start_error(self) -> None:
         number = os.read(self.script.errors, 16)
         if number:
-            self.start_error = launch.explain(int(number), self.job["argv"], self.job["cwd"])
-            self.log.say(self.start_error)
+            self._note_start_error(*launch.explain(int(number), self.job["argv"], self.job["cwd"]))
+
+    def _note_start_error(self, status: int, why: str) -> None:
+        self.start_status, self.start_error = status, why
+        self.log.say(why)
 
     def _take_steps(self) -> None:
         self.steps_file.poll()
@@ -208,15 +225,16 @@ class Run:
                 tree.send(pid, signal.SIGKILL)
 
     def _waits_for_word(self) -> bool:
-        """Whether the script has ended well, and its service wants the end reported."""
-        return self.job["finish"] == "report" and self.wait_status == 0 and not self.start_error
+        """Whether the script has ended well, its service wants the end reported, and that was not done yet."""
+        well = self.wait_status == 0 and not self.start_error
+        return well and self.job["finish"] == "report" and self.reported is None
 
     def _done(self) -> bool:
         if self.wait_status is None:
             return False
         if self.ended_by is not None:
             return not tree.descendants(os.getpid()) or time.monotonic() >= self.kill_at + GIVE_UP
-        if self._waits_for_word() and self.reported is None:
+        if self._waits_for_word():
             return False
         return self.drained or time.monotonic() >= self.ended_at + LINGER
 
@@ -236,7 +254,7 @@ class Run:
         outcome, reason = self._outcome()
         code = os.waitstatus_to_exitcode(self.wait_status or 0)
         if self.start_error:
-            code = launch.NOT_FOUND if "no such" in self.start_error else launch.NOT_RUNNABLE
+            code = self.start_status
         return {
             "format": 1,
             "outcome": outcome,
@@ -260,8 +278,13 @@ class Run:
         if code > 0:
             return "failure", f"exit status {code}"
         if self.reported is not None:
-            return str(self.reported["state"]), str(self.reported["message"])
+            return _reported(str(self.reported["state"]), str(self.reported["message"]))
         return "success", ""
+
+
+def _reported(state: str, message: str) -> tuple[str, str]:
+    """The outcome a script reported; a failure always has a reason."""
+    return state, message or ("" if state == "success" else f"its script reported {state}")
 
 
 def _duration(seconds: float) -> str:

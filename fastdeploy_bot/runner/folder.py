@@ -23,7 +23,8 @@ import struct
 import zlib
 
 FORMAT = 1
-EXIT_SIZE = 4096
+EXIT_SIZE = 16 * 1024
+"""Bytes allocated for the exit record: its reason is at most 1,000 characters, of at most 12 bytes each in JSON."""
 _MAGIC = b"FDX1"
 _HEADER = struct.Struct(">4sII")
 _SEGMENT = "log."
@@ -49,8 +50,17 @@ class RunFolder:
         return os.path.join(self.path, name)
 
     def create(self, deployment: int) -> None:
-        """Make the folder, on disk when this returns."""
+        """Make the folder, on disk when this returns; where the disk refuses, nothing is left of it."""
         os.makedirs(self.path, mode=0o700)
+        try:
+            self._fill(deployment)
+        except OSError:
+            self.remove()
+            raise
+        _sync_folder(self.path)
+        _sync_folder(os.path.dirname(self.path))
+
+    def _fill(self, deployment: int) -> None:
         about = {"format": FORMAT, "deployment": deployment, "cookie": self.name}
         _write(self.file("run.json"), json.dumps(about).encode())
         for name in ("lock", "supervisor.lock", "steps", "steps.log"):
@@ -61,8 +71,6 @@ class RunFolder:
             os.fsync(exit_file)
         finally:
             os.close(exit_file)
-        _sync_folder(self.path)
-        _sync_folder(os.path.dirname(self.path))
 
     def remove(self) -> None:
         """Take the folder away, if it is there."""
@@ -72,7 +80,10 @@ class RunFolder:
             return
         for name in names:
             _remove(self.file(name))
-        os.rmdir(self.path)
+        try:
+            os.rmdir(self.path)
+        except FileNotFoundError:
+            return
 
     # --- life and death ---
 
@@ -90,11 +101,17 @@ class RunFolder:
         return lock
 
     def claim(self, by: dict[str, object]) -> bool:
-        """Decide, once and for all, who runs or does not run the script; only for who holds the lock."""
+        """Decide, once and for all, who runs or does not run the script; only for who holds the lock.
+
+        A claim that the disk refuses, OSError, was not made.
+        """
         try:
             _write(self.file("claim"), json.dumps(by).encode(), os.O_EXCL)
         except FileExistsError:
             return False
+        except OSError:
+            _remove(self.file("claim"))
+            raise
         _sync_folder(self.path)
         return True
 
@@ -104,13 +121,18 @@ class RunFolder:
         if lock is None:
             return False
         try:
-            return self.claim({"taken": True})
+            return self.claim({"taken": True}) or not self._begun()
         finally:
             os.close(lock)
 
     def claimed(self) -> dict[str, object] | None:
         """What the claim says, if it was made."""
         return self._json("claim")
+
+    def _begun(self) -> bool:
+        """Whether a child has claimed the script, so that it may have run."""
+        claimed = self.claimed()
+        return claimed is not None and "taken" not in claimed
 
     def alive(self) -> bool:
         """Whether the child lives."""
@@ -128,14 +150,15 @@ class RunFolder:
 
     def judge(self) -> str:
         """What became of the run: ENDED (there is an exit record), ALIVE, NOT_STARTED or LOST."""
-        alive = self.alive()  # asked first: a child that ends in between leaves its record before its lock
+        # The order matters: a child locks before it claims, and leaves its record before it lets go of its lock.
+        # So a claim seen before a free lock is a dead child's, and what that left is there by the time of the look.
+        begun = self._begun()
+        alive = self.alive()
         if self.exit_record() is not None:
             return ENDED
         if alive:
             return ALIVE
-        if os.path.isdir(self.path) and not os.path.exists(self.file("claim")):
-            return NOT_STARTED
-        return LOST
+        return LOST if begun or not os.path.exists(self.file("lock")) else NOT_STARTED
 
     # --- the exit record ---
 
@@ -188,7 +211,8 @@ class RunFolder:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return []
-        return sorted(int(name[len(_SEGMENT) :]) for name in names if name.startswith(_SEGMENT))
+        offsets = [name[len(_SEGMENT) :] for name in names if name.startswith(_SEGMENT)]
+        return sorted(int(offset) for offset in offsets if offset.isdecimal())
 
     def segment(self, offset: int) -> str:
         """The path of the segment that begins at `offset`."""
@@ -212,7 +236,8 @@ class RunFolder:
         """The step journal's entries from `offset` on, and the offset behind them."""
         data = _read(self.file("steps.log"), offset, 1024 * 1024) or b""
         whole = data[: data.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+        entries = [entry for line in whole.split(b"\n") if (entry := _entry(line)) is not None]
+        return entries, offset + len(whole)
 
     def _json(self, name: str) -> dict[str, object] | None:
         try:
@@ -226,7 +251,8 @@ class RunFolder:
 def _write(path: str, data: bytes, flags: int = os.O_TRUNC) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
     try:
-        os.write(file, data)
+        while data:  # a disk that is nearly full takes a part, and refuses the rest with the error that says so
+            data = data[os.write(file, data) :]
         os.fsync(file)
     finally:
         os.close(file)
@@ -242,6 +268,15 @@ def _read(path: str, offset: int, most: int) -> bytes | None:
         return os.pread(file, most, offset)
     finally:
         os.close(file)
+
+
+def _entry(line: bytes) -> dict[str, object] | None:
+    """A line of the journal; None for what a power cut, or a script, left there."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def _remove(path: str) -> None:

@@ -14,6 +14,11 @@ BUSY_SECONDS = 2.0
 NOT_FOUND, NOT_RUNNABLE = 127, 126
 """The exit statuses that shells use for the same."""
 
+_REASONS = {
+    errno.ENOENT: "the interpreter that its first line names is not there",
+    errno.EACCES: "it is not executable; try chmod +x",
+    errno.ENOEXEC: "it is not a program; begin it with a line such as #!/bin/sh",
+}
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,33 +43,37 @@ def adopt_orphans() -> None:
 
 
 def launch(argv: list[str], cwd: str, env: dict[str, str]) -> Launched:
-    """Run a script in a session of its own; it dies with this process."""
+    """Run a script in a session of its own; it dies with this process. Raises OSError where the host has no room."""
     output, output_in = os.pipe()
     errors, errors_in = os.pipe()
     parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(argv, cwd, env, parent, output_in, errors_in)
+    # A signal for the script that comes before there is one waits: this process's handlers would swallow it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(argv, cwd, env, parent, output_in, errors_in)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(output_in)
     os.close(errors_in)
     return Launched(pid, output, errors)
 
 
-def explain(number: int, argv: list[str], cwd: str) -> str:
-    """Why a script could not be run, and what to do about it."""
+def explain(number: int, argv: list[str], cwd: str) -> tuple[int, str]:
+    """What a shell would give as exit status, why the script could not be run, and what to do about it."""
     program = os.path.join(cwd, argv[0])
+    missing = number == errno.ENOENT and not ("/" in argv[0] and os.path.exists(program))
     if not os.path.isdir(cwd):
-        return f"cannot run {argv[0]}: its folder {cwd} is not there"
-    if number == errno.ENOENT and "/" in argv[0] and os.path.exists(program):
-        return f"cannot run {argv[0]}: the interpreter that its first line names is not there"
-    if number == errno.ENOENT:
+        why = f"its folder {cwd} is not there"
+    elif missing:
         where = f"no such file in {cwd}" if "/" in argv[0] else "no such program in PATH"
-        return f"cannot run {argv[0]}: {where}; check `command` in service.toml"
-    if number == errno.EACCES:
-        return f"cannot run {argv[0]}: it is not executable; try chmod +x"
-    if number == errno.ENOEXEC:
-        return f"cannot run {argv[0]}: it is not a program; begin it with a line such as #!/bin/sh"
-    return f"cannot run {argv[0]}: {os.strerror(number)}"
+        why = f"{where}; check `command` in service.toml"
+    elif os.path.isdir(program):
+        why = "it is a folder; check `command` in service.toml"
+    else:
+        why = _REASONS.get(number, os.strerror(number))
+    return NOT_FOUND if missing else NOT_RUNNABLE, f"cannot run {argv[0]}: {why}"
 
 
 def _become(argv: list[str], cwd: str, env: dict[str, str], parent: int, output: int, errors: int) -> None:

@@ -16,6 +16,8 @@ LONGEST_MESSAGE = 4096
 MOST_STEPS = 10_000
 READS = 4
 """How many times in a row the steps file is read: a script that floods it must not keep the child from its work."""
+LAST_READS = 256
+"""The same for the last look: all that is there is taken, but nobody can keep it growing for ever."""
 STATES = ("pending", "running", "success", "failure", "skipped")
 
 
@@ -78,14 +80,14 @@ class Log:
             len(middle := [start for start in self._starts if start >= self._head]) > 1
             and middle[1] <= self.end - self._tail
         ):
-            os.unlink(self._folder.segment(middle[0]))
             self._starts.remove(middle[0])
+            _unlink(self._folder.segment(middle[0]))
 
     def _abandon(self) -> None:
         """Leave the segment that could not be written on; an empty one leaves no trace."""
         self._close()
         if self._starts and self._starts[-1] == self.end:
-            os.unlink(self._folder.segment(self._starts.pop()))
+            _unlink(self._folder.segment(self._starts.pop()))
 
     def _close(self) -> None:
         if self._file >= 0:
@@ -150,8 +152,7 @@ class Journal:
         self._last = now()
         entry = json.dumps({"at": self._last, "started": started, **step}) + "\n"
         try:
-            with open(self._path, "ab", buffering=0) as file:
-                file.write(entry.encode())
+            _append(self._path, entry.encode())
         except OSError:
             self._log.say("a step could not be written down: no space left")
 
@@ -164,11 +165,15 @@ class StepsFile:
         self._journal = journal
         self._lines = Lines()
         self._offset = 0
+        self._inode = 0
 
     def poll(self, *, last: bool = False) -> None:
         """Take what was added; at the end of the script, also a line without an end."""
-        for _ in range(READS):
-            for line in self._lines.feed(self._read()):
+        for _ in range(LAST_READS if last else READS):
+            data = self._read()
+            if not data:
+                break
+            for line in self._lines.feed(data):
                 self._journal.from_file(line)
         for line in self._lines.flush() if last else []:
             self._journal.from_file(line)
@@ -182,8 +187,8 @@ class StepsFile:
             about = os.fstat(file)
             if not stat.S_ISREG(about.st_mode) or self._journal.count > MOST_STEPS:
                 return b""
-            if about.st_size < self._offset:
-                self._offset = 0
+            if about.st_size < self._offset or about.st_ino != self._inode:
+                self._inode, self._offset, self._lines = about.st_ino, 0, Lines()
             data = os.pread(file, LONGEST_LINE, self._offset)
         finally:
             os.close(file)
@@ -205,4 +210,31 @@ def _step(line: bytes) -> dict[str, object] | None:
         return None
     if not name.strip() or len(name) > LONGEST_NAME or "\0" in name or state not in STATES:
         return None
-    return {"name": name, "state": state, "message": message.replace("\0", "\ufffd")[:LONGEST_MESSAGE]}
+    return {"name": _mended(name), "state": state, "message": _mended(message)[:LONGEST_MESSAGE]}
+
+
+def _mended(text: str) -> str:
+    """Text without what JSON can say and no row can hold: NUL, and halves of surrogate pairs."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+def _append(path: str, data: bytes) -> None:
+    """Append the data, all of it or nothing."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    size = os.fstat(file).st_size
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError:
+        os.ftruncate(file, size)
+        raise
+    finally:
+        os.close(file)
+
+
+def _unlink(path: str) -> None:
+    """Take a file away, unless somebody else has."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

@@ -13,6 +13,8 @@ import sys
 
 USAGE = 'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""A command would inherit that, and for example write on into a closed pipe."""
 
 
 def main(argv: list[str]) -> int:
@@ -21,27 +23,38 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"fastdeploy step: expected a name, --, and a command\n{USAGE}\n")
         return 2
     name, command = argv[0], argv[2:]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)  # until there is a command to hand them on to
     _report(name, "running", "")
-    status = _run(command)
-    _report(name, "success" if status == 0 else "failure", _described(status))
-    if status < 0:
-        _die_by(-status)
-    return status
+    status, message = _run(command, mask)
+    _report(name, "success" if status == 0 else "failure", message)
+    return status if status >= 0 else _die_by(-status)
 
 
-def _run(command: list[str]) -> int:
-    """The command's exit status, or the negative number of the signal that ended it."""
+def _run(command: list[str], mask: set[int | signal.Signals]) -> tuple[int, str]:
+    """The command's exit status, or the negative number of the signal that ended it, and that in words."""
     try:
-        pid = os.posix_spawnp(command[0], command, os.environ)
+        pid = os.posix_spawnp(command[0], command, os.environ, setsigmask=mask, setsigdef=IGNORED_BY_PYTHON)
     except FileNotFoundError:
-        sys.stderr.write(f"fastdeploy step: {command[0]}: no such program\n")
-        return 127
+        return 127, _complaint(f"{command[0]}: no such program")
     except OSError as error:
-        sys.stderr.write(f"fastdeploy step: {command[0]}: {error.strerror}\n")
-        return 126
+        return 126, _complaint(f"{command[0]}: {error.strerror}")
     for number in FORWARDED:
-        signal.signal(number, lambda received, _frame: os.kill(pid, received))
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        signal.signal(number, lambda received, _frame: _hand_on(pid, received))
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status, _described(status)
+
+
+def _hand_on(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it has ended, and so does the step
+
+
+def _complaint(why: str) -> str:
+    sys.stderr.write(f"fastdeploy step: {why}\n")
+    return why
 
 
 def _report(name: str, state: str, message: str) -> None:
@@ -61,13 +74,22 @@ def _report(name: str, state: str, message: str) -> None:
 def _described(status: int) -> str:
     if status == 0:
         return ""
-    return f"exit status {status}" if status > 0 else f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}" if status > 0 else f"killed by {_name(-status)}"
 
 
-def _die_by(number: int) -> None:
-    """End by the same signal as the command, so that whoever waits sees what happened."""
-    signal.signal(number, signal.SIG_DFL)
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _die_by(number: int) -> int:
+    """End by the same signal as the command, so that whoever waits sees what happened; else answers what shells do."""
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    return 128 + number
 
 
 if __name__ == "__main__":

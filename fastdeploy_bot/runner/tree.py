@@ -10,9 +10,9 @@ COOKIE = "FASTDEPLOY_RUN"
 
 
 def descendants(root: int) -> list[int]:
-    """Every living process below `root`, zombies left out."""
+    """Every process below `root`, also those that only wait to be reaped: threads of theirs may still run."""
     below = {root}
-    table = [(pid, parent) for pid in _pids() if (parent := _living_parent(pid)) is not None]
+    table = [(pid, parent) for pid in _pids() if (parent := _parent(pid)) is not None]
     grown = True
     while grown:
         more = {pid for pid, parent in table if parent in below and pid not in below}
@@ -24,11 +24,7 @@ def descendants(root: int) -> list[int]:
 def carrying(cookie: str) -> list[int]:
     """Every living process, but this one, that was started with the run's cookie in its environment."""
     mark = f"{COOKIE}={cookie}".encode()
-    return [
-        pid
-        for pid in _pids()
-        if pid != os.getpid() and _living_parent(pid) is not None and mark in _content(pid, "environ").split(b"\0")
-    ]
+    return [pid for pid in _pids() if pid != os.getpid() and mark in _content(pid, "environ").split(b"\0")]
 
 
 def start_time(pid: int) -> int | None:
@@ -49,11 +45,9 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _living_parent(pid: int) -> int | None:
+def _parent(pid: int) -> int | None:
     fields = _stat(pid)
-    if not fields or fields[0] in (b"Z", b"X"):
-        return None
-    return int(fields[1])
+    return int(fields[1]) if fields else None
 
 
 def _stat(pid: int) -> list[bytes]:

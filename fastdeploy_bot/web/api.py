@@ -83,7 +83,7 @@ class NewDeployment(msgspec.Struct, frozen=True):
 class End(msgspec.Struct, frozen=True):
     """How a script says its deployment ended."""
 
-    state: Literal[DeploymentState.SUCCESS, DeploymentState.FAILURE]
+    state: Literal["success", "failure"]
     message: str = ""
 
 
@@ -254,7 +254,7 @@ def report_end(number: int) -> ResponseReturnValue:
     """Note how a script says its deployment ended."""
     access.authorize(context.principal(), Action.REPORT, deployment=number)
     given = context.body(End)
-    row = deployments.report_end(number, given.state, given.message)
+    row = deployments.report_end(number, DeploymentState(given.state), given.message)
     context.bot().bell.ring()
     return answers.as_json(_view(row))
 
@@ -298,7 +298,7 @@ def _once(who: Principal, create: Callable[[], Any]) -> Response:
     key = request.headers.get("Idempotency-Key")
     content = b" ".join([request.method.encode(), request.full_path.encode(), request.get_data()])
     asked = idempotency.Request(
-        principal=f"{who.kind} {who.name}", bearer=context.bearer(), key=key or "", content=content
+        principal=f"{who.kind} {who.name}", key=key or "", content=content, secrets=context.bot().settings.keys
     )
     answered = idempotency.once(
         asked if key is not None else None,

@@ -35,7 +35,7 @@ Toml = str | bool | int | Sequence[str] | Mapping[str, str]
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], seconds: float = PATIENCE) -> T:
+def wait_for(condition: Callable[[], T | None], seconds: float = PATIENCE) -> T:
     """The condition's first true answer. Raises AssertionError when none came in time."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
@@ -167,13 +167,13 @@ class Bot:
 
     # --- services
 
-    def service(self, name: str, script: str | None, *, file: str = "deploy", **keys: Toml) -> Path:
-        """Write a service's script and its service.toml, and answer its folder."""
+    def service(self, name: str, script: str | None, **keys: Toml) -> Path:
+        """Write a service's script, `deploy`, and its service.toml, and answer its folder."""
         folder = self.home / "services" / name
         folder.mkdir(parents=True)
         if script is not None:
-            _write_program(folder / file, script)
-        self.write_toml(name, **{"repository": f"octo-org/{name}", "command": [f"./{file}"], **keys})
+            _write_program(folder / "deploy", script)
+        self.write_toml(name, **{"repository": f"octo-org/{name}", "command": ["./deploy"], **keys})
         return folder
 
     def write_toml(self, name: str, **keys: Toml) -> None:
@@ -274,7 +274,7 @@ class Bot:
         try:
             return wait_for(reached, seconds)
         except AssertionError:
-            raise AssertionError(f"deployment {number} went {seen}, never {states}: {self.deployment(number)}") from None
+            raise AssertionError(f"went {seen}, never {states}: {self.deployment(number)}") from None
 
     def wait_end(self, number: int, seconds: float = PATIENCE) -> Json:
         """The deployment once it has ended."""
@@ -318,6 +318,10 @@ class Bot:
         for pid in left:
             _signal(pid, signal.SIGKILL)
         return not left
+
+
+BotMaker = Callable[..., Bot]
+"""Makes a bot that is not started; the arguments are added to its environment."""
 
 
 def states(steps: Sequence[Json]) -> list[tuple[str, str]]:

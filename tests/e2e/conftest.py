@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from bots import Bot
 
-BotMaker = Callable[..., Bot]
+from bots import Bot, BotMaker
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bots import Bot, Json
+from bots import Bot, Json, Toml
 
-HOOK: Final = r'''
+HOOK: Final = r"""
 import hashlib, hmac, json, os, subprocess, sys, time, urllib.error, urllib.request, uuid
 
 ZERO = "0" * 40
@@ -102,7 +102,7 @@ for line in sys.stdin.read().splitlines():
     status, answer = deliver(guid, body)
     with open(os.path.join(BARE, "deliveries.jsonl"), "a") as book:
         book.write(json.dumps({"guid": guid, "body": body.decode(), "status": status, "answer": answer}) + "\n")
-'''
+"""
 
 DEPLOY: Final = r"""#!/bin/sh
 set -eu
@@ -114,6 +114,9 @@ git --git-dir "$BARE" --work-tree "$target" checkout -f "$FASTDEPLOY_SHA" -- .
 printf '%s\n' "$FASTDEPLOY_SHA" >> "$FASTDEPLOY_SERVICE_DIR/order"
 """
 """Puts the commit's files into the service's folder `live`, and notes the commit in `order`."""
+
+
+PERSON: Final = {"NAME": "Mona", "EMAIL": "mona@example.org"}
 
 
 class Forge:
@@ -168,11 +171,10 @@ class Forge:
         """Every delivery so far: `guid`, `body`, `status` and `answer`."""
         return [json.loads(line) for line in (self.bare / "deliveries.jsonl").read_text().splitlines()]
 
-    def service(self, name: str, script: str = DEPLOY, **keys: str | bool | list[str]) -> Path:
+    def service(self, name: str, script: str = DEPLOY, **keys: Toml) -> Path:
         """Make a service of this repository that deploys its commits, and answer the service's folder."""
-        return self.bot.service(
-            name, script, **{"repository": self.repository, "env": {"BARE": str(self.bare)}, **keys}
-        )
+        of_this_repository: dict[str, Toml] = {"repository": self.repository, "env": {"BARE": str(self.bare)}}
+        return self.bot.service(name, script, **of_this_repository | keys)
 
     @staticmethod
     def _git_in(folder: Path, *arguments: str) -> str:
@@ -188,9 +190,6 @@ class Forge:
         )
         assert 0 == done.returncode, f"git {arguments}: {done.stderr}"
         return done.stdout
-
-
-PERSON: Final = {"NAME": "Mona", "EMAIL": "mona@example.org"}
 
 
 def verdicts(answer: Json) -> dict[str, str]:

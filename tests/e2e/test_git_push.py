@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from bots import Bot, Json
 from gitforge import DEPLOY, Forge, started, verdicts
 
@@ -205,9 +206,7 @@ def test_going_back_to_an_earlier_commit_by_force_deploys_it_again(forge: Forge,
     assert 3 == len(order(folder))
 
 
-def test_the_newest_of_the_pushes_during_a_run_goes_live_and_the_middle_one_never_runs(
-    forge: Forge, name: str
-) -> None:
+def test_the_newest_of_the_pushes_during_a_run_goes_live_and_the_middle_one_never_runs(forge: Forge, name: str) -> None:
     """While one runs, a newer push supersedes the one that waits, and names the one that took over."""
     folder = forge.service(name, HELD)
     first = forge.head()

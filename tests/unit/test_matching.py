@@ -1,0 +1,306 @@
+"""Matching: what a push means for a service, case by case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from fastdeploy_bot.core import matching
+from fastdeploy_bot.core.matching import Candidate, Decision, Known
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.words import ZERO_SHA, Push, VerdictKind
+
+DEPLOY, STALE, IGNORE, REFUSED = VerdictKind.DEPLOY, VerdictKind.STALE, VerdictKind.IGNORE, VerdictKind.REFUSED
+
+A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
+FILE = ServiceFile(repository="octo-org/shop")
+PUSH = Push(
+    repository_id=1,
+    repository="octo-org/shop",
+    default_branch="main",
+    ref="refs/heads/main",
+    before=A,
+    after=B,
+    commit=B,
+    pushed_at=100,
+)
+SHOP = Candidate(name="shop", file=FILE, repository="octo-org/shop", repository_id=1)
+
+
+def push(**fields: Any) -> Push:
+    """A push of `main` from A to B, but for those fields."""
+    return msgspec.structs.replace(PUSH, **fields)
+
+
+def service(*, newest: tuple[Known, ...] = (), **keys: Any) -> Candidate:
+    """A service whose file has those keys, and which has decided those pushes."""
+    return msgspec.structs.replace(SHOP, file=msgspec.structs.replace(FILE, **keys), newest=newest)
+
+
+def decide(told: Push, candidate: Candidate) -> Decision:
+    """The one decision there is."""
+    (decision,) = matching.decide(told, [candidate])
+    return decision
+
+
+# --- whose push it is ---
+
+
+def test_services_of_other_repositories_get_no_verdict() -> None:
+    """A delivery lists only those that are mapped to its repository."""
+    other = msgspec.structs.replace(SHOP, name="other", repository="octo-org/other", repository_id=2)
+
+    assert [] == matching.decide(PUSH, [other])
+
+
+def test_the_order_given_is_kept() -> None:
+    """One decision for each mapped service, and none for those in between."""
+    names = ["c", "a", "b"]
+    services = [msgspec.structs.replace(SHOP, name=name) for name in names]
+    other = msgspec.structs.replace(SHOP, repository="x/y", repository_id=9)
+
+    decided = matching.decide(PUSH, [services[0], other, *services[1:]])
+
+    assert names == [each.service for each in decided]
+
+
+@pytest.mark.parametrize(
+    ("repository", "pinned", "verdict"),
+    [
+        ("octo-org/shop", 1, DEPLOY),
+        ("octo-org/shop", None, DEPLOY),
+        ("octo-org/old-name", 1, DEPLOY),
+        ("octo-org/shop", 2, REFUSED),
+    ],
+)
+def test_the_id_counts_more_than_the_name(repository: str, pinned: int | None, verdict: VerdictKind) -> None:
+    """Renames are followed; another repository under the same name is refused."""
+    candidate = msgspec.structs.replace(SHOP, repository=repository, repository_id=pinned)
+
+    assert verdict is decide(PUSH, candidate).verdict
+
+
+def test_the_name_is_compared_without_case() -> None:
+    """GitHub's names are: `Octo-Org/Shop` is the same repository."""
+    candidate = msgspec.structs.replace(SHOP, repository_id=None)
+
+    assert DEPLOY is decide(push(repository="Octo-ORG/Shop"), candidate).verdict
+
+
+def test_a_refusal_names_both_ids() -> None:
+    """So that whoever moved a repository on purpose sees what happened."""
+    decision = decide(push(repository_id=77), SHOP)
+
+    assert "77" in decision.reason
+    assert "1" in decision.reason
+    assert not decision.counts
+
+
+def test_a_bad_file_is_refused_with_its_problem() -> None:
+    """Nothing can be decided by a file that cannot be read."""
+    problem = "services/shop/service.toml: branchs: unknown key"
+    candidate = msgspec.structs.replace(SHOP, file=None, problem=problem)
+
+    assert Decision("shop", REFUSED, problem, counts=False) == decide(PUSH, candidate)
+
+
+# --- which refs are wanted ---
+
+HEAD, TAG = "refs/heads/", "refs/tags/"
+
+
+@pytest.mark.parametrize(
+    ("branches", "tags", "ref", "verdict"),
+    [
+        ((), (), HEAD + "main", DEPLOY),
+        ((), (), HEAD + "Main", IGNORE),
+        ((), (), HEAD + "next", IGNORE),
+        ((), (), TAG + "main", IGNORE),
+        ((), (), TAG + "v1", IGNORE),
+        (("main",), (), HEAD + "main", DEPLOY),
+        (("main",), (), HEAD + "feature/main", IGNORE),
+        (("main",), (), TAG + "main", IGNORE),
+        (("next",), (), HEAD + "main", IGNORE),
+        (("*",), (), HEAD + "a", DEPLOY),
+        (("*",), (), HEAD + "a/b", IGNORE),
+        (("**",), (), HEAD + "a/b/c", DEPLOY),
+        (("release/*",), (), HEAD + "release/1.0", DEPLOY),
+        (("release/*",), (), HEAD + "release/1.0/hotfix", IGNORE),
+        (("release/**",), (), HEAD + "release/1.0/hotfix", DEPLOY),
+        (("**", "!wip/**"), (), HEAD + "wip/a", IGNORE),
+        (("**", "!wip/**"), (), HEAD + "a", DEPLOY),
+        (("!wip/**", "**"), (), HEAD + "wip/a", DEPLOY),
+        ((), ("v*",), TAG + "v1.0", DEPLOY),
+        ((), ("v*",), TAG + "w1.0", IGNORE),
+        ((), ("v*",), TAG + "v1/rc", IGNORE),
+        ((), ("v*",), HEAD + "main", IGNORE),
+        ((), ("v*",), HEAD + "v1.0", IGNORE),
+        (("main",), ("v*",), HEAD + "main", DEPLOY),
+        (("main",), ("v*",), TAG + "v1", DEPLOY),
+        (("main",), ("v*",), HEAD + "v1", IGNORE),
+        (("**",), ("**",), "refs/notes/commits", IGNORE),
+        ((), (), "refs/heads/refs/heads/main", IGNORE),
+    ],
+)
+def test_branches_and_tags_say_what_is_deployed(
+    branches: tuple[str, ...], tags: tuple[str, ...], ref: str, verdict: VerdictKind
+) -> None:
+    """Globs on the name with all its slashes; neither list means the default branch, tags alone mean tags only."""
+    assert verdict is decide(push(ref=ref), service(branches=branches, tags=tags)).verdict
+
+
+@pytest.mark.parametrize(("default", "verdict"), [("main", DEPLOY), ("trunk", IGNORE), (None, IGNORE)])
+def test_the_default_branch_is_the_one_the_push_names(default: str | None, verdict: VerdictKind) -> None:
+    """A payload that does not name it deploys nothing by default."""
+    assert verdict is decide(push(default_branch=default), service()).verdict
+
+
+def test_an_unwanted_ref_makes_nothing_stale() -> None:
+    """And the reason says what is wanted instead."""
+    decision = decide(push(ref="refs/heads/wip"), service(branches=("main", "next"), tags=("v*",)))
+
+    assert Decision("shop", IGNORE, "branch wip is not wanted: only main, next, tag v*", counts=False) == decision
+
+
+def test_a_deleted_branch_deploys_nothing_and_counts() -> None:
+    """There is no commit any more; a push that was on its way is older than that."""
+    decision = decide(push(after=ZERO_SHA, commit=ZERO_SHA, deleted=True), service())
+
+    assert (IGNORE, True) == (decision.verdict, decision.counts)
+    assert "deleted" in decision.reason
+
+
+def test_a_late_deletion_is_stale() -> None:
+    """The branch was made anew meanwhile."""
+    newest = (Known(ZERO_SHA, C, 101),)
+
+    assert STALE is decide(push(after=ZERO_SHA, deleted=True), service(newest=newest)).verdict
+
+
+# --- which push is newer ---
+
+
+@pytest.mark.parametrize(
+    ("known", "verdict"),
+    [
+        (Known(B, C, 101), STALE),
+        (Known(C, D, 101), STALE),
+        (Known(C, A, 99), DEPLOY),
+        (Known(B, C, 99), DEPLOY),
+        (Known(B, C, 100), STALE),
+        (Known(C, A, 100), DEPLOY),
+        (Known(B, A, 100), DEPLOY),
+        (Known(C, D, 100), DEPLOY),
+        (Known(A, C, 100), DEPLOY),
+        (Known(B, C, None), STALE),
+        (Known(C, D, None), DEPLOY),
+    ],
+    ids=[
+        "a later push on top of this one",
+        "a later push of something else",
+        "an earlier push below this one",
+        "an earlier push that was undone and done again",
+        "the same second, on top of this one",
+        "the same second, below this one",
+        "the same second, there and back: arrival decides",
+        "the same second, nothing in common: arrival decides",
+        "the same second, both from the same commit: arrival decides",
+        "no time, on top of this one",
+        "no time, nothing in common: arrival decides",
+    ],
+)
+def test_the_newest_push_wins(known: Known, verdict: VerdictKind) -> None:
+    """By pushed_at, then by chain; arrival only where both leave a tie."""
+    assert verdict is decide(PUSH, service(newest=(known,))).verdict
+
+
+def test_without_a_time_of_its_own_the_chain_decides() -> None:
+    """`pushed_at` may be absent."""
+    assert STALE is decide(push(pushed_at=None), service(newest=(Known(B, C, 1),))).verdict
+    assert DEPLOY is decide(push(pushed_at=None), service(newest=(Known(C, D, 101),))).verdict
+
+
+def test_one_newer_push_among_many_is_enough() -> None:
+    """The order in which the known ones are given does not matter."""
+    newest = (Known(C, A, 99), Known(B, C, 100), Known(D, C, 98))
+
+    assert STALE is decide(PUSH, service(newest=newest)).verdict
+    assert STALE is decide(PUSH, service(newest=newest[::-1])).verdict
+
+
+def test_what_is_older_than_a_stale_push_is_stale_too() -> None:
+    """So a stale verdict counts as well: it may be the missing link of a chain."""
+    decision = decide(PUSH, service(newest=(Known(B, C, 100),)))
+
+    assert (STALE, True) == (decision.verdict, decision.counts)
+    assert C[:7] in decision.reason
+
+
+@given(some.integers(0, 2**40), some.integers(0, 2**40))
+def test_two_pushes_are_never_each_older_than_the_other(first: int, second: int) -> None:
+    """Whichever came first, at least one of the two runs: none is lost to a quarrel about age."""
+    one, other = push(pushed_at=first), push(before=B, after=A, commit=A, pushed_at=second)
+
+    verdicts = {
+        decide(one, service(newest=(Known(other.before, other.after, second),))).verdict,
+        decide(other, service(newest=(Known(one.before, one.after, first),))).verdict,
+    }
+
+    assert DEPLOY in verdicts
+
+
+# --- which files matter ---
+
+
+@pytest.mark.parametrize(
+    ("patterns", "paths", "verdict"),
+    [
+        (("api/**",), ("api/a.py",), DEPLOY),
+        (("api/**",), ("web/a.js",), IGNORE),
+        (("api/**",), ("web/a.js", "api/a/b.py"), DEPLOY),
+        (("api/*",), ("api/a/b.py",), IGNORE),
+        (("api/**", "!api/docs/**"), ("api/docs/a.md",), IGNORE),
+        (("api/**", "!api/docs/**"), ("api/docs/a.md", "api/x.py"), DEPLOY),
+        (("!api/docs/**", "api/**"), ("api/docs/a.md",), DEPLOY),
+        (("!docs/**",), ("docs/a.md",), IGNORE),
+        (("!docs/**",), ("docs/a.md", "setup.py"), DEPLOY),
+        (("api/**",), None, DEPLOY),
+        ((), ("web/a.js",), DEPLOY),
+        ((), None, DEPLOY),
+    ],
+)
+def test_paths_say_which_files_concern_a_service(
+    patterns: tuple[str, ...], paths: tuple[str, ...] | None, verdict: VerdictKind
+) -> None:
+    """The last matching pattern wins for each file; where the files cannot be known, they match."""
+    assert verdict is decide(push(paths=paths), service(paths=patterns)).verdict
+
+
+def test_a_push_of_no_concern_makes_nothing_stale() -> None:
+    """An earlier push, still on its way, may have touched what this one did not."""
+    decision = decide(push(paths=("web/a.js",)), service(paths=("api/**",)))
+
+    assert not decision.counts
+    assert "api/**" in decision.reason
+
+
+# --- who starts it ---
+
+
+def test_with_auto_off_nothing_starts_by_itself() -> None:
+    """The push counts all the same."""
+    decision = decide(PUSH, service(auto=False))
+
+    assert (IGNORE, True) == (decision.verdict, decision.counts)
+    assert "auto = false" in decision.reason
+
+
+def test_a_deploying_verdict_says_what_the_ref_is_now() -> None:
+    """Of an annotated tag, the commit and not the tag object."""
+    decision = decide(push(ref="refs/tags/v1", after=B, commit=C), service(tags=("v*",)))
+
+    assert Decision("shop", DEPLOY, f"tag v1 is now {C[:7]}", counts=True) == decision

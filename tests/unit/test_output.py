@@ -1,0 +1,382 @@
+"""What a script says: bounded segments of output, and steps that are checked before they are journalled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastdeploy_bot.runner import output
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile
+
+KIB = 1024
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A new run folder, on disk."""
+    made = RunFolder(str(tmp_path / "7-0badcafe"))
+    made.create(7)
+    return made
+
+
+@contextlib.contextmanager
+def full_disk(room: int = 0) -> Iterator[None]:
+    """No file grows beyond `room` bytes: to a writer, that is what a full disk looks like."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def pieces(folder: RunFolder) -> list[tuple[int, bytes]]:
+    """Each segment with its offset."""
+    return [(start, Path(folder.segment(start)).read_bytes()) for start in folder.segments()]
+
+
+def steps(folder: RunFolder) -> list[tuple[object, object, object]]:
+    """Name, state and message of what stands in the journal."""
+    found: list[tuple[object, object, object]] = []
+    entries, offset = folder.read_steps(0)
+    while entries:
+        found += [(entry["name"], entry["state"], entry["message"]) for entry in entries]
+        entries, offset = folder.read_steps(offset)
+    return found
+
+
+def line(**step: Any) -> bytes:
+    """A step as a script writes it."""
+    return json.dumps(step).encode() + b"\n"
+
+
+# --- the log ---
+
+
+def test_output_within_the_limit_is_kept_whole(folder: RunFolder) -> None:
+    """No byte is dropped before the limit is reached."""
+    log = Log(folder, 1024 * KIB)
+    data = os.urandom(1024 * KIB)
+
+    log.write(data)
+
+    assert data == b"".join(piece for _, piece in pieces(folder))
+    assert len(data) == log.end
+
+
+@given(st.lists(st.integers(1, 300 * KIB), max_size=12), st.integers(2, 512 * KIB))
+def test_head_and_tail_are_kept_however_the_output_comes(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], limit: int
+) -> None:
+    """The first half of the limit, and at least the last half of it, stand at their true offsets."""
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs") / "7-0badcafe"))
+    folder.create(7)
+    log = Log(folder, limit)
+    data = os.urandom(sum(sizes))
+
+    for end, size in zip(_sums(sizes), sizes, strict=True):
+        log.write(data[end - size : end])
+
+    kept = bytearray(len(data))
+    for start, piece in pieces(folder):
+        assert data[start : start + len(piece)] == piece
+        kept[start : start + len(piece)] = b"\1" * len(piece)
+    assert all(kept[: limit // 2])
+    assert all(kept[-(limit - limit // 2) :])
+    assert sum(kept) <= limit + 2 * max(64 * KIB, limit // 8)
+    assert len(data) == log.end
+
+
+def _sums(sizes: list[int]) -> list[int]:
+    return [sum(sizes[: index + 1]) for index in range(len(sizes))]
+
+
+def test_full_disk_costs_the_bytes_and_nothing_else(folder: RunFolder) -> None:
+    """What could not be written is counted, so that later bytes stand at their true offsets."""
+    log = Log(folder, 1024 * KIB)
+    log.write(b"before")
+
+    with full_disk(10):
+        log.write(b"0123456789")
+        log.write(b"lost because the folder's file cannot grow")
+    log.write(b"after")
+
+    assert (0, b"before0123") == pieces(folder)[0]
+    assert (58, b"after") == pieces(folder)[-1]
+    assert 6 + 10 + 42 + 5 == log.end
+    assert 0 < log.dropped <= 48
+
+
+def test_segment_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> None:
+    """A script that tidies up where it should not loses what was there, not what comes."""
+    log = Log(folder, 128 * KIB)
+    log.write(bytes(256 * KIB))
+    for start in folder.segments():
+        Path(folder.segment(start)).unlink()
+
+    log.write(bytes(512 * KIB) + b"end")
+
+    assert pieces(folder)[-1][1].endswith(b"end")
+    assert 0 == log.dropped
+
+
+def test_folder_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> None:
+    """The child goes on to the end of its script, whatever became of its folder."""
+    log = Log(folder, 128 * KIB)
+    log.write(b"some")
+    folder.remove()
+
+    log.write(bytes(512 * KIB))
+
+    assert 4 + 512 * KIB == log.end
+
+
+# --- lines ---
+
+
+@given(st.binary(max_size=60), st.integers(1, 7))
+def test_lines_are_cut_the_same_however_the_stream_comes(data: bytes, size: int) -> None:
+    """A line may come in any number of pieces."""
+    lines = Lines()
+
+    found = [each for start in range(0, len(data), size) for each in lines.feed(data[start : start + size])]
+    found += lines.flush()
+
+    expected = data.split(b"\n")
+    assert (expected if expected[-1] else expected[:-1]) == found
+
+
+def test_line_that_is_too_long_is_left_out_whole() -> None:
+    """Its end is not taken for a line of its own."""
+    lines = Lines()
+
+    found = [each for _ in range(5) for each in lines.feed(b"x" * 512 * KIB)]
+    found += lines.feed(b'{"name":"fake"}\nnext\n')
+
+    assert [b"next"] == found
+
+
+# --- the journal ---
+
+
+@pytest.fixture
+def journal(folder: RunFolder) -> Journal:
+    """The run's step journal."""
+    return Journal(folder, Log(folder, 1024 * KIB))
+
+
+def test_step_is_journalled_with_its_time(folder: RunFolder, journal: Journal) -> None:
+    """A step of the steps file says when it came, and not when it began."""
+    before = output.now()
+
+    journal.from_file(line(name="Build", state="running", message="off we go"))
+
+    (entry,), _ = folder.read_steps(0)
+    assert ("Build", "running", "off we go", None) == tuple(
+        entry[key] for key in ("name", "state", "message", "started")
+    )
+    assert before <= int(str(entry["at"])) <= output.now()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"Build started",
+        b"[]",
+        b"null",
+        b'{"name": "Build"}',
+        b'{"name": "", "state": "running"}',
+        b'{"name": "  ", "state": "running"}',
+        b'{"name": "a\\u0000b", "state": "running"}',
+        b'{"name": 7, "state": "running"}',
+        b'{"name": "Build", "state": "done"}',
+        b'{"name": "Build", "state": "running", "message": 7}',
+        b'{"name": "' + b"x" * 201 + b'", "state": "running"}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_line_that_is_no_step_is_told_once_in_the_log(folder: RunFolder, journal: Journal, junk: bytes) -> None:
+    """Its author should learn of it; a thousand complaints would not help."""
+    journal.from_file(junk)
+    journal.from_file(junk)
+
+    assert [] == steps(folder)
+    (_, told), *more = pieces(folder)
+    assert not more
+    assert 1 == told.count(b"fastdeploy: a line of the steps file is not a step")
+
+
+def test_empty_lines_of_the_steps_file_are_passed_over_silently(folder: RunFolder, journal: Journal) -> None:
+    """`echo >> $FASTDEPLOY_STEPS_FILE` is no fault."""
+    journal.from_file(b" ")
+
+    assert [] == pieces(folder)
+
+
+def test_step_with_broken_characters_is_mended(folder: RunFolder, journal: Journal) -> None:
+    """Half a surrogate pair can stand in JSON, but in no database."""
+    journal.from_file(rb'{"name": "a\ud800b", "state": "running", "message": "\udfff\u0000"}')
+
+    ((name, _, message),) = steps(folder)
+    assert ("a?b", "?\ufffd") == (name, message)
+
+
+def test_long_message_is_cut(folder: RunFolder, journal: Journal) -> None:
+    """A message is a sentence, not a log."""
+    journal.from_file(line(name="Build", state="failure", message="m" * 10_000))
+
+    assert [("Build", "failure", "m" * 4096)] == steps(folder)
+
+
+def test_step_of_an_ephes_script_is_found_in_the_output(folder: RunFolder, journal: Journal) -> None:
+    """Its error_message is the step's message, and it began when the one before it was told."""
+    journal.from_output(line(name="one", state="success", message=""))
+    journal.from_output(line(name="two", state="failure", error_message="no space"))
+    journal.from_output(b"ordinary output\n")
+
+    (one, two), _ = folder.read_steps(0)
+    assert [("one", "success", ""), ("two", "failure", "no space")] == steps(folder)
+    assert one["at"] == two["started"]
+
+
+def test_journal_is_bounded(folder: RunFolder, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script in a loop must not fill the disk with steps."""
+    monkeypatch.setattr(output, "MOST_STEPS", 3)
+
+    for number in range(10):
+        journal.from_file(line(name=str(number), state="running"))
+
+    assert ["0", "1", "2"] == [name for name, _, _ in steps(folder)]
+
+
+def test_step_that_the_disk_refuses_leaves_no_torn_line(folder: RunFolder, journal: Journal) -> None:
+    """Steps that come when there is room again are read as if nothing had been."""
+    journal.from_file(line(name="one", state="success"))
+    size = Path(folder.file("steps.log")).stat().st_size
+
+    with full_disk(size + 20):
+        journal.from_file(line(name="two", state="success"))
+    journal.from_file(line(name="three", state="success"))
+
+    assert ["one", "three"] == [name for name, _, _ in steps(folder)]
+    assert b"a step could not be written down" in b"".join(piece for _, piece in pieces(folder))
+
+
+# --- the steps file ---
+
+
+@pytest.fixture
+def steps_file(folder: RunFolder, journal: Journal) -> StepsFile:
+    """Follows the run's steps file."""
+    return StepsFile(folder, journal)
+
+
+def append(folder: RunFolder, data: bytes) -> None:
+    """Do as a script does."""
+    with open(folder.file("steps"), "ab") as file:
+        file.write(data)
+
+
+def names(folder: RunFolder) -> list[object]:
+    """The names of the steps in the journal."""
+    return [name for name, _, _ in steps(folder)]
+
+
+def test_line_that_comes_in_pieces_is_one_step(folder: RunFolder, steps_file: StepsFile) -> None:
+    """A step is taken when its line is complete."""
+    whole = line(name="Build", state="running")
+
+    append(folder, whole[:10])
+    steps_file.poll()
+    early = names(folder)
+    append(folder, whole[10:])
+    steps_file.poll()
+
+    assert [] == early
+    assert ["Build"] == names(folder)
+
+
+def test_last_line_counts_without_its_end(folder: RunFolder, steps_file: StepsFile) -> None:
+    """`printf` forgets the newline; at the end of the script that is a step all the same."""
+    append(folder, line(name="Build", state="success").rstrip())
+
+    steps_file.poll()
+    early = names(folder)
+    steps_file.poll(last=True)
+
+    assert [] == early
+    assert ["Build"] == names(folder)
+
+
+def test_much_that_comes_just_before_the_end_is_all_taken(folder: RunFolder, steps_file: StepsFile) -> None:
+    """The last look reads on until there is nothing more."""
+    padding = "m" * 4000
+    append(folder, b"".join(line(name=f"step {number}", state="running", message=padding) for number in range(3000)))
+    append(folder, line(name="last", state="success"))
+
+    steps_file.poll(last=True)
+
+    assert 3001 == len(names(folder))
+    assert "last" == names(folder)[-1]
+
+
+def test_line_of_many_megabytes_is_passed_over(folder: RunFolder, steps_file: StepsFile) -> None:
+    """It neither fills the memory nor hides the steps behind it."""
+    append(folder, b"x" * (20 * KIB * KIB) + b"\n" + line(name="after", state="running"))
+
+    for _ in range(10):
+        steps_file.poll()
+
+    assert ["after"] == names(folder)
+
+
+def test_steps_file_that_was_emptied_is_read_from_its_beginning(folder: RunFolder, steps_file: StepsFile) -> None:
+    """A script may write it with `>` where it should have used `>>`."""
+    append(folder, line(name="one", state="running", message="a longer line than the next") + b"half a line")
+    steps_file.poll()
+
+    Path(folder.file("steps")).write_bytes(line(name="two", state="running"))
+    steps_file.poll()
+
+    assert ["one", "two"] == names(folder)
+
+
+def test_steps_file_that_was_replaced_is_read_from_its_beginning(folder: RunFolder, steps_file: StepsFile) -> None:
+    """Editors, and `sed -i`, put a new file in the old one's place."""
+    append(folder, line(name="one", state="running"))
+    steps_file.poll()
+
+    draft = Path(folder.file("draft"))
+    draft.write_bytes(line(name="two", state="running") + line(name="three", state="running"))
+    draft.rename(folder.file("steps"))
+    steps_file.poll()
+
+    assert ["one", "two", "three"] == names(folder)
+
+
+def _link(path: Path) -> None:
+    target = path.with_name("target")
+    target.write_bytes(line(name="linked", state="running"))
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir, lambda _: None])
+def test_steps_file_that_is_no_file_gives_no_steps(folder: RunFolder, steps_file: StepsFile, make: Any) -> None:
+    """A link, a pipe, a folder or nothing in its place neither leads astray nor blocks."""
+    Path(folder.file("steps")).unlink()
+    make(Path(folder.file("steps")))
+
+    steps_file.poll(last=True)
+
+    assert [] == names(folder)

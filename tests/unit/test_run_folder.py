@@ -1,0 +1,368 @@
+"""The run folder: what its files say of a run, whatever state they were left in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner.folder import RunFolder
+
+RECORD: dict[str, object] = {"format": 1, "outcome": "success", "reason": "", "exit_status": 0, "signal": None}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A new run folder, on disk."""
+    made = RunFolder(str(tmp_path / "runs" / "7-0badcafe"))
+    made.create(7)
+    return made
+
+
+@contextlib.contextmanager
+def full_disk(room: int = 0) -> Iterator[None]:
+    """No file grows beyond `room` bytes: to a writer, that is what a full disk looks like."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextlib.contextmanager
+def held(folder: RunFolder, name: str = "lock") -> Iterator[None]:
+    """Hold a lock, as a living child does."""
+    lock = folder.hold(name, wait=False)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+# --- making and removing ---
+
+
+def test_folder_is_for_its_user_alone(folder: RunFolder) -> None:
+    """A log may hold what nobody else should read."""
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in Path(folder.path).iterdir()}
+
+    assert 0o700 == stat.S_IMODE(Path(folder.path).stat().st_mode)
+    assert {0o600} == modes
+
+
+def test_folder_that_cannot_be_made_whole_leaves_nothing(tmp_path: Path) -> None:
+    """A disk that stays full for a day must not fill up with folders as well."""
+    folder = RunFolder(str(tmp_path / "8-0badcafe"))
+
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        folder.create(8)
+
+    assert not Path(folder.path).exists()
+
+
+def test_folder_is_removed_whatever_a_script_left_in_it(folder: RunFolder, tmp_path: Path) -> None:
+    """Folders, pipes and links go; what a link points at stays."""
+    treasure = tmp_path / "treasure"
+    treasure.write_text("keep")
+    Path(folder.file("steps")).unlink()
+    Path(folder.file("steps")).symlink_to(treasure)
+    Path(folder.file("junk/deep")).mkdir(parents=True)
+    Path(folder.file("junk/deep/link")).symlink_to(tmp_path)
+    os.mkfifo(folder.file("pipe"))
+
+    folder.remove()
+
+    assert not Path(folder.path).exists()
+    assert "keep" == treasure.read_text()
+
+
+def test_removing_a_folder_twice_is_no_error(folder: RunFolder) -> None:
+    """Two engines may both come to the end of a run."""
+    folder.remove()
+
+    folder.remove()
+
+    assert not Path(folder.path).exists()
+
+
+# --- locks and the claim ---
+
+
+def test_lock_is_held_by_one(folder: RunFolder) -> None:
+    """Whoever comes second gets nothing until the first lets go."""
+    with held(folder, "supervisor.lock"):
+        assert folder.hold("supervisor.lock", wait=False) is None
+
+    with held(folder, "supervisor.lock"):
+        pass
+
+
+def test_claim_is_made_once(folder: RunFolder) -> None:
+    """The first claim stands."""
+    assert folder.claim({"pid": 1})
+    assert not folder.claim({"pid": 2})
+    assert {"pid": 1} == folder.claimed()
+
+
+def test_claim_that_the_disk_refuses_is_no_claim(folder: RunFolder) -> None:
+    """A script that was never started must not look like one whose end is unknown."""
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        folder.claim({"pid": 1})
+
+    assert folder.claimed() is None
+    assert run_folder.NOT_STARTED == folder.judge()
+
+
+def test_claim_is_not_taken_from_a_living_child(folder: RunFolder) -> None:
+    """A child with the lock is about to claim, so nobody else may."""
+    with held(folder):
+        assert not folder.take_claim()
+
+    assert folder.claimed() is None
+
+
+def test_taken_claim_can_be_taken_again_and_means_not_started(folder: RunFolder) -> None:
+    """A bot that dies after it took the claim leaves no doubt: the script has never run."""
+    assert folder.take_claim()
+    assert run_folder.NOT_STARTED == folder.judge()
+    assert folder.take_claim()
+
+
+def test_claim_of_a_child_is_not_taken(folder: RunFolder) -> None:
+    """A dead child's claim means that the script may have run."""
+    folder.claim({"pid": 1})
+
+    assert not folder.take_claim()
+
+
+# --- judging ---
+
+
+def test_new_run_is_judged_not_started(folder: RunFolder) -> None:
+    """No lock, no claim: no script has run."""
+    assert run_folder.NOT_STARTED == folder.judge()
+
+
+def test_held_lock_is_judged_alive(folder: RunFolder) -> None:
+    """Liveness is the lock, before and after the claim."""
+    with held(folder):
+        assert run_folder.ALIVE == folder.judge()
+
+        folder.claim({"pid": 1})
+        assert run_folder.ALIVE == folder.judge()
+
+
+def test_claim_without_lock_and_record_is_judged_lost(folder: RunFolder) -> None:
+    """The child died between claim and record: the outcome cannot be known."""
+    folder.claim({"pid": 1})
+
+    assert run_folder.LOST == folder.judge()
+
+
+def test_exit_record_is_judged_ended_even_while_the_child_still_lives(folder: RunFolder) -> None:
+    """The record is the last thing a child writes."""
+    folder.claim({"pid": 1})
+
+    with held(folder):
+        folder.write_exit(RECORD)
+        assert run_folder.ENDED == folder.judge()
+
+    assert run_folder.ENDED == folder.judge()
+
+
+def test_folder_that_is_gone_is_judged_lost(folder: RunFolder) -> None:
+    """Nobody can tell any more what became of the script."""
+    folder.remove()
+
+    assert run_folder.LOST == folder.judge()
+
+
+def test_folder_that_was_emptied_is_judged_lost(folder: RunFolder) -> None:
+    """Without its files, an empty folder is as good as gone: it must not be waited for for ever."""
+    for path in Path(folder.path).iterdir():
+        path.unlink()
+
+    assert run_folder.LOST == folder.judge()
+
+
+class LateChild(RunFolder):
+    """A folder whose child comes up just when its lock has been looked at."""
+
+    __slots__ = ("lock",)
+
+    def alive(self) -> bool:
+        """The truth of a moment ago."""
+        answer = super().alive()
+        self.lock = self.hold("lock", wait=False)
+        self.claim({"pid": 1})
+        return answer
+
+
+def test_child_that_comes_up_while_it_is_judged_is_not_lost(folder: RunFolder) -> None:
+    """A claim seen after a free lock may be a living child's."""
+    late = LateChild(folder.path)
+
+    judgement = late.judge()
+
+    assert run_folder.NOT_STARTED == judgement
+    assert late.lock is not None
+    os.close(late.lock)
+
+
+class DyingChild(RunFolder):
+    """A folder whose child ends just after its lock has been looked at."""
+
+    __slots__ = ()
+
+    def alive(self) -> bool:
+        """The truth of a moment ago."""
+        with held(self):
+            answer = super().alive()
+            self.write_exit(RECORD)
+        return answer
+
+
+def test_child_that_ends_while_it_is_judged_is_not_lost(folder: RunFolder) -> None:
+    """The record is looked for after the lock."""
+    folder.claim({"pid": 1})
+
+    assert run_folder.ENDED == DyingChild(folder.path).judge()
+
+
+# --- the exit record ---
+
+
+def test_exit_record_comes_back_as_it_was_written(folder: RunFolder) -> None:
+    """Values survive, whatever the script's last words were."""
+    record = {**RECORD, "reason": "\U0001f680" * 1000}
+
+    folder.write_exit(record)
+
+    assert record == folder.exit_record()
+
+
+def test_exit_record_can_be_written_to_a_full_disk(folder: RunFolder) -> None:
+    """Its room is taken when the folder is made."""
+    with full_disk(run_folder.EXIT_SIZE):
+        folder.write_exit(RECORD)
+
+    assert RECORD == folder.exit_record()
+    assert run_folder.EXIT_SIZE == Path(folder.file("exit")).stat().st_size
+
+
+def _zeroed(data: bytes) -> bytes:
+    return bytes(len(data))
+
+
+def _torn(data: bytes) -> bytes:
+    return data[:40] + bytes(len(data) - 40)
+
+
+def _flipped(data: bytes) -> bytes:
+    return data[:20] + bytes([data[20] ^ 1]) + data[21:]
+
+
+def _shortened(data: bytes) -> bytes:
+    return data[:5]
+
+
+@pytest.mark.parametrize("damage", [_zeroed, _torn, _flipped, _shortened])
+def test_damaged_exit_record_is_no_record(folder: RunFolder, damage: Any) -> None:
+    """Half a record must not be taken for an outcome."""
+    folder.claim({"pid": 1})
+    folder.write_exit(RECORD)
+    path = Path(folder.file("exit"))
+    path.write_bytes(damage(path.read_bytes()))
+
+    assert folder.exit_record() is None
+    assert run_folder.LOST == folder.judge()
+
+
+# --- requests ---
+
+
+def test_first_request_stands(folder: RunFolder) -> None:
+    """Whoever cancels second is not the one who cancelled."""
+    folder.request("cancel", {"by": "anna"})
+    folder.request("cancel", {"by": "bert"})
+
+    assert {"by": "anna"} == folder.requested("cancel")
+
+
+def test_request_that_the_disk_refuses_is_not_half_made(folder: RunFolder) -> None:
+    """A child never finds a torn request."""
+    with full_disk(5), pytest.raises(OSError, match="File too large"):
+        folder.request("cancel", {"by": "anna"})
+
+    assert folder.requested("cancel") is None
+
+
+# --- reading ---
+
+
+def _segment(folder: RunFolder, offset: int, data: bytes) -> None:
+    Path(folder.segment(offset)).write_bytes(data)
+
+
+def test_log_is_read_across_its_segments(folder: RunFolder) -> None:
+    """An offset is a place in the whole stream, not in a file."""
+    _segment(folder, 0, b"01234")
+    _segment(folder, 5, b"56789")
+
+    assert (3, b"34") == folder.read_log(3, 100)
+    assert (5, b"567") == folder.read_log(5, 3)
+    assert (10, b"") == folder.read_log(10, 100)
+
+
+def test_log_inside_the_gap_is_read_from_its_end(folder: RunFolder) -> None:
+    """The offset that is answered says what is missing."""
+    _segment(folder, 0, b"head")
+    _segment(folder, 1000, b"tail")
+
+    assert (1000, b"tail") == folder.read_log(4, 100)
+
+
+def test_segment_that_vanishes_while_it_is_read_is_a_gap(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child may drop a segment between a reader's look at the folder and its read."""
+    _segment(folder, 9, b"tail")
+    monkeypatch.setattr(RunFolder, "segments", lambda _: [0, 4, 9])
+
+    assert (9, b"tail") == folder.read_log(2, 100)
+
+
+def test_stray_files_are_no_segments(folder: RunFolder) -> None:
+    """A script that copies the log aside does not break its reader."""
+    _segment(folder, 0, b"output")
+    Path(folder.file("log.bak")).write_bytes(b"copy")
+    Path(folder.file("log.0.gz")).write_bytes(b"copy")
+
+    assert (0, b"output") == folder.read_log(0, 100)
+
+
+def test_step_that_is_only_half_written_is_left_for_later(folder: RunFolder) -> None:
+    """The offset behind the entries is where reading goes on."""
+    journal = Path(folder.file("steps.log"))
+    journal.write_bytes(b'{"name":"a"}\n{"na')
+
+    entries, offset = folder.read_steps(0)
+    journal.write_bytes(b'{"name":"a"}\n{"name":"b"}\n')
+
+    assert [{"name": "a"}] == entries
+    assert ([{"name": "b"}], 26) == folder.read_steps(offset)
+
+
+def test_journal_lines_that_are_no_steps_are_passed_over(folder: RunFolder) -> None:
+    """What a script or a power cut left in the journal does not stop its reader."""
+    journal = b'\0\0\0\n[]\nnonsense\n\xff\n{"name":"a"}\n'
+    Path(folder.file("steps.log")).write_bytes(journal)
+
+    assert ([{"name": "a"}], len(journal)) == folder.read_steps(0)
