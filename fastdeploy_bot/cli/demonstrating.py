@@ -57,7 +57,7 @@ def _demonstrate(settings: Settings, password: str | None) -> None:
     services = [(name, entry.file) for name, entry in file.items() if entry.file is not None]
     name, first = next(((name, file) for name, file in services if name == home.EXAMPLE), services[0])
     click.echo(f"\nDelivering a signed push to {first.repository}, as GitHub would:")
-    answer = deliver(settings, "push", _push(first))
+    answer = deliver(settings, settings.effective_local_url, "push", _push(first))
     numbers = [told["deployment"] for told in answer["verdicts"] if told["deployment"] is not None]
     if not numbers:
         click.echo(f"  nothing to deploy: {answer}")

@@ -27,12 +27,12 @@ from fastdeploy_bot.words import LOCAL, DeploymentState
 @click.option("--wait", is_flag=True, help="Stay until it has ended, and end with its outcome.")
 @as_json
 def deploy(service: str, sha: str | None, ref: str | None, context: str, wait: bool, json_: bool) -> None:
-    r"""Deploy a service by hand.
+    """Deploy a service by hand.
 
     \b
     fastdeploy deploy shop --wait
     fastdeploy deploy shop --sha 5f2d1c0b9e8a7f6e5d4c3b2a1908f7e6d5c4b3a2
-    """
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
     bot = shared.bot()
     wish = Wish(sha=sha, ref=ref, context=_object(context))
     entry = starting.entry_of(bot.catalogue, service)

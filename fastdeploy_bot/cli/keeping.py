@@ -63,11 +63,11 @@ def secret() -> None:
 @click.argument("service")
 @click.argument("name")
 def set_secret(service: str, name: str) -> None:
-    r"""Keep a secret; its value comes from a prompt or from standard input.
+    """Keep a secret; its value comes from a prompt or from standard input.
 
     \b
     fastdeploy secret set shop DB_PASSWORD < password.txt
-    """
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
     bot = shared.bot()
     if bot.catalogue.get(service) is None:
         raise NotFound(f"there is no service {service!r}: make services/{service}/service.toml first")

@@ -69,12 +69,12 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="fastdeploy")
 @click.pass_context
 def cli(ctx: click.Context, home: str | None) -> None:
-    r"""Deploy what was pushed to GitHub, and know that it is live.
+    """Deploy what was pushed to GitHub, and know that it is live.
 
     \b
     fastdeploy init                       make ./instance: settings, secrets, a first user
     fastdeploy serve                      receive pushes and deploy them
     fastdeploy deploy shop --wait         deploy the head of a mapped branch by hand
-    """
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
     os.umask(0o077)
     ctx.obj = {} if home is None else {"home": home}

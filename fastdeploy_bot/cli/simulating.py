@@ -20,22 +20,24 @@ from fastdeploy_bot.settings import Settings, require_serving
 @click.command()
 @click.argument("payload", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--event", default="push", show_default=True, help="The event's name, as in X-GitHub-Event.")
-def simulate(payload: Path, event: str) -> None:
-    r"""Sign a payload with the bot's webhook secret and deliver it over HTTP.
+@click.option("--url", metavar="ADDRESS", help="Where the bot listens, if not where the settings say.")
+def simulate(payload: Path, event: str, url: str | None) -> None:
+    """Sign a payload with the bot's webhook secret and deliver it over HTTP.
 
     \b
     fastdeploy simulate push.json
     fastdeploy simulate ping.json --event ping
-    """
-    shared.show(deliver(shared.settings(), event, payload.read_bytes()))
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
+    settings = shared.settings()
+    shared.show(deliver(settings, url or settings.effective_local_url, event, payload.read_bytes()))
 
 
-def deliver(settings: Settings, event: str, body: bytes) -> dict[str, Any]:
-    """The bot's answer to a delivery. Raises Unavailable where it does not answer, Conflict where it refuses."""
+def deliver(settings: Settings, url: str, event: str, body: bytes) -> dict[str, Any]:
+    """The answer of the bot at `url` to a delivery. Raises Unavailable where there is none, Conflict for a refusal."""
     require_serving(settings)
     secrets = sorted(settings.webhook_secrets, key=lambda each: each.repositories is not None)  # unbound ones first
-    request = urllib.request.Request(  # noqa: S310 - our own address
-        f"{settings.effective_local_url}/webhooks/github",
+    request = urllib.request.Request(  # noqa: S310 - an address that the caller chose
+        f"{url.rstrip('/')}/webhooks/github",
         data=body,
         headers={
             "Content-Type": "application/json",
@@ -46,12 +48,10 @@ def deliver(settings: Settings, event: str, body: bytes) -> dict[str, Any]:
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
             told: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         raise Conflict(f"the bot refused it: {error.code} {error.read(2_000).decode(errors='replace')}") from error
     except (urllib.error.URLError, OSError) as error:
-        raise Unavailable(
-            f"no bot answers on {settings.effective_local_url}: is `fastdeploy serve` running?"
-        ) from error
+        raise Unavailable(f"no bot answers on {url}: is `fastdeploy serve` running?") from error
     return told

@@ -51,11 +51,11 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
 @click.option("--demo", is_flag=True, help="Make an example if there is nothing yet, and push to it once.")
 @click.pass_obj
 def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool) -> None:
-    r"""Receive pushes and deploy them, until Ctrl-C.
+    """Receive pushes and deploy them, until Ctrl-C.
 
     \b
     fastdeploy serve --port 9000
-    """
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
     flags.update({name: value for name, value in (("host", host), ("port", port)) if value is not None})
     if demo:
         from fastdeploy_bot.cli import demonstrating

@@ -73,6 +73,9 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str
     repository: str
+    environment: str
+    url: str
+    """Where the service itself is reached."""
     state: str | None
     """That of its last deployment."""
     live: LiveView | None
@@ -161,7 +164,7 @@ def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
 def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceView:
     """A service from its row and its file."""
     mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
-    last = mine.first()
+    last = mine.limit(1).first()  # first() alone would bound `mine` itself
     good = mine.where(Deployment.state == DeploymentState.SUCCESS).first()
     waiting = mine.where(Deployment.state.in_([DeploymentState.QUEUED, DeploymentState.WAITING]))
     file = entry.file if entry is not None else None
@@ -169,6 +172,8 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
         name=row.name,
         description=file.description if file is not None else "",
         repository=file.repository if file is not None else row.repository,
+        environment=file.environment if file is not None else "",
+        url=file.url if file is not None else "",
         state=None if last is None else last.state,
         live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
         last=None if last is None else deployment(last, public_url=public_url),

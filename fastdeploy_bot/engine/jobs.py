@@ -92,6 +92,7 @@ def _facts(
         "DEPLOYMENT": str(deployment.id),
         "SERVICE": deployment.service.name,
         "REPOSITORY": deployment.repository,
+        "CLONE_URL": f"{settings.github_url}/{deployment.repository}.git",
         "REF": ref,
         "BRANCH": ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else "",
         "TAG": ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else "",

@@ -71,8 +71,8 @@ def pending() -> list[str]:
     """The migrations not applied yet, in order. Raises SchemaOutdated where a newer version has been here."""
     try:
         rows = _runner().status()
-    except peewee.OperationalError as error:
-        raise StoreUnavailable(f"the database cannot be read: {error}") from error
+    except peewee.DatabaseError as error:
+        raise StoreUnavailable(f"the database {proxy.obj.database} cannot be read: {error}") from error
     if unknown := [row.name for row in rows if row.path is None]:
         raise SchemaOutdated(f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup")
     return [row.name for row in rows if not row.applied]

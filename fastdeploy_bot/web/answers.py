@@ -71,7 +71,8 @@ def _mendable(error: FastdeployError) -> Response:
 def _http(error: HTTPException) -> Response:
     if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         _drain()
-    answer = problem(error.code or 500, error.name, error.description or error.name)
+    detail = f"there is nothing at {request.path}" if error.code == HTTPStatus.NOT_FOUND else error.description
+    answer = problem(error.code or 500, error.name, detail or error.name)
     for name, value in error.get_headers(request.environ):
         if name.lower() in {"allow", "retry-after", "location"}:
             answer.headers[name] = value

@@ -43,7 +43,7 @@ LARGEST_PAGE: Final = 200
 NEWEST: Final = 2**63 - 1
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who signs in."""
 
     username: str
@@ -57,7 +57,7 @@ class TokenView(msgspec.Struct, frozen=True):
     expires: str | None
 
 
-class NewToken(msgspec.Struct, frozen=True):
+class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a new service token shall be valid."""
 
     days: int = tokens.SERVICE_DAYS
@@ -71,7 +71,7 @@ class NewTokenView(msgspec.Struct, frozen=True):
     expires: str | None
 
 
-class NewDeployment(msgspec.Struct, frozen=True):
+class NewDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What shall be deployed."""
 
     service: str | None = None

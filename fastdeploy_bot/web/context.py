@@ -65,7 +65,7 @@ def body(shape: type[T]) -> T:
         return msgspec.json.decode(request.get_data() or b"{}", type=shape)
     except msgspec.ValidationError as error:
         raise Invalid(f"body: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"body: not valid JSON: {error}") from error
 
 

@@ -68,12 +68,17 @@ def signature(secret: str, body: bytes) -> str:
 def processes_naming(text: str) -> list[int]:
     """Every living process that carries the text in its arguments or environment, but not this one."""
     needle = text.encode()
-    return [pid for pid in _pids() if pid != os.getpid() and _is_alive(pid) and needle in _arguments_and_environ(pid)]
+    return [pid for pid in _pids() if pid != os.getpid() and is_alive(pid) and needle in _arguments_and_environ(pid)]
 
 
 def children_of(parent: int) -> list[int]:
     """The living processes that were started by this one and not handed over."""
-    return [pid for pid in _pids() if _is_alive(pid) and _stat(pid)[1] == str(parent)]
+    return [pid for pid in _pids() if is_alive(pid) and _stat(pid)[1] == str(parent)]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process still runs; a zombie does not."""
+    return _stat(pid)[0] not in ("Z", "X")
 
 
 class Bot:
@@ -160,6 +165,17 @@ class Bot:
         )
         assert expect in (None, done.returncode), f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """A `fastdeploy` command that goes on while the test does something else; its output is one text."""
+        return subprocess.Popen(
+            [*COMMAND, "--home", str(self.home), *arguments],
+            cwd=self.home.parent,
+            env=self.environment | {"FASTDEPLOY_PORT": str(self.port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def read(self, *arguments: str) -> Any:  # whatever JSON the command prints
         """What a command prints with `--json`."""
@@ -350,10 +366,6 @@ def _stat(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ["X", ""]
-
-
-def _is_alive(pid: int) -> bool:
-    return _stat(pid)[0] not in ("Z", "X")
 
 
 def _arguments_and_environ(pid: int) -> bytes:

@@ -92,7 +92,7 @@ def test_a_script_that_ignores_sigterm_is_killed_after_the_grace(bot: Bot, name:
 
 def test_grandchildren_in_sessions_of_their_own_end_too(bot: Bot, name: str) -> None:
     """Neither setsid, nor an orphan, nor an empty environment hides a process from the end."""
-    mark = f"1000.00{next(NUMBERS)}"
+    mark = f"1000.{bot.port}{next(NUMBERS)}"
     number = begin(
         bot,
         name,
@@ -116,7 +116,7 @@ sleep {mark}
 
 def test_a_timeout_ends_the_whole_tree_as_well(bot: Bot, name: str) -> None:
     """The limit is for everything that the script has started."""
-    mark = f"1000.00{next(NUMBERS)}"
+    mark = f"1000.{bot.port}{next(NUMBERS)}"
     bot.service(name, f"#!/bin/sh\nsetsid sleep {mark} &\nsleep {mark}\n", timeout="1s")
 
     ended = bot.run_service(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -177,19 +177,20 @@ class Stage:
         run = self.begin(text, **changes)
         return run, run.end()
 
-    def clear(self) -> None:
-        """End whatever is left of the runs."""
-        for run in self.runs:
-            claimed = run.folder.claimed() or {}
-            if run.folder.alive() and isinstance(pid := claimed.get("pid"), int):
-                tree.send(pid, signal.SIGKILL)
-            process.end_tree(run.folder.name)
-        eventually(lambda: not any(run.folder.alive() for run in self.runs), "the children's end")
-        process.reap()
-
 
 def stage(root: Path) -> Iterator[Stage]:
     """For fixtures: a stage, cleared at the end."""
     made = Stage(root)
     yield made
-    made.clear()
+    clear([run.folder for run in made.runs])
+
+
+def clear(folders: Sequence[RunFolder]) -> None:
+    """End whatever is left of these runs."""
+    for folder in folders:
+        pid = (folder.claimed() or {}).get("pid")
+        if folder.alive() and isinstance(pid, int):
+            tree.send(pid, signal.SIGKILL)
+        process.end_tree(folder.name)
+    eventually(lambda: not any(folder.alive() for folder in folders), "the children's end")
+    eventually(no_child_left, "the children's end")

@@ -235,7 +235,7 @@ def test_a_state_that_is_none_is_refused(get: Any) -> None:
 # --- errors ---
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a": }', b"{} {}", b"[" * 5_000])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a": }', b"nul", b'{"a": ' * 100_000])
 @pytest.mark.parametrize("path", ["/deployments", "/services/shop/tokens", "/token"])
 def test_malformed_json_is_refused(client: FlaskClient, auth: Auth, path: str, body: bytes) -> None:
     """400: it cannot be read at all."""
@@ -275,7 +275,7 @@ def test_a_body_that_no_call_needs_is_refused(client: FlaskClient, auth: Auth) -
     assert is_problem(response, 413)
 
 
-@pytest.mark.parametrize("path", ["/api", "/api/v1", "/api/v1/", "/api/v1/none", "/api/v2/services", "/webhooks/gitlab"])
+@pytest.mark.parametrize("path", ["/api/", "/api/v1", "/api/v1/", "/api/v1/none", "/api/v2/services", "/webhooks/gitlab"])
 def test_a_path_that_is_none_is_a_problem(client: FlaskClient, path: str) -> None:
     """404 as problem+json, also for a program that says it takes HTML."""
     assert is_problem(client.get(path, headers={"Accept": "text/html"}), 404)

@@ -1,0 +1,293 @@
+"""The store: rows that are on disk when it says so, and a schema that is applied once."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from callers import at_once
+
+from fastdeploy_bot import store
+from fastdeploy_bot.errors import SettingsError, Unavailable
+from fastdeploy_bot.store import models, sqlite
+from fastdeploy_bot.store.models import Service, proxy
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATE = "import sys; from fastdeploy_bot import store; store.connect(sys.argv[1]); print(*store.migrate())"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A database that does not exist yet."""
+    yield f"sqlite:///{tmp_path / 'fresh.db'}"
+    if proxy.obj is not None:
+        store.disconnect()
+
+
+@pytest.fixture
+def raw(database: Path) -> Iterator[sqlite3.Connection]:
+    """Another program at the same file."""
+    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    yield connection
+    connection.close()
+
+
+def create(name: str) -> Service:
+    """A row."""
+    return Service.create(name=name, repository="octo-org/shop", created=1)
+
+
+# --- writing ---
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10_000)]
+)
+def test_every_connection_is_set_up_to_keep_what_it_commits(pragma: str, value: object) -> None:
+    """WAL and FULL, in the first thread's connection and in every other one's."""
+
+    def read(_number: int) -> object:
+        return proxy.obj.execute_sql(f"PRAGMA {pragma}").fetchone()[0]
+
+    assert [value] * 3 == [read(0), *at_once(read, 2)]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_write_is_there_for_everybody_when_it_returns(raw: sqlite3.Connection) -> None:
+    """Committed, and answered with what the function answered."""
+    row = store.write(lambda: create("shop"))
+
+    assert [(row.id, "shop")] == raw.execute("SELECT id, name FROM service").fetchall()
+
+
+@pytest.mark.usefixtures("database")
+def test_a_write_that_raises_leaves_nothing(raw: sqlite3.Connection) -> None:
+    """All of it or none of it; the error comes out as it is."""
+
+    def half() -> None:
+        create("shop")
+        raise KeyError("oops")
+
+    with pytest.raises(KeyError, match="oops"):
+        store.write(half)
+
+    assert [] == raw.execute("SELECT * FROM service").fetchall()
+    assert "next" == store.write(lambda: create("next")).name
+
+
+@pytest.mark.usefixtures("database")
+def test_writes_from_many_threads_all_arrive() -> None:
+    """Each one after the other: what one reads and writes cannot be changed between the two."""
+    store.write(lambda: create("0"))
+
+    def increase(_number: int) -> None:
+        def add() -> None:
+            row = Service.get()
+            row.name = str(int(row.name) + 1)
+            row.save()
+
+        for _ in range(5):
+            store.write(add)
+
+    at_once(increase, 8)
+
+    assert "40" == Service.get().name
+
+
+@pytest.mark.usefixtures("database")
+def test_a_writer_waits_for_another_program(raw: sqlite3.Connection) -> None:
+    """A backup or a command may hold the lock for a moment."""
+    raw.execute("BEGIN IMMEDIATE")
+    raw.execute("INSERT INTO service (name, repository, problem, created) VALUES ('first', '', '', 1)")
+
+    def act(number: int) -> None:
+        if number == 0:
+            store.write(lambda: create("second"))
+        else:
+            raw.execute("COMMIT")
+
+    at_once(act, 2)
+
+    assert ["first", "second"] == [row.name for row in Service.select().order_by(Service.id)]
+
+
+@pytest.mark.usefixtures("database")
+def test_readers_go_on_beside_a_writer(raw: sqlite3.Connection) -> None:
+    """A read waits for nobody, and sees what was committed."""
+    store.write(lambda: create("shop"))
+    raw.execute("BEGIN IMMEDIATE")
+    raw.execute("UPDATE service SET name = 'changed'")
+
+    assert "shop" == Service.get().name
+    raw.execute("ROLLBACK")
+
+
+def test_a_lock_that_is_held_for_long_is_told(
+    raw: sqlite3.Connection, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unavailable: the caller may try again; nothing was written."""
+    store.disconnect()
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    store.connect(f"sqlite:///{database}")
+    raw.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(Unavailable, match="try again"):
+        store.write(lambda: create("shop"))
+
+    raw.execute("ROLLBACK")
+    assert [] == raw.execute("SELECT * FROM service").fetchall()
+
+
+def test_a_database_that_may_only_be_read_is_told(database: Path) -> None:
+    """Unavailable for writes, while reads go on."""
+    store.disconnect()
+    store.connect(f"sqlite:///{database}")
+    proxy.obj.execute_sql("PRAGMA query_only = 1")
+
+    with pytest.raises(Unavailable, match="readonly"):
+        store.write(lambda: create("shop"))
+
+    assert [] == list(Service.select())
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """Unavailable, for writing as well as for looking at the schema."""
+    store.connect(f"sqlite:///{tmp_path / 'none' / 'fastdeploy.db'}")
+
+    with pytest.raises(Unavailable):
+        store.write(lambda: None)
+    with pytest.raises(Unavailable):
+        store.pending()
+
+
+@pytest.mark.parametrize("url", ["postgresql://user:hunter2@host/db", "mysql://x", "fastdeploy.db", ""])
+def test_another_kind_of_database_is_refused_without_its_password(url: str) -> None:
+    """What is not built is an error that says what is expected."""
+    with pytest.raises(SettingsError, match="database_url") as caught:
+        store.connect(url)
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("model", models.MODELS, ids=lambda model: str(model.__name__))
+def test_an_id_is_never_used_again(model: type[models.Service], raw: sqlite3.Connection) -> None:
+    """Also when the newest row is gone: links and tokens that name it mean nothing else from then on."""
+    raw.execute("PRAGMA foreign_keys = 0")
+    table = model._meta.table_name  # type: ignore[attr-defined]  # peewee makes it at run time
+    first = insert(raw, table)
+    raw.execute(f'DELETE FROM "{table}"')  # noqa: S608 - our own tables
+
+    assert first + 1 == insert(raw, table)
+
+
+def insert(raw: sqlite3.Connection, table: str) -> int:
+    """Insert a row with something in each column that needs it; answers its id."""
+    columns = [column[1] for column in raw.execute(f'PRAGMA table_info("{table}")') if column[3]]
+    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
+    query = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 - our own tables
+    return raw.execute(query, list(range(len(columns)))).lastrowid or 0
+
+
+# --- the schema ---
+
+
+def test_a_fresh_database_is_brought_up_to_date_once(url: str) -> None:
+    """The second time there is nothing to do."""
+    store.connect(url)
+
+    assert ["0001_initial"] == store.pending()[:1]
+    applied = store.migrate()
+    assert applied[0] == "0001_initial"
+    assert [] == store.pending()
+    assert [] == store.migrate()
+    store.check()
+
+
+def test_processes_that_migrate_at_once_apply_it_once(url: str) -> None:
+    """Under a lock: one applies it, the others wait and find it done."""
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MIGRATE, url], env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    outputs = [process.communicate(timeout=100) for process in processes]
+
+    assert [0] * 4 == [process.returncode for process in processes], outputs
+    assert 1 == sum("0001_initial" in output for output, _ in outputs)
+    store.connect(url)
+    store.check()
+
+
+def test_a_schema_that_is_too_old_is_told(url: str) -> None:
+    """Unavailable, with the command that mends it."""
+    store.connect(url)
+
+    with pytest.raises(Unavailable, match="fastdeploy migrate"):
+        store.check()
+
+
+def test_a_schema_of_a_newer_version_is_refused(raw: sqlite3.Connection) -> None:
+    """Nothing is changed in it: its version knows more than this one."""
+    table = "SELECT name FROM sqlite_master WHERE sql LIKE '%0001%' OR name LIKE '%migration%' AND type = 'table'"
+    (history,) = raw.execute(table).fetchone()
+    columns = [column[1] for column in raw.execute(f'PRAGMA table_info("{history}")')]
+    kept = dict(zip(columns, raw.execute(f'SELECT * FROM "{history}"').fetchone(), strict=True))  # noqa: S608
+    newer = {name: value for name, value in kept.items() if name != "id"} | {"name": "9999_later"}
+    marks = ", ".join("?" * len(newer))
+    raw.execute(f'INSERT INTO "{history}" ({", ".join(newer)}) VALUES ({marks})', list(newer.values()))  # noqa: S608
+
+    for act in (store.pending, store.migrate, store.check):
+        with pytest.raises(Unavailable, match="9999_later"):
+            act()
+
+
+@pytest.mark.parametrize("model", models.MODELS, ids=lambda model: str(model.__name__))
+def test_the_schema_is_what_the_models_say(model: type[models.Service], raw: sqlite3.Connection) -> None:
+    """Every column by its name, and null only where both say so."""
+    meta = model._meta  # type: ignore[attr-defined]  # peewee makes it at run time
+    expected = {field.column_name: field.null for field in meta.sorted_fields if field.column_name != "id"}
+
+    columns = raw.execute(f'PRAGMA table_info("{meta.table_name}")').fetchall()
+
+    assert expected == {name: not notnull for _, name, _, notnull, _, _ in columns if name != "id"}
+
+
+def test_every_table_has_a_model(raw: sqlite3.Connection) -> None:
+    """And nothing else is in the schema but its history."""
+    tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    known = {model._meta.table_name for model in models.MODELS}  # type: ignore[attr-defined]
+
+    assert known <= tables
+    assert 1 == len({name for name in tables - known if not name.startswith("sqlite_")})
+
+
+def test_a_migration_that_fails_leaves_nothing_half_done(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What it had made is undone, and the next attempt starts anew."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    good = folder / "0001_initial.py"
+    good.write_text('def up(_, database):\n    database.execute_sql("CREATE TABLE one (id)")\n')
+    bad = folder / "0002_bad.py"
+    bad.write_text(
+        "def up(_, database):\n"
+        '    database.execute_sql("CREATE TABLE two (id)")\n'
+        '    database.execute_sql("CREATE TABLE one (id)")\n'
+    )
+    monkeypatch.setattr(store.database, "MIGRATIONS", folder)
+    store.connect(url)
+
+    with pytest.raises(Unavailable):
+        store.migrate()
+
+    assert ["0002_bad"] == store.pending()
+    assert "one" in proxy.obj.get_tables()
+    assert "two" not in proxy.obj.get_tables()

@@ -1,0 +1,594 @@
+"""Dispatcher and supervisor: from a queued row to a real script, and from its run folder back into rows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from runs import clear, eventually, gone, no_child_left, number_in
+
+from fastdeploy_bot import store
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import clock, deployments, logs, queue, secrets, services, steps
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.engine.dispatcher import SETTLE, Dispatcher
+from fastdeploy_bot.engine.supervisor import START_SECONDS, Supervisor
+from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.words import DeploymentState, Origin
+
+HOST = "this-host"
+
+
+class Bot:
+    """A bot without its web: service files, a database, and dispatchers that tick when a test says so."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings(home=home, secret_key="k" * 64, kill_grace=1.0)
+        self.catalogue = Catalogue(self.settings.services_dir)
+        self.settings.services_dir.mkdir()
+        self.settings.runs_dir.mkdir()
+        self.dispatchers: list[Dispatcher] = []
+
+    def service(self, name: str, script: str, **keys: Any) -> Path:
+        """Write a service with that deploy script; answers its folder."""
+        folder = self.settings.services_dir / name
+        folder.mkdir(exist_ok=True)
+        lines = {"repository": "octo-org/shop", **keys}
+        told = "".join(f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in lines.items())
+        (folder / "service.toml").write_text(told)
+        (folder / "deploy.sh").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "deploy.sh").chmod(0o755)
+        services.sync(self.catalogue, now=clock.now())
+        return folder
+
+    def order(self, name: str) -> int:
+        """Queue a deployment of the service; answers its id."""
+        order = Order(
+            origin=Origin.MANUAL, sha="1" * 40, ref="refs/heads/main", repository="octo-org/shop", actor="anna"
+        )
+        return store.write(lambda: deployments.queue(services.find(name), order, now=clock.now())).id
+
+    def dispatcher(self, **changes: Any) -> Dispatcher:
+        """One more engine's dispatcher, of the same host."""
+        settings = msgspec.structs.replace(self.settings, **changes)
+        made = Dispatcher(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir), HOST)
+        self.dispatchers.append(made)
+        return made
+
+    def until(self, dispatcher: Dispatcher, number: int, *states: DeploymentState) -> Deployment:
+        """Tick until the deployment is in one of the states, at first: until it has ended."""
+
+        def there() -> Deployment | None:
+            dispatcher.tick(now=clock.now())
+            row = deployments.find(number)
+            state = DeploymentState(row.state)
+            return row if (state in states if states else state.final) else None
+
+        return eventually(there, f"deployment {number}")
+
+    def stop(self, dispatcher: Dispatcher) -> None:
+        """Let a dispatcher go of its runs, as at the end of its process."""
+        dispatcher.stopping.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("run "):
+                thread.join()
+
+    def folder(self, number: int) -> RunFolder:
+        """The deployment's run folder."""
+        return RunFolder(str(self.settings.runs_dir / str(deployments.find(number).run)))
+
+    def folders(self) -> list[str]:
+        """What stands in the folder of the runs."""
+        return os.listdir(self.settings.runs_dir)
+
+    def log(self, number: int) -> bytes:
+        """The log in rows."""
+        return logs.read(number).data
+
+    def steps(self, number: int) -> list[tuple[str, str]]:
+        """Names and states of the steps in rows."""
+        return [(step.name, step.state) for step in steps.of(number)]
+
+    def clear(self) -> None:
+        """End all dispatchers and all that they started."""
+        for dispatcher in self.dispatchers:
+            self.stop(dispatcher)
+        clear([RunFolder(str(path)) for path in self.settings.runs_dir.iterdir()])
+
+
+@pytest.fixture
+def bot(tmp_path: Path) -> Iterator[Bot]:
+    """A bot of its own for each test."""
+    store.connect(f"sqlite:///{tmp_path / 'fastdeploy.db'}")
+    store.migrate()
+    made = Bot(tmp_path)
+    yield made
+    made.clear()
+    store.disconnect()
+
+
+def pid_of_child(folder: RunFolder) -> int:
+    """The child's process id, as soon as it has claimed the run."""
+    pid = eventually(lambda: (folder.claimed() or {}).get("pid"), "the claim")
+    assert isinstance(pid, int)
+    return pid
+
+
+def waits_for(path: Path) -> str:
+    """A shell command that ends when the file is there."""
+    return f"until [ -e {path} ]; do sleep 0.02; done"
+
+
+def says(name: str, state: str) -> str:
+    """A shell command that tells a step by file."""
+    return f"""echo '{{"name": "{name}", "state": "{state}"}}' >> $FASTDEPLOY_STEPS_FILE"""
+
+
+# --- from the queue into rows ---
+
+
+def test_deployment_runs_and_leaves_outcome_log_and_steps_in_rows(bot: Bot) -> None:
+    """Queue, script, rows: the whole way; the run folder is gone at its end."""
+    bot.service("shop", f"echo deploying $FASTDEPLOY_SHA; {says('Build', 'success')}", steps=["Build", "Restart"])
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert ("success", 0, "", HOST) == (row.state, row.exit_status, row.reason, row.host)
+    assert row.started is not None
+    assert row.finished is not None
+    assert row.created <= row.started <= row.finished
+    assert b"deploying " + b"1" * 40 + b"\n" == bot.log(number)
+    assert [("Build", "success"), ("Restart", "skipped")] == bot.steps(number)
+    eventually(lambda: bot.folders() == [], "the removal of the run folder")
+
+
+def test_failure_keeps_its_exit_status_and_ends_the_step_that_ran(bot: Bot) -> None:
+    """A step still running at the end takes the outcome."""
+    bot.service("shop", f"{says('Build', 'running')}; exit 3")
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert ("failure", 3, "exit status 3") == (row.state, row.exit_status, row.reason)
+    assert [("Build", "failure")] == bot.steps(number)
+
+
+def test_script_that_is_missing_fails_with_the_reason_in_its_log(bot: Bot) -> None:
+    """The reason stands in the row and in the log."""
+    (bot.service("shop", "") / "deploy.sh").unlink()
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert ("failure", 127) == (row.state, row.exit_status)
+    assert f"fastdeploy: {row.reason}\n".encode() == bot.log(number)
+
+
+def test_secret_that_is_missing_fails_with_the_reason_in_its_log(bot: Bot) -> None:
+    """Nothing is started without it, and the next deployment can have it."""
+    bot.service("shop", 'echo "$DB_PASSWORD" | wc -c', secrets=["DB_PASSWORD"])
+    dispatcher = bot.dispatcher()
+    first, second = bot.order("shop"), bot.order("shop")
+
+    row = bot.until(dispatcher, first)
+    secrets.put(bot.settings.secrets_dir, "shop", "DB_PASSWORD", "hunter2!")
+    bot.until(dispatcher, second)
+
+    assert "failure" == row.state
+    assert "fastdeploy secret set shop DB_PASSWORD" in row.reason
+    assert row.reason.encode() in bot.log(first)
+    assert b"9\n" == bot.log(second)
+
+
+def test_log_beyond_the_limit_keeps_head_and_tail_in_rows(bot: Bot) -> None:
+    """What lies between is a gap that says its bounds, however fast the output came."""
+    limit, size = 400_000, 50_000_000
+    bot.service("shop", f"head -c {size} /dev/urandom | tee data")
+    number = bot.order("shop")
+
+    bot.until(bot.dispatcher(log_limit=limit), number)
+
+    data = (bot.settings.services_dir / "shop" / "data").read_bytes()
+    kept = logs.read(number)
+    assert kept.gap is not None
+    head, tail = kept.data[: kept.gap[0]], kept.data[kept.gap[0] :]
+    assert (limit // 2, size) == (kept.gap[0], kept.end)
+    assert data[: limit // 2] == head
+    assert data[kept.gap[1] :] == tail
+    assert limit // 2 <= len(tail) <= limit // 2 + logs.CHUNK
+
+
+def test_many_runs_leave_neither_processes_nor_open_files(bot: Bot) -> None:
+    """A bot runs for months."""
+    bot.service("shop", "exit 0")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, bot.order("shop"))
+    bot.stop(dispatcher)
+    before = os.listdir("/proc/self/fd")
+
+    dispatcher = bot.dispatcher()
+    for _ in range(5):
+        bot.until(dispatcher, bot.order("shop"))
+    bot.stop(dispatcher)
+
+    assert len(before) == len(os.listdir("/proc/self/fd"))
+    eventually(no_child_left, "the last child's end")
+
+
+# --- who may begin ---
+
+
+def test_no_more_run_at_once_than_the_host_may(bot: Bot) -> None:
+    """The rest waits its turn, oldest first."""
+    go = bot.settings.home / "go"
+    for name in ("a", "b", "c"):
+        bot.service(name, waits_for(go))
+    numbers = [bot.order(name) for name in ("a", "b", "c")]
+    dispatcher = bot.dispatcher(max_running=2)
+
+    for _ in range(3):
+        dispatcher.tick(now=clock.now())
+    states = [deployments.find(number).state for number in numbers]
+    go.touch()
+
+    assert ["running", "running", "queued"] == states
+    assert "success" == bot.until(dispatcher, numbers[2]).state
+
+
+def test_one_deployment_of_a_service_runs_at_once_under_two_dispatchers(bot: Bot) -> None:
+    """However two engines race, no two scripts of one service live at once, and each runs once."""
+    folder = bot.service("shop", "mkdir busy || echo clash >> clashes; echo ran >> runs; sleep 0.05; rmdir busy")
+    numbers = [bot.order("shop") for _ in range(6)]
+    last = numbers[-1]
+
+    def work(dispatcher: Dispatcher) -> None:
+        try:
+            bot.until(dispatcher, last)
+        finally:
+            store.disconnect()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, [bot.dispatcher(), bot.dispatcher()]))
+
+    assert ["success"] * 6 == [deployments.find(number).state for number in numbers]
+    assert not (folder / "clashes").exists()
+    assert 6 == (folder / "runs").read_text().count("ran")
+
+
+def test_bad_service_file_keeps_its_queue_waiting(bot: Bot) -> None:
+    """Until it is mended; other services go on."""
+    bot.service("good", "exit 0")
+    folder = bot.service("shop", "exit 0")
+    good, number = bot.order("good"), bot.order("shop")
+    text = (folder / "service.toml").read_text()
+    (folder / "service.toml").write_text(text + "repositry = 3\n")
+    dispatcher = bot.dispatcher()
+
+    bot.until(dispatcher, good)
+    waiting = deployments.find(number)
+    (folder / "service.toml").write_text(text)
+
+    assert ("queued", True) == (waiting.state, "repositry" in waiting.reason)
+    assert "success" == bot.until(dispatcher, number).state
+
+
+def test_queue_of_a_removed_service_is_cancelled_once_it_stays_removed(bot: Bot) -> None:
+    """An editor takes a file away for a moment; a person, for good."""
+    folder = bot.service("shop", "exit 0")
+    bot.service("busy", waits_for(folder / "never"))
+    busy = bot.order("busy")
+    dispatcher = bot.dispatcher(max_running=1)
+    bot.until(dispatcher, busy, DeploymentState.RUNNING)
+    number = bot.order("shop")
+    gone_at = clock.now()
+    (folder / "service.toml").unlink()
+
+    dispatcher.tick(now=gone_at)
+    dispatcher.tick(now=gone_at + SETTLE - 1)
+    early = deployments.find(number).state
+    dispatcher.tick(now=gone_at + SETTLE)
+
+    row = deployments.find(number)
+    assert "queued" == early
+    assert ("cancelled", "service shop was removed") == (row.state, row.reason)
+
+
+def test_service_file_that_comes_back_at_once_is_not_removed(bot: Bot) -> None:
+    """The time it was away counts anew each time."""
+    folder = bot.service("shop", "exit 0")
+    dispatcher = bot.dispatcher()
+    dispatcher.tick(now=clock.now())
+    start = clock.now()
+    file, aside = folder / "service.toml", folder / "aside"
+
+    for moment in (0, SETTLE // 2, SETTLE, 2 * SETTLE):
+        file.rename(aside)
+        dispatcher.tick(now=start + moment)
+        aside.rename(file)
+        dispatcher.tick(now=start + moment + 1)
+
+    assert services.find("shop").removed is None
+
+
+# --- requests ---
+
+
+def test_running_deployment_is_cancelled_by_name(bot: Bot) -> None:
+    """Whoever cancelled it stands in the reason."""
+    bot.service("shop", "echo ready; exec sleep 60")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    eventually(lambda: bot.log(number), "the script's first line")
+
+    deployments.cancel(number, by="anna", now=clock.now())
+
+    row = bot.until(dispatcher, number)
+    assert ("cancelled", "cancelled by anna", signal.SIGTERM) == (row.state, row.reason, row.signal)
+
+
+def test_deployment_cancelled_at_its_very_start_is_cancelled(bot: Bot) -> None:
+    """At no moment is the request lost, or the child that should pass it on killed by it."""
+    bot.service("shop", "exec sleep 60")
+    dispatcher = bot.dispatcher()
+
+    for _ in range(5):
+        number = bot.order("shop")
+        dispatcher.tick(now=clock.now())
+        deployments.cancel(number, by="anna", now=clock.now())
+
+        row = bot.until(dispatcher, number)
+        assert ("cancelled", signal.SIGTERM) == (row.state, row.signal)
+
+
+def test_script_that_floods_its_log_can_be_cancelled(bot: Bot) -> None:
+    """Taking over output, however much there is, leaves time for everything else."""
+    bot.service("shop", "exec yes")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher(log_limit=100_000)
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    eventually(lambda: bot.log(number), "the script's first line")
+
+    deployments.cancel(number, by="anna", now=clock.now())
+
+    assert "cancelled" == bot.until(dispatcher, number).state
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "reason"),
+    [("success", "", ""), ("failure", "smoke test failed", "smoke test failed")],
+)
+def test_reported_end_is_the_end(bot: Bot, state: str, message: str, reason: str) -> None:
+    """With finish = "report" the script's own word counts."""
+    bot.service("shop", "exit 0", finish="report")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+
+    deployments.report_end(number, DeploymentState(state), message)
+
+    row = bot.until(dispatcher, number)
+    assert (state, reason) == (row.state, row.reason)
+
+
+# --- engines come and go ---
+
+
+def test_next_engine_goes_on_where_the_last_one_stopped(bot: Bot) -> None:
+    """No byte and no step is lost or doubled when a run changes hands."""
+    first, second = bot.settings.home / "first", bot.settings.home / "second"
+    bot.service(
+        "shop",
+        f"echo one; {says('One', 'success')}; {waits_for(first)}; echo two; {says('Two', 'success')}; "
+        f"{waits_for(second)}; echo three",
+    )
+    number = bot.order("shop")
+    old = bot.dispatcher()
+    bot.until(old, number, DeploymentState.RUNNING)
+    eventually(lambda: bot.log(number) == b"one\n" and bot.steps(number), "the first line in rows")
+
+    bot.stop(old)
+    first.touch()
+    eventually(lambda: bot.folder(number).read_log(4, 100)[1], "the second line in the run folder")
+    new = bot.dispatcher()
+    new.tick(now=clock.now())
+    eventually(lambda: bot.log(number) == b"one\ntwo\n", "the second line in rows")
+    second.touch()
+
+    row = bot.until(new, number)
+    assert "success" == row.state
+    assert b"one\ntwo\nthree\n" == bot.log(number)
+    assert [("One", "success"), ("Two", "success")] == bot.steps(number)
+
+
+def test_script_that_ends_while_no_engine_is_there_keeps_its_outcome(bot: Bot) -> None:
+    """Its exit record waits in the run folder."""
+    go = bot.settings.home / "go"
+    bot.service("shop", f"echo started; {waits_for(go)}; echo ended; exit 4")
+    number = bot.order("shop")
+    old = bot.dispatcher()
+    bot.until(old, number, DeploymentState.RUNNING)
+    bot.stop(old)
+    folder = bot.folder(number)
+    go.touch()
+    eventually(lambda: folder.exit_record(), "the exit record")
+    between = deployments.find(number).state
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert "running" == between
+    assert ("failure", 4, b"started\nended\n") == (row.state, row.exit_status, bot.log(number))
+
+
+def test_killed_child_makes_the_deployment_lost_and_ends_what_is_left(bot: Bot) -> None:
+    """The outcome cannot be known, the rest of the script is swept away, and the next one begins."""
+    pid_file = bot.settings.home / "pid"
+    once = bot.settings.home / "once"
+    bot.service("shop", f"[ -e {once} ] && exit 0; touch {once}; setsid sleep 600 & echo $! > {pid_file}; sleep 600")
+    number, after = bot.order("shop"), bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    daemon = number_in(pid_file)
+
+    os.kill(pid_of_child(bot.folder(number)), signal.SIGKILL)
+
+    row = bot.until(dispatcher, number)
+    assert ("lost", None) == (row.state, row.exit_status)
+    assert "its outcome cannot be known" in row.reason
+    assert gone(daemon)
+    assert "success" == bot.until(dispatcher, after).state
+
+
+def _deleted(folder: RunFolder) -> None:
+    folder.remove()
+
+
+def _emptied(folder: RunFolder) -> None:
+    for path in Path(folder.path).iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize("harm", [_deleted, _emptied])
+@pytest.mark.parametrize("followed", [True, False])
+def test_run_folder_lost_in_the_middle_makes_the_deployment_lost(
+    bot: Bot, harm: Callable[[RunFolder], None], followed: bool
+) -> None:
+    """Whether an engine watches or the next one finds it so, the service is not blocked for ever."""
+    pid_file = bot.settings.home / "pid"
+    bot.service("shop", f"echo $$ > {pid_file}; exec sleep 600")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    script = number_in(pid_file)
+    if not followed:
+        bot.stop(dispatcher)
+        dispatcher = bot.dispatcher()
+
+    harm(bot.folder(number))
+
+    assert "lost" == bot.until(dispatcher, number).state
+    eventually(lambda: gone(script), "the script's end")
+
+
+def test_child_that_never_comes_up_fails_the_deployment_with_its_complaint(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script has not run, so that is a failure and not a loss; a late child would find the claim taken."""
+    broken = bot.settings.home / "broken.py"
+    broken.write_text("raise SystemExit('this python is broken')\n")
+    monkeypatch.setattr(process, "CHILD", broken)
+    bot.service("shop", "exit 0")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    bot.stop(dispatcher)
+    folder = bot.folder(number)
+    eventually(lambda: Path(folder.file("child.err")).read_text(), "the child's complaint")
+    row = deployments.find(number)
+    assert row.started is not None
+    supervisor = Supervisor(row, folder, log_limit=1000)
+
+    early = supervisor.tick(now=row.started + START_SECONDS * clock.SECOND)
+    late = supervisor.tick(now=row.started + START_SECONDS * clock.SECOND + 1)
+
+    row = deployments.find(number)
+    assert (False, True) == (early, late)
+    assert ("failure", "the script could not be started: this python is broken") == (row.state, row.reason)
+    assert f"fastdeploy: {row.reason}\n".encode() == bot.log(number)
+    assert not folder.claim({"pid": 1})
+
+
+def test_engine_that_dies_between_claim_and_start_blocks_nobody(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault at that moment costs the deployment, not its service: somebody follows the run to its end."""
+    bot.service("shop", "exit 0")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    with monkeypatch.context() as broken:
+        broken.setattr(process, "start", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            dispatcher.tick(now=clock.now())
+    row = deployments.find(number)
+    assert row.started is not None
+
+    lock = bot.folder(number).hold("supervisor.lock", wait=False)
+
+    assert "running" == row.state
+    assert lock is not None
+    os.close(lock)
+
+
+def test_disk_that_takes_no_run_folder_leaves_the_queue_as_it_was(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deployment begins when there is room again, and no half-made folder stays behind."""
+    bot.service("shop", "exit 0")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", _no_space)
+        with pytest.raises(OSError, match="No space left"):
+            dispatcher.tick(now=clock.now())
+
+    assert "queued" == deployments.find(number).state
+    assert [] == bot.folders()
+    assert "success" == bot.until(dispatcher, number).state
+
+
+def _no_space(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away for a day must not fill the disk with folders."""
+    bot.service("shop", "exit 0")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    with monkeypatch.context() as away:
+        away.setattr(queue, "claim", _unavailable)
+        with pytest.raises(store.StoreUnavailable):
+            dispatcher.tick(now=clock.now())
+
+    assert [] == bot.folders()
+    assert "success" == bot.until(dispatcher, number).state
+
+
+def _unavailable(*_: object, **__: object) -> None:
+    raise store.StoreUnavailable("the database cannot be written: disk I/O error")
+
+
+def test_nonsense_in_the_step_journal_does_not_stop_the_supervisor(bot: Bot) -> None:
+    """A script that finds the journal and writes into it harms its own steps only."""
+    nonsense = '{"name": 7}\\n[]\\nhello\\n{"name": "x", "state": "done", "message": "", "at": 1}\\n'
+    bot.service("shop", f"printf '{nonsense}' >> $FASTDEPLOY_STEPS_FILE.log; {says('Build', 'success')}")
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert "success" == row.state
+    assert [("Build", "success")] == bot.steps(number)
+
+
+def test_request_that_the_disk_refuses_does_not_stop_the_supervisor(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output and end still come into rows; the request is tried again at the next look."""
+    go = bot.settings.home / "go"
+    bot.service("shop", f"echo ready; {waits_for(go)}; echo done")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    monkeypatch.setattr(RunFolder, "request", _no_space)
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+
+    deployments.cancel(number, by="anna", now=clock.now())
+    go.touch()
+
+    assert "success" == bot.until(dispatcher, number).state
+    assert b"ready\ndone\n" == bot.log(number)
