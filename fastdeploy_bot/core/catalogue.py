@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,9 @@ from fastdeploy_bot.errors import SettingsError
 
 Stamp = tuple[int, int, int]
 """What changes when a file does: inode, size, time of change in nanoseconds."""
+
+UNREADABLE: Final = (0, 0, 0)
+"""The stamp of a file that cannot even be looked at."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -35,7 +39,7 @@ class Catalogue:
         known = self._known
         fresh = {name: self._entry(name, stamp, known.get(name)) for name, stamp in self._stamps()}
         self._known = fresh
-        return {name: entry for name, (_, entry) in fresh.items()}
+        return {entry.name: entry for _, entry in fresh.values()}
 
     def get(self, name: str) -> Entry | None:
         """One service, or None where there is no such file."""
@@ -53,14 +57,17 @@ class Catalogue:
             status = (self.folder / name / "service.toml").stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:
+            return UNREADABLE  # reading it says why
         return status.st_ino, status.st_size, status.st_ctime_ns
 
     def _entry(self, name: str, stamp: Stamp, known: tuple[Stamp, Entry] | None) -> tuple[Stamp, Entry]:
         return known if known is not None and known[0] == stamp else (stamp, self._read(name))
 
-    def _read(self, name: str) -> Entry:
+    def _read(self, folder: str) -> Entry:
+        name = os.fsencode(folder).decode(errors="backslashreplace")  # of other bytes, a name that is refused
         try:
-            data = (self.folder / name / "service.toml").read_bytes()
+            data = (self.folder / folder / "service.toml").read_bytes()
             return Entry(name, servicefile.parse(name, data))
         except BadServiceFile as error:
             return Entry(name, None, "; ".join(error.problems))

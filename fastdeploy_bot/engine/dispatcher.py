@@ -12,7 +12,7 @@ from typing import Final
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, progress, queue, services, tokens
+from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.queue import Claim
 from fastdeploy_bot.core.servicefile import ServiceFile
@@ -68,12 +68,8 @@ class Dispatcher:
     def _adopt(self) -> None:
         """Follow every run of this host that nobody follows: this process's own, and those of one that died."""
         for deployment in queue.running_on(self.host):
-            if deployment.run is None or self._followed(deployment.run):
-                continue
-            folder = self._folder(deployment.run)
-            lock = folder.hold("supervisor.lock", wait=False)
-            if lock is not None or not Path(folder.path).is_dir():
-                self._follow(deployment, folder, lock)
+            if deployment.run is not None and not self._followed(deployment.run):
+                self._follow(deployment.id, self._folder(deployment.run))
 
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""
@@ -90,9 +86,16 @@ class Dispatcher:
         if len(queue.running_on(self.host)) >= self.settings.max_running:
             return
         folder = self._folder(f"{deployment.id}-{secrets.token_hex(4)}")
-        folder.create(deployment.id)
-        lock = folder.hold("supervisor.lock", wait=False)
         token = tokens.for_deployment(deployment.id, folder.name, key=self.settings.keys[0])
+        if not self._claim(deployment, file, folder, token, now):
+            return
+        if self._start(Deployment.get_by_id(deployment.id), folder, token):
+            self._follow(deployment.id, folder)
+        else:
+            folder.remove()
+
+    def _claim(self, deployment: Deployment, file: ServiceFile, folder: RunFolder, token: str, now: int) -> bool:
+        """Whether the deployment is ours to run; its folder is there when it is, and only then."""
         claim = Claim(
             host=self.host,
             run=folder.name,
@@ -100,16 +103,14 @@ class Dispatcher:
             token_hash=tokens.digest(token),
             steps=file.steps,
         )
-        if not queue.claim(deployment, claim, max_running=self.settings.max_running, now=now):
-            _release(lock)
-            folder.remove()
-            return
-        begun = Deployment.get_by_id(deployment.id)
-        if self._start(begun, folder, token):
-            self._follow(begun, folder, lock)
-        else:
-            _release(lock)
-            folder.remove()
+        folder.create(deployment.id)
+        claimed = False
+        try:
+            claimed = queue.claim(deployment, claim, max_running=self.settings.max_running, now=now)
+        finally:
+            if not claimed:
+                folder.remove()
+        return claimed
 
     def _start(self, deployment: Deployment, folder: RunFolder, token: str) -> bool:
         """Hand the job to a child; a job that cannot be made or handed over ends the deployment."""
@@ -122,13 +123,20 @@ class Dispatcher:
         log.info("deployment begun", extra={"deployment": deployment.id, "service": deployment.service.name})
         return True
 
-    def _follow(self, deployment: Deployment, folder: RunFolder, lock: int | None) -> None:
-        supervisor = Supervisor(deployment, folder, log_limit=self.settings.log_limit)
+    def _follow(self, number: int, folder: RunFolder) -> None:
+        """Start a worker thread for a run, unless another engine of this host has one."""
+        lock = folder.hold("supervisor.lock", wait=False)
+        if lock is None and Path(folder.file("supervisor.lock")).exists():
+            return
         thread = threading.Thread(
-            target=self._supervise, args=(supervisor, lock), name=f"run {folder.name}", daemon=True
+            target=self._supervise, args=(number, folder, lock), name=f"run {folder.name}", daemon=True
         )
+        try:
+            thread.start()
+        except RuntimeError:  # the host allows no more threads now; at another tick it may
+            _release(lock)
+            raise
         self._following[folder.name] = thread
-        thread.start()
 
     def _followed(self, run: str) -> bool:
         thread = self._following.get(run)
@@ -137,13 +145,14 @@ class Dispatcher:
             return False
         return thread is not None
 
-    def _supervise(self, supervisor: Supervisor, lock: int | None) -> None:
+    def _supervise(self, number: int, folder: RunFolder, lock: int | None) -> None:
         """A worker thread: stays with one run, then rings, so that the next one can begin."""
         try:
+            supervisor = Supervisor(deployments.find(number), folder, log_limit=self.settings.log_limit)
             if supervisor.follow(self.stopping):
-                supervisor.folder.remove()
+                folder.remove()
         except Exception:
-            log.exception("supervising failed; another try follows", extra={"deployment": supervisor.number})
+            log.exception("supervising failed; another try follows", extra={"deployment": number})
             self.stopping.wait(1)
         finally:
             _release(lock)

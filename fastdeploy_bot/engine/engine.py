@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -51,12 +52,18 @@ class Engine:
         self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        remove_leftovers(self.settings.runs_dir, now=time.time())
+        self._tidy_up()
         with self.bell.listen() as ears:
             while not self.dispatcher.stopping.is_set():
                 self._tick()
                 ears.wait(TICK_SECONDS)
         store.disconnect()
+
+    def _tidy_up(self) -> None:
+        try:
+            remove_leftovers(self.settings.runs_dir, now=time.time())
+        except Exception:
+            log.exception("old run folders could not be taken away")
 
     def _tick(self) -> None:
         try:
@@ -68,18 +75,35 @@ class Engine:
 def host_id(home: Path) -> str:
     """This host's name for itself, made once; a run belongs to a host, never to a process."""
     path = home / "host-id"
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with open(file, "w", encoding="ascii") as out:
-        out.write(f"{uuid4().hex}\n")
+    if not path.exists():
+        _name_host(path)
     return path.read_text().strip()
+
+
+def _name_host(path: Path) -> None:
+    """Make the name; where several engines do so at once, the first one's stands, and nobody sees half of one."""
+    draft = path.with_name(f"host-id.{uuid4().hex}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(f"{uuid4().hex}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
 
 
 def remove_leftovers(runs: Path, *, now: float) -> None:
     """Take away old run folders that no deployment needs: those of a process that died between two steps."""
     needed = {row.run for row in Deployment.select(Deployment.run).where(Deployment.state == "running")}
     for folder in runs.iterdir():
-        if folder.name not in needed and folder.stat().st_mtime < now - LEFT_SECONDS:
+        if folder.name not in needed and _is_old(folder, now):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_old(folder: Path, now: float) -> bool:
+    try:
+        return folder.stat().st_mtime < now - LEFT_SECONDS
+    except FileNotFoundError:  # another engine was faster
+        return False

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 0.1
 READ: Final = 1024 * 1024
+READS: Final = 16
+"""How much is taken over at one look: a flood of output must not keep requests waiting."""
 START_SECONDS: Final = 30
 """How long a child may take to take its lock."""
 
@@ -57,8 +59,8 @@ class Supervisor:
         """Look once; answers whether the run has ended and all of it is in rows."""
         self._pass_requests_on()
         judgement = self.folder.judge()  # asked first: what is read below is then complete
-        while self._absorb():
-            pass
+        if not self._catch_up():
+            return False
         match judgement:
             case run_folder.ENDED:
                 self._conclude(self._ending(), now)
@@ -82,8 +84,13 @@ class Supervisor:
             if self.folder.requested(name) is None:
                 self.folder.request(name, details)
                 process.nudge(self.folder)
-        except FileNotFoundError:
-            log.warning("run folder gone", extra={"deployment": self.number})
+        except OSError as error:
+            facts = {"deployment": self.number, "request": name, "why": error.strerror}
+            log.warning("request cannot be passed on; another try follows", extra=facts)
+
+    def _catch_up(self) -> bool:
+        """Take over what has come, and answer whether that was all."""
+        return not all(self._absorb() for _ in range(READS))
 
     def _absorb(self) -> bool:
         """Take over what has come; answers whether there was anything."""
@@ -92,12 +99,20 @@ class Supervisor:
         found = Progress(
             offset=offset,
             output=output,
-            steps=[msgspec.convert(entry, StepEntry) for entry in entries],
+            steps=[step for entry in entries if (step := self._step(entry)) is not None],
             steps_read=steps_read,
         )
         progress.absorb(self.number, found, log_limit=self.log_limit)
         self._offset, self._steps_read = offset + len(output), steps_read
         return bool(found)
+
+    def _step(self, entry: dict[str, object]) -> StepEntry | None:
+        """A step of the journal; None where a script, and not the child, wrote there."""
+        try:
+            return msgspec.convert(entry, StepEntry)
+        except msgspec.ValidationError as error:
+            log.warning("step passed over", extra={"deployment": self.number, "why": str(error)})
+            return None
 
     def _ending(self) -> Ending:
         record = msgspec.convert(self.folder.exit_record(), Record)
@@ -128,6 +143,7 @@ class Supervisor:
             progress.conclude(self.number, ending, now=now)
         except Conflict:
             log.warning("run concluded elsewhere", extra={"deployment": self.number})
+            return
         facts: dict[str, Any] = {"deployment": self.number, "state": ending.state, "reason": ending.reason}
         log.info("deployment finished", extra=facts)
 

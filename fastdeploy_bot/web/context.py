@@ -62,7 +62,8 @@ def raw_body(largest: int) -> bytes:
 def body(shape: type[T]) -> T:
     """The request's JSON body as a typed value; no body is an empty object. Raises Malformed, Invalid."""
     try:
-        return msgspec.json.decode(request.get_data() or b"{}", type=shape)
+        # In two steps: JSON that ends early is malformed, whatever stands before that.
+        return msgspec.convert(msgspec.json.decode(request.get_data() or b"{}"), shape)
     except msgspec.ValidationError as error:
         raise Invalid(f"body: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -45,11 +46,15 @@ def wait_for(condition: Callable[[], T | None], seconds: float = PATIENCE) -> T:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on, and that no outgoing connection takes meanwhile."""
+    while True:
+        port = 12_000 + secrets.randbelow(18_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,20 @@ def test_a_second_hook_of_the_same_repository_starts_nothing_more(forge: Forge, 
 
     assert (202, True) == (again.status_code, again.json()["duplicate"])
     assert 1 == len(forge.bot.deployments(name))
+
+
+def test_a_push_told_by_many_hooks_at_once_is_decided_once(forge: Forge, name: str) -> None:
+    """Eight deliveries of one push at the same moment, each with a GUID of its own, start one deployment."""
+    folder = forge.service(name)
+    forge.push("main:elsewhere")
+    body = forge.deliveries()[-1]["body"].replace("refs/heads/elsewhere", "refs/heads/main").encode()
+
+    with ThreadPoolExecutor(8) as hooks:
+        answers = [answer.json() for answer in hooks.map(lambda _: forge.bot.deliver(body), range(8))]
+
+    assert 1 == sum(not answer["duplicate"] for answer in answers)
+    assert ["success"] == [row["state"] for row in forge.bot.wait_idle(name)]
+    assert 1 == len(order(folder))
 
 
 def test_a_delivery_that_was_late_does_not_roll_back(forge: Forge, name: str) -> None:

@@ -72,9 +72,7 @@ class GitHub:
             **headers,
         }
         present = {name: value for name, value in sent.items() if value is not None}
-        return (client or self.client).post(
-            "/webhooks/github", data=body, headers=present, content_type=content_type
-        )
+        return (client or self.client).post("/webhooks/github", data=body, headers=present, content_type=content_type)
 
 
 def document(**fields: Any) -> bytes:
@@ -200,9 +198,19 @@ def verdicts(response: TestResponse) -> dict[str, str]:
     return {each["service"]: each["verdict"] for each in response.get_json()["verdicts"]}
 
 
+def is_problem(response: TestResponse, status: int) -> bool:
+    """Whether it is an RFC 9457 problem of that status."""
+    told = response.get_json()
+    return (
+        response.status_code == status == told["status"]
+        and response.mimetype == "application/problem+json"
+        and {"type", "title", "status", "detail"} == told.keys()
+        and all(isinstance(told[key], str) and told[key] for key in ("type", "title", "detail"))
+    )
+
+
 def at_once(act: Callable[[int], T], threads: int) -> list[T]:
     """What `act` answers in so many threads at the same time; each closes its connection in the end."""
-
     start = Barrier(threads)
 
     def run(number: int) -> T:

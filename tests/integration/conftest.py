@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles
 from flask import Flask
 from flask.testing import FlaskClient
 
+from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.settings import Settings, WebhookSecret
+from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.web.context import EXTENSION
+from fastdeploy_bot.words import WebhookSecret
 
 
 @pytest.fixture

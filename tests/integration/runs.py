@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,7 +24,7 @@ PATIENCE: Final = 40.0
 """Seconds after which a test stops waiting; a loaded machine needs a few of them, a working one hardly any."""
 
 
-def eventually(look: Callable[[], T], what: str = "") -> T:
+def eventually(look: Callable[[], T | None], what: str = "") -> T:
     """The first true thing that `look` answers; fails the test where there is none for long."""
     give_up = time.monotonic() + PATIENCE
     while not (found := look()):
@@ -57,7 +58,7 @@ def _content(path: Path) -> bytes:
 
 def number_in(path: Path) -> int:
     """The number that a script writes into a file, as soon as it is there."""
-    return int(eventually(lambda: path.exists() and path.read_text().strip(), f"a number in {path.name}"))
+    return int(eventually(lambda: _content(path).strip(), f"a number in {path.name}"))
 
 
 class Run:
@@ -188,9 +189,16 @@ def stage(root: Path) -> Iterator[Stage]:
 def clear(folders: Sequence[RunFolder]) -> None:
     """End whatever is left of these runs."""
     for folder in folders:
-        pid = (folder.claimed() or {}).get("pid")
-        if folder.alive() and isinstance(pid, int):
-            tree.send(pid, signal.SIGKILL)
+        eventually(partial(_ended, folder), "the end of a run")
         process.end_tree(folder.name)
-    eventually(lambda: not any(folder.alive() for folder in folders), "the children's end")
     eventually(no_child_left, "the children's end")
+
+
+def _ended(folder: RunFolder) -> bool:
+    """Make sure that a run has ended, or that it never begins."""
+    if folder.take_claim() or not folder.alive():
+        return True
+    pid = (folder.claimed() or {}).get("pid")
+    if isinstance(pid, int):
+        tree.send(pid, signal.SIGKILL)
+    return False

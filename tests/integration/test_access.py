@@ -9,6 +9,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
 from callers import (
     KEY,
     SECRET,
@@ -24,10 +28,6 @@ from callers import (
     sha,
     sync,
 )
-from flask import Flask
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
-
 from fastdeploy_bot.core import tokens
 from fastdeploy_bot.forge.github import signatures
 
@@ -186,9 +186,7 @@ ROUTES: Final = [
         body={"state": "success"},
     ),
     Route("GET", f"{V1}/deliveries", f"{V1}/deliveries", 200, READERS),
-    Route(
-        "GET", f"{V1}/deliveries/<guid>", f"{V1}/deliveries/g-1", 200, READERS, missing=f"{V1}/deliveries/none"
-    ),
+    Route("GET", f"{V1}/deliveries/<guid>", f"{V1}/deliveries/g-1", 200, READERS, missing=f"{V1}/deliveries/none"),
     Route(
         "POST",
         f"{V1}/deliveries/<guid>/replay",
@@ -225,9 +223,7 @@ class World:
 
 
 @pytest.fixture
-def world(
-    app: Flask, client: FlaskClient, github: GitHub, service: ServiceFiles, auth: Auth, host: Host
-) -> World:
+def world(app: Flask, client: FlaskClient, github: GitHub, service: ServiceFiles, auth: Auth, host: Host) -> World:
     """Two services, a delivery, and deployments in every kind of state."""
     service("shop", branches=["main"], supersede=False)
     service("other", repository="octo-org/other")

@@ -25,7 +25,9 @@ with Bell(Path(sys.argv[1])).listen() as ears:
     print("rung" if ears.wait(60) else "silent", flush=True)
     sys.stdin.read()
 """
-RING = "import sys; from pathlib import Path; from fastdeploy_bot.bell import Bell; print(Bell(Path(sys.argv[1])).ring())"
+RING = (
+    "import sys; from pathlib import Path; from fastdeploy_bot.bell import Bell; print(Bell(Path(sys.argv[1])).ring())"
+)
 
 
 @pytest.fixture

@@ -63,11 +63,11 @@ def test_script_over_its_timeout_is_a_failure_that_says_how_long_it_had(stage: S
 
 def test_script_that_says_nothing_for_long_is_ended(stage: Stage) -> None:
     """The silence is measured from the last output, not from the start."""
-    _, record = stage.play("for i in 1 2 3 4; do echo $i; sleep 0.4; done; exec sleep 60", silence_timeout=1.2)
+    _, record = stage.play("for i in 1 2 3 4 5; do echo $i; sleep 0.5; done; exec sleep 60", silence_timeout=2)
 
     assert ("failure", "silence") == (record["outcome"], record["ended_by"])
-    assert "no output and no step for 1.2s (silence_timeout)" == record["reason"]
-    assert record["finished"] - record["started"] >= 2_400
+    assert "no output and no step for 2s (silence_timeout)" == record["reason"]
+    assert record["finished"] - record["started"] >= 4_000
 
 
 def test_step_breaks_the_silence(stage: Stage) -> None:
@@ -75,7 +75,7 @@ def test_step_breaks_the_silence(stage: Stage) -> None:
     step = '{"name": "Build", "state": "running"}'
 
     _, record = stage.play(
-        f"for i in 1 2 3 4 5; do echo '{step}' >> $FASTDEPLOY_STEPS_FILE; sleep 0.5; done", silence_timeout=1.5
+        f"for i in 1 2 3 4 5; do echo '{step}' >> $FASTDEPLOY_STEPS_FILE; sleep 0.5; done", silence_timeout=2
     )
 
     assert "success" == record["outcome"]
@@ -146,9 +146,8 @@ def test_cancel_ends_a_daemon_that_has_left_the_session(stage: Stage) -> None:
 def test_cancel_gives_processes_that_want_to_tidy_up_their_time(stage: Stage) -> None:
     """The tree has the whole grace, and not only until the script itself has gone."""
     done = stage.service / "done"
-    stage.script(
-        f'trap "sleep 0.5; echo yes > {done}; exit" TERM; echo ready; while :; do sleep 0.05; done', name="slow"
-    )
+    tidies_up = f'trap "sleep 0.5; echo yes > {done}; exit" TERM; echo ready; while :; do sleep 0.05; done'
+    stage.script(tidies_up, name="slow")
     run = says_ready(stage.begin("./slow & wait"))
 
     run.ask("cancel", by="anna")
@@ -273,7 +272,7 @@ def test_late_child_refuses_a_claim_that_was_taken(stage: Stage) -> None:
     assert not marks.exists()
 
 
-def test_child_without_a_job_does_nothing(stage: Stage) -> None:
+def test_child_without_a_job_does_nothing() -> None:
     """The end of input before a job means that nobody wants it any more."""
     read, write = os.pipe()
     os.close(write)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
 from callers import (
     REPOSITORY,
     REPOSITORY_ID,
@@ -14,19 +19,13 @@ from callers import (
     Host,
     ServiceFiles,
     at_once,
-    bearer,
     document,
     sha,
     states,
     sync,
     verdicts,
 )
-from flask import Flask
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
-
-from fastdeploy_bot import store
-from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
+from fastdeploy_bot.store.models import Delivery, Deployment, Service
 
 
 @pytest.fixture
@@ -34,11 +33,6 @@ def shop(service: ServiceFiles) -> ServiceFiles:
     """A service named shop, of the default branch."""
     service("shop")
     return service
-
-
-def replay(client: FlaskClient, guid: str, headers: dict[str, str]) -> TestResponse:
-    """Ask for a delivery to be decided once more."""
-    return client.post(f"/api/v1/deliveries/{guid}/replay", headers=headers)
 
 
 # --- known already ---
@@ -84,7 +78,7 @@ def test_the_same_push_with_another_guid_is_a_duplicate(github: GitHub) -> None:
         {"pushed_at": SOON + 1},
     ],
 )
-def test_a_push_that_differs_in_any_part_of_its_key_is_no_duplicate(github: GitHub, other: dict[str, object]) -> None:
+def test_a_push_that_differs_in_any_part_of_its_key_is_no_duplicate(github: GitHub, other: dict[str, Any]) -> None:
     """The push key is the repository's id, ref, before, after and pushed_at."""
     github.push()
 
@@ -121,7 +115,7 @@ def test_parallel_pushes_leave_the_newest(github: GitHub, app: Flask) -> None:
     """Whichever of them is decided first: the newest is queued, and no older one is beside it."""
 
     def deliver(number: int) -> TestResponse:
-        fields = {"before": sha(number + 1), "after": sha(number + 2), "pushed_at": SOON + number}
+        fields: dict[str, Any] = {"before": sha(number + 1), "after": sha(number + 2), "pushed_at": SOON + number}
         return github.push(guid=f"g-{number}", client=app.test_client(), **fields)
 
     answers = at_once(deliver, 12)
@@ -382,95 +376,6 @@ def test_with_auto_off_pushes_are_recorded_only(github: GitHub, service: Service
     assert {"shop": "ignore"} == verdicts(response)
     assert {"shop": "stale"} == verdicts(github.push(pushed_at=SOON))
     assert [] == states()
-
-
-# --- replay ---
-
-
-@pytest.mark.usefixtures("shop")
-def test_replay_decides_a_known_push_again(github: GitHub, client: FlaskClient, auth: Auth, host: Host) -> None:
-    """By whoever asked, for the service files as they are now."""
-    github.push(guid="g-1")
-    host.begin(1)
-    host.end(1)
-
-    response = replay(client, "g-1", auth("deployer"))
-
-    assert 202 == response.status_code
-    assert {"shop": "deploy"} == verdicts(response)
-    assert [("shop", "success"), ("shop", "queued")] == states()
-    newest = Deployment.get(Deployment.id == 2)
-    assert ("replay", "deployer", sha(2)) == (newest.origin, newest.actor, newest.sha)
-
-
-def test_replay_uses_the_files_as_they_are_now(
-    github: GitHub, client: FlaskClient, auth: Auth, service: ServiceFiles
-) -> None:
-    """A push that no service wanted can be deployed once one does."""
-    github.push(guid="g-1")
-    service("late")
-
-    assert {"late": "deploy"} == verdicts(replay(client, "g-1", auth("deployer")))
-
-
-@pytest.mark.usefixtures("shop")
-def test_replay_of_a_duplicate_decides_it(github: GitHub, client: FlaskClient, auth: Auth) -> None:
-    """Only replay passes what is known already."""
-    github.push(guid="g-1")
-    github.push(guid="g-2")
-
-    assert {"shop": "deploy"} == verdicts(replay(client, "g-2", auth("deployer")))
-    assert [("shop", "superseded"), ("shop", "queued")] == states()
-
-
-@pytest.mark.usefixtures("shop")
-def test_a_stale_push_stays_stale_when_replayed(github: GitHub, client: FlaskClient, auth: Auth) -> None:
-    """Replay passes what is known, not what is newer."""
-    github.push(guid="g-1", pushed_at=SOON)
-    github.push(before=sha(2), after=sha(3), pushed_at=SOON + 1)
-
-    for _ in range(2):
-        assert {"shop": "stale"} == verdicts(replay(client, "g-1", auth("deployer")))
-
-    assert [("shop", "superseded"), ("shop", "queued")] == states()
-
-
-@pytest.mark.usefixtures("shop")
-def test_the_delivery_shows_every_decision(github: GitHub, client: FlaskClient, auth: Auth) -> None:
-    """What was decided at first, and what at the replay."""
-    github.push(guid="g-1")
-    replay(client, "g-1", auth("deployer"))
-
-    told = client.get("/api/v1/deliveries/g-1", headers=auth("viewer")).get_json()
-
-    assert [("deploy", 1), ("deploy", 2)] == [(each["verdict"], each["deployment"]) for each in told["verdicts"]]
-
-
-def test_only_pushes_can_be_replayed(github: GitHub, client: FlaskClient, auth: Auth) -> None:
-    """409 for a ping: there is nothing to decide."""
-    github.deliver(b"{}", event="ping", guid="p-1")
-
-    response = replay(client, "p-1", auth("deployer"))
-
-    assert 409 == response.status_code
-    assert "ping" in response.get_json()["detail"]
-
-
-@pytest.mark.usefixtures("shop")
-def test_replay_of_a_body_no_longer_kept_says_so(github: GitHub, client: FlaskClient, auth: Auth) -> None:
-    """410: bodies are kept for a while only."""
-    github.push(guid="g-1")
-    store.write(lambda: Delivery.update(body=None).execute())
-
-    assert 410 == replay(client, "g-1", auth("deployer")).status_code
-    assert 1 == Verdict.select().count()
-
-
-def test_replay_is_for_deployers(client: FlaskClient, auth: Auth) -> None:
-    """403 for viewers, whether there is such a delivery or not; 404 for those who may."""
-    assert 403 == replay(client, "none", auth("viewer")).status_code
-    assert 404 == replay(client, "none", auth("deployer")).status_code
-    assert 401 == replay(client, "none", bearer("fdu_guessed")).status_code
 
 
 def touching(path: str, **fields: object) -> bytes:

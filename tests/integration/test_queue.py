@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from callers import Host, at_once, sha
 
+from callers import Host, at_once, sha
 from fastdeploy_bot import store
 from fastdeploy_bot.core import deployments, queue
 from fastdeploy_bot.core.deployments import Ending, Order
@@ -174,7 +174,7 @@ def test_the_database_itself_forbids_two_running_deployments_of_a_service(databa
     columns = [column[1] for column in other.execute("PRAGMA table_info(deployment)")]
     rest = ", ".join(f'"{column}"' for column in columns[10:])
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        other.execute(f"{copy}{rest} FROM deployment WHERE id = 1")  # noqa: S608 - names of our own columns
+        other.execute(f"{copy}{rest} FROM deployment WHERE id = 1")
     other.close()
 
     assert 1 == running()

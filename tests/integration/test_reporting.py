@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from callers import Auth, GitHub, Host, ServiceFiles, sha, sync
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from callers import Auth, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import logs, progress, steps
 from fastdeploy_bot.core.progress import Progress, StepEntry
@@ -38,9 +38,7 @@ class Script:
 
     def step(self, name: Any, state: Any = "running", **more: Any) -> TestResponse:
         """Report a step."""
-        return self.client.post(
-            f"{PATH}/steps", json={"name": name, "state": state} | more, headers=self.headers
-        )
+        return self.client.post(f"{PATH}/steps", json={"name": name, "state": state} | more, headers=self.headers)
 
     def finish(self, state: Any, **more: Any) -> TestResponse:
         """Report the end."""
@@ -309,7 +307,7 @@ def test_the_log_is_read_on_from_an_offset(client: FlaskClient, auth: Auth, offs
 
 
 @pytest.mark.usefixtures("queued")
-@pytest.mark.parametrize("offset", ["-1", "x", "", "1.5", "9" * 30, "１"])
+@pytest.mark.parametrize("offset", ["-1", "x", "", "1.5", "9" * 30, "\uff11"])
 def test_an_offset_that_is_none_is_refused(client: FlaskClient, auth: Auth, offset: str) -> None:
     """422."""
     assert 422 == client.get(f"{PATH}/log", query_string={"offset": offset}, headers=auth("viewer")).status_code

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from callers import REPOSITORY, REPOSITORY_ID, Auth, GitHub, Host, ServiceFiles, bearer, issue_for_service, sha, states
-from callers import sync as look
 from flask import Flask
 from flask.testing import FlaskClient
 
+from callers import REPOSITORY, REPOSITORY_ID, Auth, GitHub, Host, ServiceFiles, bearer, issue_for_service, sha, states
+from callers import sync as look
 from fastdeploy_bot.core import services
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.services import Sync
@@ -79,6 +79,7 @@ def test_one_bad_file_stops_one_service(catalogue: Catalogue, service: ServiceFi
     (service.folder / "binary").mkdir()
     (service.folder / "binary" / "service.toml").write_bytes(b"\xff\xfe\0")
     (service.folder / "folder" / "service.toml").mkdir(parents=True)
+    (service.folder / "loop").symlink_to("loop")
 
     entries = catalogue.entries()
 

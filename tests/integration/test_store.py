@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from callers import at_once
 
+from callers import at_once
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.store import models, sqlite
@@ -180,7 +180,7 @@ def test_another_kind_of_database_is_refused_without_its_password(url: str) -> N
 def test_an_id_is_never_used_again(model: type[models.Service], raw: sqlite3.Connection) -> None:
     """Also when the newest row is gone: links and tokens that name it mean nothing else from then on."""
     raw.execute("PRAGMA foreign_keys = 0")
-    table = model._meta.table_name  # type: ignore[attr-defined]  # peewee makes it at run time
+    table = model._meta.table_name
     first = insert(raw, table)
     raw.execute(f'DELETE FROM "{table}"')  # noqa: S608 - our own tables
 
@@ -253,7 +253,7 @@ def test_a_schema_of_a_newer_version_is_refused(raw: sqlite3.Connection) -> None
 @pytest.mark.parametrize("model", models.MODELS, ids=lambda model: str(model.__name__))
 def test_the_schema_is_what_the_models_say(model: type[models.Service], raw: sqlite3.Connection) -> None:
     """Every column by its name, and null only where both say so."""
-    meta = model._meta  # type: ignore[attr-defined]  # peewee makes it at run time
+    meta = model._meta
     expected = {field.column_name: field.null for field in meta.sorted_fields if field.column_name != "id"}
 
     columns = raw.execute(f'PRAGMA table_info("{meta.table_name}")').fetchall()
@@ -264,13 +264,15 @@ def test_the_schema_is_what_the_models_say(model: type[models.Service], raw: sql
 def test_every_table_has_a_model(raw: sqlite3.Connection) -> None:
     """And nothing else is in the schema but its history."""
     tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    known = {model._meta.table_name for model in models.MODELS}  # type: ignore[attr-defined]
+    known = {model._meta.table_name for model in models.MODELS}
 
     assert known <= tables
     assert 1 == len({name for name in tables - known if not name.startswith("sqlite_")})
 
 
-def test_a_migration_that_fails_leaves_nothing_half_done(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_migration_that_fails_leaves_nothing_half_done(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """What it had made is undone, and the next attempt starts anew."""
     folder = tmp_path / "migrations"
     folder.mkdir()

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from runs import clear, eventually, gone, no_child_left, number_in
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
@@ -24,8 +23,10 @@ from fastdeploy_bot.engine.supervisor import START_SECONDS, Supervisor
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.database import StoreUnavailable
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import DeploymentState, Origin
+from runs import clear, eventually, gone, no_child_left, number_in
 
 HOST = "this-host"
 
@@ -353,6 +354,31 @@ def test_deployment_cancelled_at_its_very_start_is_cancelled(bot: Bot) -> None:
         assert ("cancelled", signal.SIGTERM) == (row.state, row.signal)
 
 
+class Endless(RunFolder):
+    """A folder whose script prints faster than anybody can read."""
+
+    __slots__ = ()
+
+    def read_log(self, offset: int, most: int) -> tuple[int, bytes]:
+        """Always more."""
+        return offset, bytes(min(most, 10))
+
+
+def test_endless_output_does_not_keep_the_supervisor_from_its_other_duties(bot: Bot) -> None:
+    """A look ends, however much there is to take over."""
+    bot.service("shop", "exec sleep 60")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    bot.stop(dispatcher)
+    supervisor = Supervisor(deployments.find(number), Endless(bot.folder(number).path), log_limit=1000)
+
+    ended = supervisor.tick(now=clock.now())
+
+    assert not ended
+    assert bot.log(number)
+
+
 def test_script_that_floods_its_log_can_be_cancelled(bot: Bot) -> None:
     """Taking over output, however much there is, leaves time for everything else."""
     bot.service("shop", "exec yes")
@@ -555,7 +581,7 @@ def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch
     dispatcher = bot.dispatcher()
     with monkeypatch.context() as away:
         away.setattr(queue, "claim", _unavailable)
-        with pytest.raises(store.StoreUnavailable):
+        with pytest.raises(StoreUnavailable):
             dispatcher.tick(now=clock.now())
 
     assert [] == bot.folders()
@@ -563,7 +589,7 @@ def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch
 
 
 def _unavailable(*_: object, **__: object) -> None:
-    raise store.StoreUnavailable("the database cannot be written: disk I/O error")
+    raise StoreUnavailable("the database cannot be written: disk I/O error")
 
 
 def test_nonsense_in_the_step_journal_does_not_stop_the_supervisor(bot: Bot) -> None:

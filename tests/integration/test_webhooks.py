@@ -8,30 +8,32 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
-from callers import REPOSITORY, REPOSITORY_ID, SECRET, Auth, GitHub, ServiceFiles, document, sha, states, verdicts
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
+from callers import (
+    REPOSITORY,
+    REPOSITORY_ID,
+    SECRET,
+    Auth,
+    GitHub,
+    ServiceFiles,
+    document,
+    is_problem,
+    sha,
+    states,
+    verdicts,
+)
 from fastdeploy_bot.forge.github import signatures
-from fastdeploy_bot.settings import Settings, WebhookSecret
+from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment, Verdict
 from fastdeploy_bot.web import hooks
+from fastdeploy_bot.words import WebhookSecret
 
 FORM = "application/x-www-form-urlencoded"
 OVERSIZED = b"x" * (hooks.LARGEST + 1)
 NOT_JSON = b'{"ref": '
-
-
-def is_problem(response: TestResponse, status: int) -> bool:
-    """Whether it is an RFC 9457 problem of that status."""
-    told = response.get_json()
-    return (
-        response.status_code == status == told["status"]
-        and response.mimetype == "application/problem+json"
-        and {"type", "title", "status", "detail"} == told.keys()
-        and all(isinstance(told[key], str) and told[key] for key in ("type", "title", "detail"))
-    )
 
 
 def nothing_kept() -> bool:
@@ -94,9 +96,7 @@ def test_a_signature_of_another_body_is_refused(github: GitHub, service: Service
     body = document()
     rewritten = json.dumps(json.loads(body), indent=1).encode()
 
-    response = github.deliver(
-        rewritten, secret=None, headers={"X-Hub-Signature-256": signatures.sign(SECRET, body)}
-    )
+    response = github.deliver(rewritten, secret=None, headers={"X-Hub-Signature-256": signatures.sign(SECRET, body)})
 
     assert is_problem(response, 401)
     assert nothing_kept()
@@ -341,7 +341,7 @@ class TestSeveralSecrets:
     def settings(self, settings: Settings) -> Settings:
         """One secret for all, a second one for all, and one for an organisation."""
         secrets = (WebhookSecret("old"), WebhookSecret("new"), WebhookSecret("bound", ("Octo-Org/*",)))
-        return Settings(home=settings.home, secret_key=settings.secret_key, webhook_secrets=secrets)
+        return msgspec.structs.replace(settings, webhook_secrets=secrets)
 
     @pytest.mark.parametrize("secret", ["old", "new", "bound"])
     def test_any_may_match(self, github: GitHub, secret: str) -> None:
@@ -361,6 +361,16 @@ class TestSeveralSecrets:
 
         assert is_problem(github.deliver(body, event="release", secret="bound"), 401)
         assert 202 == github.deliver(body, event="release", secret="new").status_code
+
+    def test_a_bound_one_cannot_borrow_another_repositorys_id(self, github: GitHub, service: ServiceFiles) -> None:
+        """An id in a payload is only what its sender says: whoever signs for it must sign for the name it has here."""
+        service("other", repository="other-org/shop")
+        github.push(secret="new", repository="other-org/shop", repository_id=5)
+
+        response = github.push(secret="bound", repository="octo-org/mine", repository_id=5, after=sha(3))
+
+        assert is_problem(response, 401)
+        assert [("other", "queued")] == states()
 
 
 def test_refs_with_anything_git_allows_are_taken_as_they_are(github: GitHub, service: ServiceFiles) -> None:

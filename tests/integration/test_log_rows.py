@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -38,10 +37,10 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(database: Path) -> Iterator[Shelf]:
+def shelf(database: Path) -> Shelf:
     """A database with a service in it."""
     assert database.exists()
-    yield Shelf(store.write(lambda: Service.create(name="shop", repository="a/b", created=1)))
+    return Shelf(store.write(lambda: Service.create(name="shop", repository="a/b", created=1)))
 
 
 def keep(number: int, offset: int, data: bytes, limit: int) -> None:
@@ -52,7 +51,7 @@ def keep(number: int, offset: int, data: bytes, limit: int) -> None:
 def pieces(stream: bytes, cuts: list[int]) -> list[tuple[int, bytes]]:
     """The stream in pieces, each with the place of its first byte."""
     places = [0, *sorted({cut % (len(stream) or 1) for cut in cuts}), len(stream)]
-    return [(start, stream[start:end]) for start, end in zip(places, places[1:], strict=False)]
+    return [(start, stream[start:end]) for start, end in pairwise(places)]
 
 
 @several
@@ -68,9 +67,7 @@ def test_below_the_limit_everything_is_kept(shelf: Shelf, stream: bytes, cuts: l
 
 
 @several
-@given(
-    some.integers(2, 300), some.lists(some.integers(1, 120), min_size=1, max_size=12), some.integers(0, 1_500)
-)
+@given(some.integers(2, 300), some.lists(some.integers(1, 120), min_size=1, max_size=12), some.integers(0, 1_500))
 def test_over_the_limit_head_and_tail_are_kept(shelf: Shelf, limit: int, sizes: list[int], offset: int) -> None:
     """The first half of the limit exactly, of the end at least the other half, and never much more."""
     number, stream = shelf.take(), STREAM[: sum(sizes)]

@@ -1,0 +1,133 @@
+"""Tokens: made, shown once, listed without their texts, and ended."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
+
+from callers import Auth, ServiceFiles, bearer, expire, is_problem, sync
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, tokens
+from fastdeploy_bot.store.models import Token, User
+
+V1 = "/api/v1"
+V1 = "/api/v1"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(autouse=True)
+def shop(service: ServiceFiles, app: Flask) -> ServiceFiles:
+    """A service that the bot knows."""
+    service("shop", description="The web shop", supersede=False)
+    sync(app)
+    return service
+
+
+@pytest.fixture
+def octocat() -> None:
+    """A user with a password."""
+    hashed = generate_password_hash(PASSWORD, method="pbkdf2:sha256:1000")
+    store.write(lambda: User.create(username="octocat", password=hashed, role="deployer", created=0))
+
+
+@pytest.mark.usefixtures("octocat")
+def test_a_user_signs_in(client: FlaskClient) -> None:
+    """A token for twelve hours, with the rights of the user's role."""
+    before = clock.now()
+
+    response = client.post(f"{V1}/token", json={"username": "octocat", "password": PASSWORD})
+
+    told = response.get_json()
+    assert 200 == response.status_code
+    assert {"token", "expires"} == told.keys()
+    assert told["token"].startswith("fdu_")
+    assert TIME.fullmatch(told["expires"])
+    assert (clock.text(before + tokens.USER_LIFE) or "") <= told["expires"]
+    assert 200 == client.get(f"{V1}/deployments", headers=bearer(told["token"])).status_code
+
+
+@pytest.mark.usefixtures("octocat")
+def test_a_wrong_name_and_a_wrong_password_look_alike(client: FlaskClient) -> None:
+    """401 with the same words: nobody learns who exists."""
+    answers = [
+        client.post(f"{V1}/token", json={"username": name, "password": word})
+        for name, word in [("octocat", "wrong"), ("nobody", PASSWORD), ("", ""), ("octocat", "")]
+    ]
+
+    assert {401} == {answer.status_code for answer in answers}
+    assert 1 == len({answer.data for answer in answers})
+    assert "application/problem+json" == answers[0].mimetype
+
+
+@pytest.mark.usefixtures("octocat")
+def test_a_user_token_ends_after_its_time(client: FlaskClient) -> None:
+    """The row decides."""
+    token = client.post(f"{V1}/token", json={"username": "octocat", "password": PASSWORD}).get_json()["token"]
+
+    expire(token)
+
+    assert 401 == client.get(f"{V1}/deployments", headers=bearer(token)).status_code
+
+
+def test_a_service_token_is_made_listed_and_revoked(client: FlaskClient, auth: Auth) -> None:
+    """Shown once, listed without its text, 204 when it ends."""
+    path, admin = f"{V1}/services/shop/tokens", auth("admin")
+
+    made = client.post(path, json={"days": 7}, headers=admin)
+    listed = client.get(path, headers=admin)
+    ended = client.delete(f"{path}/{made.get_json()['id']}", headers=admin)
+    again = client.delete(f"{path}/{made.get_json()['id']}", headers=admin)
+
+    told = made.get_json()
+    assert (201, {"id", "token", "expires"}) == (made.status_code, told.keys())
+    assert told["token"].startswith("fds_")
+    assert [(told["id"], told["expires"], None)] == [
+        (each["id"], each["expires"], each["revoked"]) for each in listed.get_json()["items"]
+    ]
+    assert told["token"] not in listed.text
+    assert (204, b"") == (ended.status_code, ended.data)
+    assert 204 == again.status_code
+    assert TIME.fullmatch(client.get(path, headers=admin).get_json()["items"][0]["revoked"])
+
+
+def test_a_service_token_lives_90_days_by_default(client: FlaskClient, auth: Auth) -> None:
+    """Also where no body is sent."""
+    before = clock.now()
+
+    response = client.post(f"{V1}/services/shop/tokens", headers=auth("admin"))
+
+    assert 201 == response.status_code
+    lives = Token.get_by_id(response.get_json()["id"]).expires - before
+    assert 90 * clock.DAY <= lives <= 90 * clock.DAY + 60 * clock.SECOND
+
+
+def test_tokens_are_kept_as_hashes_only(client: FlaskClient, auth: Auth, database: Path) -> None:
+    """Whoever reads the database cannot call the bot."""
+    token = client.post(f"{V1}/services/shop/tokens", headers=auth("admin")).get_json()["token"]
+    user = auth("viewer")["Authorization"].removeprefix("Bearer ")
+
+    stored = b"".join(path.read_bytes() for path in database.parent.glob("fastdeploy.db*") if path.is_file())
+
+    assert token.encode() not in stored
+    assert user.encode() not in stored
+    assert tokens.digest(token).encode() in stored
+
+
+def test_a_token_of_another_service_is_not_found(
+    client: FlaskClient, auth: Auth, shop: ServiceFiles, app: Flask
+) -> None:
+    """A token is ended under its own service only."""
+    shop("other", repository="octo-org/other")
+    sync(app)
+    number = client.post(f"{V1}/services/other/tokens", headers=auth("admin")).get_json()["id"]
+
+    response = client.delete(f"{V1}/services/shop/tokens/{number}", headers=auth("admin"))
+
+    assert is_problem(response, 404)
+    assert Token.get_by_id(number).revoked is None
