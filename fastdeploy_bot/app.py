@@ -29,6 +29,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
+def settings_of(app: Flask) -> Settings:
+    """The settings that an app was made with; its engine must have the same."""
+    bot: Bot = app.extensions[EXTENSION]
+    return bot.settings
+
+
 def create_engine(settings: Settings) -> Engine:
     """The engine that makes this host's rows true."""
     store.connect(settings.effective_database_url)

@@ -7,6 +7,7 @@ nobody has picked up yet melt into one, and a listener whose process died is swe
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+log = logging.getLogger(__name__)
+
 
 class Bell:
     """One host's bell; `folder` is its meeting place."""
@@ -24,10 +27,14 @@ class Bell:
         self.folder = folder
 
     def ring(self) -> int:
-        """Wake every listener; answers how many there were."""
-        if not self.folder.is_dir():
+        """Wake every listener; answers how many there were. Never raises: who is not woken looks once a second."""
+        try:
+            return self._ring() if self.folder.is_dir() else 0
+        except OSError as error:
+            log.warning("the bell cannot be rung", extra={"why": str(error)})
             return 0
 
+    def _ring(self) -> int:
         with (
             _opened(self.folder) as directory,
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,

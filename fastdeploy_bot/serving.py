@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 from fastdeploy_bot import settings as _settings
 from fastdeploy_bot import store as _store
 from fastdeploy_bot.app import create_engine as _create_engine
+from fastdeploy_bot.app import settings_of as _settings_of
 from fastdeploy_bot.errors import FastdeployError as _FastdeployError
 
 try:
@@ -17,8 +17,6 @@ try:
     _settings.require_serving(_loaded)
 except _FastdeployError as _error:
     sys.exit(f"fastdeploy: {_error}")
-
-_log: Final = logging.getLogger("fastdeploy_bot")
 
 bind = f"[{_loaded.host}]:{_loaded.port}" if ":" in _loaded.host else f"{_loaded.host}:{_loaded.port}"
 wsgi_app = "fastdeploy_bot.app:create_app()"
@@ -29,7 +27,6 @@ preload_app = False
 control_socket_disable = True
 http_parser = "python"
 timeout = 120
-umask = 0o077
 graceful_timeout = 4
 keepalive = 5
 proc_name = "fastdeploy"
@@ -52,6 +49,7 @@ _engines: Final[dict[int, Any]] = {}
 
 def on_starting(_server: Any) -> None:
     """Before any worker: bring the schema up to date, once."""
+    os.umask(0o077)  # what the bot writes is its user's alone; workers inherit this, scripts get their own
     try:
         _store.connect(_loaded.effective_database_url)
         if _loaded.auto_migrate:
@@ -64,10 +62,11 @@ def on_starting(_server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In each worker, after the fork: start its engine."""
-    if _loaded.max_running > 0:
-        _engines[os.getpid()] = engine = _create_engine(_loaded)
+    settings = _settings_of(worker.wsgi)
+    if settings.max_running > 0:
+        _engines[os.getpid()] = engine = _create_engine(settings)
         engine.start()
-    worker.log.info("serving on %s", _loaded.effective_local_url)
+    worker.log.info("serving on %s", settings.effective_local_url)
 
 
 def worker_int(_worker: Any) -> None:

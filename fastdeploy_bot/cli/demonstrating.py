@@ -53,11 +53,17 @@ def in_background(settings: Settings, password: str | None) -> None:
 
 def _demonstrate(settings: Settings, password: str | None) -> None:
     _wait_until_up(settings)
-    file = shared.bot().catalogue.entries()
-    services = [(name, entry.file) for name, entry in file.items() if entry.file is not None]
-    name, first = next(((name, file) for name, file in services if name == home.EXAMPLE), services[0])
-    click.echo(f"\nDelivering a signed push to {first.repository}, as GitHub would:")
-    answer = deliver(settings, settings.effective_local_url, "push", _push(first))
+    entry = shared.bot().catalogue.get(home.EXAMPLE)
+    if entry is None or entry.file is None:
+        click.echo(f"\nThere is no example service ({home.EXAMPLE}) here, so nothing is pushed.")
+    else:
+        _push_once(settings, entry.file)
+    _tell_how_to_sign_in(settings, password)
+
+
+def _push_once(settings: Settings, file: ServiceFile) -> None:
+    click.echo(f"\nDelivering a signed push to {file.repository}, as GitHub would:")
+    answer = deliver(settings, settings.effective_local_url, "push", _push(file))
     numbers = [told["deployment"] for told in answer["verdicts"] if told["deployment"] is not None]
     if not numbers:
         click.echo(f"  nothing to deploy: {answer}")
@@ -67,7 +73,6 @@ def _demonstrate(settings: Settings, password: str | None) -> None:
                 deployments.find(number), public_url=settings.effective_public_url
             )
         )
-    _tell_how_to_sign_in(settings, name, password)
 
 
 def _push(file: ServiceFile) -> bytes:
@@ -96,7 +101,7 @@ def _wait_until_up(settings: Settings) -> None:
     raise Unavailable(f"the bot does not answer on {settings.effective_local_url}")
 
 
-def _tell_how_to_sign_in(settings: Settings, service: str, password: str | None) -> None:
+def _tell_how_to_sign_in(settings: Settings, password: str | None) -> None:
     url, me = settings.effective_local_url, sys.argv[0]
     command = me if me.endswith("fastdeploy") else "fastdeploy"
     told = "its password stands above" if password else f"a lost password is replaced by `{command} user passwd admin`"
@@ -104,5 +109,5 @@ def _tell_how_to_sign_in(settings: Settings, service: str, password: str | None)
         f"\nThe bot runs on {url} and stays up until Ctrl-C.\n"
         f"Sign in as admin ({told}); the answer holds a token for the API:\n"
         f'  curl -s {url}/api/v1/token -d \'{{"username": "admin", "password": "{password or "…"}"}}\'\n'
-        f"On this machine no sign-in is needed: `{command} status`, `{command} logs ID`, `{command} deploy {service}`."
+        f"On this machine no sign-in is needed: `{command} status`, `{command} logs ID`, `{command} deploy SERVICE`."
     )

@@ -25,9 +25,13 @@ def token() -> None:
 def create_token(service: str, days: int) -> None:
     """Make a token and print it alone; it is not shown again."""
     bot = shared.bot()
-    services.sync(bot.catalogue, now=clock.now())
-    row = services.find(service)
-    click.echo(store.write(lambda: tokens.for_service(row, days=days, now=clock.now())).token)
+    entry = bot.catalogue.get(service)
+
+    def create() -> str:
+        row = services.find(service) if entry is None else services.of(entry, now=clock.now())
+        return tokens.for_service(row, days=days, now=clock.now()).token
+
+    click.echo(store.write(create))
 
 
 @token.command("list")

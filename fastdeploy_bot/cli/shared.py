@@ -55,7 +55,7 @@ def bot() -> Bot:
     if not found.home.is_dir():
         raise Unavailable(f"there is no bot in {found.home}: run `fastdeploy init`, or set FASTDEPLOY_HOME")
     store.connect(found.effective_database_url)
-    store.check()
+    store.require_schema()
     return Bot(found, Catalogue(found.services_dir), Bell(found.bell_dir))
 
 

@@ -75,7 +75,7 @@ def logs(number: int, follow: bool) -> None:
 def sync(json_: bool) -> None:
     """Bring the services' rows in step with their files now, and say what changed."""
     bot = shared.bot()
-    found = services_.sync(bot.catalogue, now=clock.now())
+    found = services_.sync(bot.catalogue.entries(), now=clock.now())
     bot.bell.ring()
     if json_:
         shared.show(found)

@@ -58,7 +58,7 @@ class Catalogue:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            return UNREADABLE  # reading it says why
+            return UNREADABLE if servicefile.NAME.fullmatch(name) else None  # reading it says why
         return status.st_ino, status.st_size, status.st_ctime_ns
 
     def _entry(self, name: str, stamp: Stamp, known: tuple[Stamp, Entry] | None) -> tuple[Stamp, Entry]:

@@ -61,7 +61,7 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
         repository=order.repository,
         actor=order.actor,
         title=order.title,
-        context=json.dumps(dict(order.context)),
+        context=msgspec.json.encode(order.context).decode(),
         delivery=order.delivery,
         parent=order.parent,
         created=now,
@@ -77,7 +77,7 @@ def supersede(newer: Deployment, *, now: int) -> None:
         Deployment.state.in_(OPEN),
         Deployment.origin.in_(list(PUSH_ORIGINS)),
     )
-    for deployment in older:
+    for deployment in list(older):
         reason = f"ships with {newer.sha[:7]} (deployment {newer.id})"
         move(deployment, DeploymentState.SUPERSEDED, reason=reason, taken_over_by=newer.id, finished=now)
 

@@ -67,8 +67,11 @@ def check(service: Service, file: ServiceFile, ref: str) -> None:
         raise Invalid(f"ref: {ref} is none that service {service.name} deploys")
 
 
-def default_ref(service: Service, file: ServiceFile) -> str:
+def ref_of(service: Service, file: ServiceFile, sha: str) -> str:
     """The ref to name for a sha that came without one: that of its push, else the service's first plain branch."""
+    pushed = next((told.ref for told in _pushes(service) if told.commit == sha), None)
+    if pushed is not None:
+        return pushed
     plain = [branch for branch in file.branches if not set(branch) & set("*?[")]
     return full_ref(plain[0] if plain else _default_branch(service) or "HEAD")
 

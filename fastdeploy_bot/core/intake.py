@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -17,6 +17,9 @@ from fastdeploy_bot.words import Origin, Push, VerdictKind, Webhook
 
 NEWEST = 20
 """How many of a ref's newest decided pushes are held against a new one."""
+
+
+MISSING = "its service.toml is away just now: deliver the push again when it is back"
 
 
 class ToldVerdict(msgspec.Struct, frozen=True):
@@ -44,25 +47,37 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
     push: Push
     entries: Mapping[str, Entry]
     """The service files as they are now."""
+    covers: Callable[[str], bool]
     origin: Origin
     actor: str
     now: int
 
 
-def receive(webhook: Webhook, catalogue: Catalogue, *, peer: str, now: int) -> Receipt:
+def receive(webhook: Webhook, catalogue: Catalogue, *, covers: Callable[[str], bool], peer: str, now: int) -> Receipt:
     """Keep a delivery and decide it; when this returns, all of it is on disk.
 
+    `covers` tells of an `owner/name` whether the webhook's signer may speak for it: ids can be made up.
     A delivery whose GUID or push is known already is a duplicate and starts nothing.
     """
     entries = catalogue.entries()
-    return store.write(lambda: _receive(webhook, entries, peer, now))
+    return store.write(lambda: _receive(webhook, entries, covers, peer, now))
 
 
-def replay(delivery: Delivery, push: Push, catalogue: Catalogue, *, by: str, now: int) -> Receipt:
-    """Decide a kept delivery once more, as if it were not known; a newer push still makes it stale."""
-    entries = catalogue.entries()
-    case = _Case(delivery=delivery, push=push, entries=entries, origin=Origin.REPLAY, actor=by, now=now)
-    return store.write(lambda: _decide(case))
+def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: str, now: int) -> Receipt:
+    """Decide a kept delivery once more, as if it were not known; a newer push still makes it stale.
+
+    To be called inside a write.
+    """
+    case = _Case(
+        delivery=delivery,
+        push=push,
+        entries=entries,
+        covers=lambda _: True,
+        origin=Origin.REPLAY,
+        actor=by,
+        now=now,
+    )
+    return _decide(case)
 
 
 def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
@@ -74,7 +89,9 @@ def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
     ]
 
 
-def _receive(webhook: Webhook, entries: Mapping[str, Entry], peer: str, now: int) -> Receipt:
+def _receive(
+    webhook: Webhook, entries: Mapping[str, Entry], covers: Callable[[str], bool], peer: str, now: int
+) -> Receipt:
     if (known := Delivery.get_or_none(Delivery.guid == webhook.guid)) is not None:
         return _known_delivery(known)
     first = _first_delivery(webhook.push)
@@ -89,6 +106,7 @@ def _receive(webhook: Webhook, entries: Mapping[str, Entry], peer: str, now: int
             delivery=delivery,
             push=webhook.push,
             entries=entries,
+            covers=covers,
             origin=Origin.PUSH,
             actor=webhook.push.actor,
             now=now,
@@ -140,20 +158,22 @@ def _decide(case: _Case) -> Receipt:
 
 def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
     entries = case.entries
-    mapped = services.mapped_to(case.push.repository, case.push.repository_id, entries.values(), now=case.now)
+    mapped = services.mapped_to(case.push.repository, case.push.repository_id, entries, now=case.now)
     return [
         (
             service,
             Candidate(
                 name=service.name,
-                file=entries[service.name].file,
-                problem=service.problem,
+                file=entry.file,
+                problem=entry.problem,
+                signed=case.covers(service.repository),
                 repository=service.repository,
                 repository_id=service.repository_id,
                 newest=_newest(service, case.push),
             ),
         )
         for service in mapped
+        for entry in (case.entries.get(service.name, Entry(service.name, None, MISSING)),)
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import msgspec
 from peewee import ModelSelect, fn
 
+from fastdeploy_bot import store
 from fastdeploy_bot.store.models import LogChunk
 
 CHUNK: Final = 64 * 1024
@@ -45,6 +46,10 @@ def end(deployment: int) -> int:
 
 def read(deployment: int, offset: int = 0) -> Excerpt:
     """What is kept from `offset` on; an offset inside the gap is answered from the gap's end."""
+    return store.read(lambda: _read(deployment, offset))
+
+
+def _read(deployment: int, offset: int) -> Excerpt:
     gap = _gap(deployment)
     chunks = (
         LogChunk.select(LogChunk.offset, LogChunk.data)

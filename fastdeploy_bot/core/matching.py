@@ -33,6 +33,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """`owner/name`, in lower case."""
     repository_id: int | None
     """The id pinned for that repository; None before it was first seen."""
+    signed: bool = True
+    """Whether the webhook's signer may speak for that repository."""
     newest: tuple[Known, ...] = ()
     """The decided pushes of this ref with the newest `pushed_at`."""
 
@@ -66,6 +68,8 @@ def _decide(push: Push, service: Candidate) -> Decision:
             f"{push.repository} is another repository now: "
             f"its id is {push.repository_id}, pinned is {service.repository_id}",
         )
+    if not service.signed:
+        return verdict(VerdictKind.REFUSED, f"the webhook's secret may not sign for {service.repository}")
     if service.file is None:
         return verdict(VerdictKind.REFUSED, service.problem)
     if not _wanted(push, service.file):
@@ -92,14 +96,24 @@ def _touches(push: Push, file: ServiceFile) -> bool:
 
 
 def _newer(push: Push, decided: Iterable[Known]) -> Known | None:
-    """The decided push that is newer than this one, if any: by `pushed_at`, then by chain; a tie is won by arrival."""
-    return next((known for known in decided if _older(push, known)), None)
+    """The decided push that is newer than this one, if any: by `pushed_at`, then by chain; a tie is won by arrival.
+
+    `decided` is newest first. A push that begins where one of those ended comes after it, even where it leads back
+    to a commit that an earlier one began with.
+    """
+    came_from: set[str] = set()
+    for known in decided:
+        came_from.add(known.after)
+        if _differ_in_time(push, known):
+            if (push.pushed_at or 0) < (known.pushed_at or 0):
+                return known
+        elif push.after == known.before and push.before not in came_from:
+            return known
+    return None
 
 
-def _older(push: Push, known: Known) -> bool:
-    if push.pushed_at is not None and known.pushed_at is not None and push.pushed_at != known.pushed_at:
-        return push.pushed_at < known.pushed_at
-    return push.after == known.before and push.before != known.after
+def _differ_in_time(push: Push, known: Known) -> bool:
+    return None not in (push.pushed_at, known.pushed_at) and push.pushed_at != known.pushed_at
 
 
 def _named(push: Push) -> str:

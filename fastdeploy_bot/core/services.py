@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import deployments, tokens
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import DeploymentState
@@ -27,10 +27,14 @@ class Sync(msgspec.Struct, frozen=True):
         return bool(self.added or self.changed or self.removed)
 
 
-def sync(catalogue: Catalogue, *, now: int) -> Sync:
+def sync(entries: Mapping[str, Entry], *, now: int) -> Sync:
     """Bring the rows in step with the files; a removed service loses its tokens and what was queued for it."""
-    entries = catalogue.entries()
     return store.write(lambda: _sync(entries, now))
+
+
+def living() -> set[str]:
+    """The names of all services that were not removed."""
+    return {service.name for service in Service.select().where(Service.removed.is_null())}
 
 
 def find(name: str) -> Service:
@@ -51,28 +55,21 @@ def of(entry: Entry, *, now: int) -> Service:
     return service
 
 
-def mapped_to(repository: str, repository_id: int, entries: Iterable[Entry], *, now: int) -> list[Service]:
+def mapped_to(repository: str, repository_id: int, entries: Mapping[str, Entry], *, now: int) -> list[Service]:
     """The living services of a repository, by its name or its pinned id, in the order of their names.
 
+    One whose file is away for the moment is among them: editors and git take files away and put them back.
     Pins the id to those that have not seen one. To be called inside a write.
     """
-    by_name = {entry.name: entry for entry in entries}
     named = Service.repository == repository.lower()
     known = Service.select().where((Service.repository_id == repository_id) | named, Service.removed.is_null())
-    names = {service.name for service in known} & by_name.keys()
-    names |= {name for name, entry in by_name.items() if _repository(entry, "") == repository.lower()}
-    for name in names:
-        of(by_name[name], now=now)
+    names = {service.name for service in known}
+    names |= {name for name, entry in entries.items() if _repository(entry, "") == repository.lower()}
+    for name in names & entries.keys():
+        of(entries[name], now=now)
     pin(repository, repository_id)
     rows = Service.select().where(Service.name.in_(sorted(names))).order_by(Service.name)
     return [row for row in rows if repository_id == row.repository_id or repository.lower() == row.repository]
-
-
-def repositories_of(repository_id: int | None) -> set[str]:
-    """The names under which services know the repository of that id: who signs for it must sign for all of them."""
-    if repository_id is None:
-        return set()
-    return {row.repository for row in Service.select().where(Service.repository_id == repository_id)}
 
 
 def pin(repository: str | None, repository_id: int | None) -> None:
@@ -83,17 +80,17 @@ def pin(repository: str | None, repository_id: int | None) -> None:
     Service.update(repository_id=repository_id).where(mine).execute()
 
 
-def _sync(entries: dict[str, Entry], now: int) -> Sync:
+def _sync(entries: Mapping[str, Entry], now: int) -> Sync:
     known = {service.name: service for service in Service.select()}
-    living = {name for name, service in known.items() if service.removed is None}
-    changed = [name for name, entry in entries.items() if name in living and _differs(known[name], entry)]
+    present = {name for name, service in known.items() if service.removed is None}
+    changed = [name for name, entry in entries.items() if name in present and _differs(known[name], entry)]
     for entry in entries.values():
         of(entry, now=now)
-    removed = sorted(living - entries.keys())
+    removed = sorted(present - entries.keys())
     for name in removed:
         _remove(known[name], now)
     return Sync(
-        added=sorted(entries.keys() - living),
+        added=sorted(entries.keys() - present),
         changed=changed,
         removed=removed,
         refused={name: entry.problem for name, entry in entries.items() if entry.file is None},
@@ -108,7 +105,7 @@ def _remove(service: Service, now: int) -> None:
         Deployment.service == service,
         Deployment.state.in_([DeploymentState.QUEUED, DeploymentState.WAITING]),
     )
-    for deployment in queued:
+    for deployment in list(queued):
         deployments.stop(deployment, why=f"service {service.name} was removed", now=now)
 
 

@@ -68,7 +68,7 @@ def _head(service: Service, file: ServiceFile, wish: Wish) -> heads.Head:
         return heads.newest(service, file, ref=ref)
     if not _SHA.fullmatch(wish.sha.lower()) or wish.sha == ZERO_SHA:
         raise Invalid(f"sha: expected the 40 hex digits of a commit, got {wish.sha[:60]!r}")
-    return heads.Head(ref or heads.default_ref(service, file), wish.sha.lower())
+    return heads.Head(ref or heads.ref_of(service, file, wish.sha.lower()), wish.sha.lower())
 
 
 def _check_context(context: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -46,9 +47,8 @@ class Dispatcher:
     def tick(self, *, now: int) -> None:
         """Look at the service files, at the runs of this host and at the queue."""
         process.reap()
-        self._sync(now)
-        self._adopt()
-        self._launch(now)
+        for part in (self._adopt, lambda: self._sync(now), lambda: self._launch(now)):
+            _attempt(part)
 
     def _sync(self, now: int) -> None:
         """Bring the services' rows in step with their files, when those have changed."""
@@ -56,31 +56,34 @@ class Dispatcher:
         if entries == self._synced:
             self._missing_since = None
             return
-        if self._synced.keys() - entries.keys():
+        if (self._synced.keys() or services.living()) - entries.keys():
             self._missing_since = self._missing_since or now
             if now - self._missing_since < SETTLE:
                 return
-        found = services.sync(self.catalogue, now=now)
+        found = services.sync(entries, now=now)
         self._synced, self._missing_since = entries, None
         for problem in found.refused.values():
             log.warning("service file refused", extra={"problem": problem})
 
     def _adopt(self) -> None:
         """Follow every run of this host that nobody follows: this process's own, and those of one that died."""
+        self._following = {run: thread for run, thread in self._following.items() if thread.is_alive()}
         for deployment in queue.running_on(self.host):
-            if deployment.run is not None and not self._followed(deployment.run):
+            if deployment.run is not None and deployment.run not in self._following:
                 self._follow(deployment.id, self._folder(deployment.run))
 
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""
         for deployment in queue.next_up():
             entry = self.catalogue.get(deployment.service.name)
-            if self.stopping.is_set() or entry is None:
-                continue
-            if entry.file is None:
-                queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
-            else:
-                self._begin(deployment, entry.file, now)
+            if not self.stopping.is_set() and entry is not None:
+                _attempt(lambda deployment=deployment, entry=entry: self._try(deployment, entry, now))  # type: ignore[misc]
+
+    def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
+        if entry.file is None:
+            queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
+        else:
+            self._begin(deployment, entry.file, now)
 
     def _begin(self, deployment: Deployment, file: ServiceFile, now: int) -> None:
         if len(queue.running_on(self.host)) >= self.settings.max_running:
@@ -116,7 +119,7 @@ class Dispatcher:
         """Hand the job to a child; a job that cannot be made or handed over ends the deployment."""
         try:
             process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
-        except (FastdeployError, OSError) as error:
+        except (FastdeployError, OSError, ValueError) as error:
             log.warning("deployment cannot begin", extra={"deployment": deployment.id, "why": str(error)})
             progress.fail(deployment.id, str(error), now=clock.now(), log_limit=self.settings.log_limit)
             return False
@@ -126,7 +129,7 @@ class Dispatcher:
     def _follow(self, number: int, folder: RunFolder) -> None:
         """Start a worker thread for a run, unless another engine of this host has one."""
         lock = folder.hold("supervisor.lock", wait=False)
-        if lock is None and Path(folder.file("supervisor.lock")).exists():
+        if lock is None and Path(folder.path).is_dir():
             return
         thread = threading.Thread(
             target=self._supervise, args=(number, folder, lock), name=f"run {folder.name}", daemon=True
@@ -138,13 +141,6 @@ class Dispatcher:
             raise
         self._following[folder.name] = thread
 
-    def _followed(self, run: str) -> bool:
-        thread = self._following.get(run)
-        if thread is not None and not thread.is_alive():
-            del self._following[run]
-            return False
-        return thread is not None
-
     def _supervise(self, number: int, folder: RunFolder, lock: int | None) -> None:
         """A worker thread: stays with one run, then rings, so that the next one can begin."""
         try:
@@ -152,7 +148,7 @@ class Dispatcher:
             if supervisor.follow(self.stopping):
                 folder.remove()
         except Exception:
-            log.exception("supervising failed; another try follows", extra={"deployment": number})
+            log.exception("supervising failed; what is left to do is tried again", extra={"deployment": number})
             self.stopping.wait(1)
         finally:
             _release(lock)
@@ -161,6 +157,14 @@ class Dispatcher:
 
     def _folder(self, run: str) -> RunFolder:
         return RunFolder(str(self.settings.runs_dir / run))
+
+
+def _attempt(part: Callable[[], object]) -> None:
+    """Do one part of a tick; what goes wrong in it is tried again at the next, and does not hold up the others."""
+    try:
+        part()
+    except Exception:
+        log.exception("a part of the dispatcher's work failed; it is tried again")
 
 
 def _release(lock: int | None) -> None:

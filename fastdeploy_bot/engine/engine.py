@@ -53,10 +53,12 @@ class Engine:
 
     def _run(self) -> None:
         self._tidy_up()
-        with self.bell.listen() as ears:
-            while not self.dispatcher.stopping.is_set():
-                self._tick()
-                ears.wait(TICK_SECONDS)
+        while not self.dispatcher.stopping.is_set():
+            try:
+                self._listen()
+            except Exception:
+                log.exception("the dispatcher cannot listen; it tries again")
+                self.dispatcher.stopping.wait(TICK_SECONDS)
         store.disconnect()
 
     def _tidy_up(self) -> None:
@@ -65,11 +67,11 @@ class Engine:
         except Exception:
             log.exception("old run folders could not be taken away")
 
-    def _tick(self) -> None:
-        try:
-            self.dispatcher.tick(now=clock.now())
-        except Exception:
-            log.exception("the dispatcher failed; it tries again")
+    def _listen(self) -> None:
+        with self.bell.listen() as ears:
+            while not self.dispatcher.stopping.is_set():
+                self.dispatcher.tick(now=clock.now())
+                ears.wait(TICK_SECONDS)
 
 
 def host_id(home: Path) -> str:

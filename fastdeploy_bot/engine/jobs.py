@@ -59,13 +59,18 @@ def _environment(
 ) -> dict[str, str]:
     inherited = {name: environ[name] for name in (*INHERITED, *file.pass_env) if name in environ}
     given = secrets.read(settings.secrets_dir, deployment.service.name, file.secrets)
-    found = {**_user(), **inherited, **file.env, **given}
+    found = {
+        **_user(),
+        **inherited,
+        **_for_ephes_scripts(settings, deployment, folder, token),  # a service's own word for these names stands
+        **file.env,
+        **given,
+    }
     path = found.get("PATH") or environ.get("PATH") or PATH
     return {
         **found,
         "PATH": f"{settings.bin_dir}{os.pathsep}{path}",
         **_facts(settings, deployment, file, folder, token),
-        **_for_ephes_scripts(settings, deployment, folder, token),
     }
 
 

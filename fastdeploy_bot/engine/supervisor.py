@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any, Final
 
 import msgspec
@@ -44,7 +45,7 @@ class Supervisor:
         self.number = deployment.id
         self.folder = folder
         self.log_limit = log_limit
-        self._started = deployment.started or 0
+        self._since = time.monotonic()
         self._offset = logs.end(deployment.id)
         self._steps_read = deployment.steps_read
 
@@ -57,7 +58,10 @@ class Supervisor:
 
     def tick(self, *, now: int) -> bool:
         """Look once; answers whether the run has ended and all of it is in rows."""
-        self._pass_requests_on()
+        row = deployments.find(self.number)
+        if row.state != DeploymentState.RUNNING:
+            return True  # concluded elsewhere; what its script left running is none of ours
+        self._pass_requests_on(row)
         judgement = self.folder.judge()  # asked first: what is read below is then complete
         if not self._catch_up():
             return False
@@ -66,14 +70,13 @@ class Supervisor:
                 self._conclude(self._ending(), now)
             case run_folder.LOST:
                 self._conclude(self._lost(), now)
-            case run_folder.NOT_STARTED if now - self._started > START_SECONDS * clock.SECOND:
+            case run_folder.NOT_STARTED if time.monotonic() - self._since > START_SECONDS:
                 return self._give_up(now)
             case _:
                 return False
         return True
 
-    def _pass_requests_on(self) -> None:
-        row = deployments.find(self.number)
+    def _pass_requests_on(self, row: Deployment) -> None:
         if row.cancelled_by is not None:
             self._request("cancel", {"by": row.cancelled_by})
         if row.reported_state is not None:

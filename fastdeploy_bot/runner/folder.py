@@ -88,9 +88,12 @@ class RunFolder:
     # --- life and death ---
 
     def hold(self, name: str, *, wait: bool) -> int | None:
-        """Take one of the two locks until the answered descriptor is closed; None where somebody else has it."""
+        """Take one of the two locks until the answered descriptor is closed; None where somebody else has it.
+
+        None, too, where the folder is gone; a lock that a script took away is put back.
+        """
         try:
-            lock = os.open(self.file(name), os.O_RDWR | os.O_CLOEXEC)
+            lock = os.open(self.file(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             return None
         try:

@@ -52,7 +52,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start(job: Job) -> None:
-    """Start a detached child and hand it its job. Raises OSError where no process can be made."""
+    """Start a detached child and hand it its job.
+
+    Raises OSError where no process can be made, ValueError for a job that is no JSON.
+    """
+    message = msgspec.json.encode(job)
     reap()
     with open(RunFolder(job.folder).file("child.err"), "ab") as complaints:
         child = subprocess.Popen(
@@ -67,7 +71,7 @@ def start(job: Job) -> None:
     with _children_lock:
         _children.append(child)
     with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", child.stdin) as job_in:
-        job_in.write(msgspec.json.encode(job))
+        job_in.write(message)
 
 
 def reap() -> None:

@@ -60,11 +60,22 @@ def write(fn: Callable[[], T]) -> T:
             raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
 
 
+def read(fn: Callable[[], T]) -> T:
+    """Run `fn`, which only reads, on one snapshot of the database."""
+    with sqlite.reading(proxy.obj):
+        return fn()
+
+
 def check() -> None:
     """Raise unless the database can be written and has this version's schema."""
+    require_schema()
+    write(lambda: None)
+
+
+def require_schema() -> None:
+    """Raise unless the database has this version's schema."""
     if names := pending():
         raise SchemaOutdated(f"the schema lacks {', '.join(names)}: run `fastdeploy migrate`")
-    write(lambda: None)
 
 
 def pending() -> list[str]:

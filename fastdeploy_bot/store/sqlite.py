@@ -40,6 +40,13 @@ def writing(base: peewee.SqliteDatabase) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def reading(base: peewee.SqliteDatabase) -> Iterator[None]:
+    """A transaction that sees the rows as they were at its first look, and keeps nobody from writing."""
+    with base.atomic("DEFERRED"):
+        yield
+
+
+@contextlib.contextmanager
 def migrating(base: peewee.SqliteDatabase) -> Iterator[None]:
     """Hold back every other process that would migrate the same file."""
     lock = os.open(Path(f"{base.database}.migrate"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -16,7 +16,6 @@ from fastdeploy_bot.core import (
     clock,
     deliveries,
     deployments,
-    idempotency,
     logs,
     services,
     starting,
@@ -25,14 +24,13 @@ from fastdeploy_bot.core import (
     views,
 )
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.idempotency import Answered
 from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.core.tokens import Issued
 from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
-from fastdeploy_bot.web import answers, context
-from fastdeploy_bot.words import DeploymentState, Principal, PrincipalKind, StepReport
+from fastdeploy_bot.web import answers, context, creating
+from fastdeploy_bot.words import DeploymentState, PrincipalKind, StepReport
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -141,7 +139,7 @@ def show_service(name: str) -> ResponseReturnValue:
 def sync_services() -> ResponseReturnValue:
     """Bring the rows in step with the service files now."""
     access.authorize(context.principal(), Action.MANAGE)
-    found: Sync = services.sync(context.bot().catalogue, now=clock.now())
+    found: Sync = services.sync(context.bot().catalogue.entries(), now=clock.now())
     return answers.as_json(found)
 
 
@@ -163,7 +161,7 @@ def create_token(name: str) -> ResponseReturnValue:
         issued: Issued = tokens.for_service(services.find(name), days=given.days, now=clock.now())
         return NewTokenView(issued.id, issued.token, clock.text(issued.expires))
 
-    return _once(who, create)
+    return creating.once(who, create)
 
 
 @bp.delete("/services/<name>/tokens/<int(max=9223372036854775807):token>")
@@ -185,7 +183,7 @@ def start_deployment() -> ResponseReturnValue:
         raise Invalid("service: say which one")
     entry = starting.entry_of(context.bot().catalogue, name)
     wish = Wish(sha=given.sha, ref=given.ref, context=given.context)
-    return _once(who, lambda: _view(starting.start(entry, wish, by=who, now=clock.now())))
+    return creating.once(who, lambda: _view(starting.start(entry, wish, by=who, now=clock.now())))
 
 
 @bp.get("/deployments")
@@ -238,7 +236,7 @@ def retry_deployment(number: int) -> ResponseReturnValue:
     """Deploy the same commit once more."""
     who = context.principal()
     access.authorize(who, Action.STEER)
-    return _once(who, lambda: _view(deployments.retry(number, by=who.name, now=clock.now())))
+    return creating.once(who, lambda: _view(deployments.retry(number, by=who.name, now=clock.now())))
 
 
 @bp.post("/deployments/<int(max=9223372036854775807):number>/steps")
@@ -291,19 +289,3 @@ def _page(query: peewee.ModelSelect[Any], model: type[Any], view: Callable[[Any]
     rows = list(query.where(model.id < before).order_by(model.id.desc()).limit(limit + 1))
     shown = rows[:limit]
     return answers.as_json(Page([view(row) for row in shown], shown[-1].id if len(rows) > limit else None))
-
-
-def _once(who: Principal, create: Callable[[], Any]) -> Response:
-    """Create something: 201, or the first answer again where the same request came before."""
-    key = request.headers.get("Idempotency-Key")
-    content = b" ".join([request.method.encode(), request.full_path.encode(), request.get_data()])
-    asked = idempotency.Request(
-        principal=f"{who.kind} {who.name}", key=key or "", content=content, secrets=context.bot().settings.keys
-    )
-    answered = idempotency.once(
-        asked if key is not None else None,
-        lambda: Answered(HTTPStatus.CREATED, msgspec.json.encode(create())),
-        now=clock.now(),
-    )
-    context.bot().bell.ring()
-    return Response(answered.body, answered.status, mimetype="application/json")

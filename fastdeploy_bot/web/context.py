@@ -19,6 +19,7 @@ from fastdeploy_bot.words import Principal
 T = TypeVar("T")
 
 EXTENSION = "fastdeploy"
+LONGEST_NUMBER = 19
 
 
 class Bot(msgspec.Struct, frozen=True):
@@ -44,9 +45,7 @@ def bearer() -> str:
 
 def principal() -> Principal:
     """Who asks. Raises Unauthenticated."""
-    settings = bot().settings
-    keys = [settings.secret_key or "", *settings.secret_key_fallbacks]
-    return tokens.principal(bearer(), keys=[key for key in keys if key], now=clock.now())
+    return tokens.principal(bearer(), keys=bot().settings.keys, now=clock.now())
 
 
 def raw_body(largest: int) -> bytes:
@@ -75,7 +74,7 @@ def number(name: str, default: int, *, least: int, most: int) -> int:
     text = request.args.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_NUMBER or not least <= int(text) <= most:
         raise Invalid(f"{name}: expected a whole number from {least} to {most}, got {text[:40]!r}")
     return int(text)
 

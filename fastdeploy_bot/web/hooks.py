@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import access, clock, deliveries, intake, services
+from fastdeploy_bot.core import access, clock, deliveries, intake
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.intake import Receipt
 from fastdeploy_bot.errors import Conflict
 from fastdeploy_bot.forge.github import payloads, signatures
-from fastdeploy_bot.web import answers, context
+from fastdeploy_bot.store.models import Delivery
+from fastdeploy_bot.web import answers, context, creating
+from fastdeploy_bot.words import Push
 
 bp = Blueprint("hooks", __name__)
 
@@ -29,9 +31,14 @@ def github() -> ResponseReturnValue:
     secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
     document = payloads.document(request.headers.get("Content-Type"), body)
     webhook = payloads.parse(document, request.headers)
-    for repository in (webhook.repository, *services.repositories_of(webhook.repository_id)):
-        signatures.require_repository(secrets, repository)
-    receipt = intake.receive(webhook, bot.catalogue, peer=request.remote_addr or "", now=clock.now())
+    signatures.require_repository(secrets, webhook.repository)
+    receipt = intake.receive(
+        webhook,
+        bot.catalogue,
+        covers=partial(signatures.covers, secrets),
+        peer=request.remote_addr or "",
+        now=clock.now(),
+    )
     bot.bell.ring()
     return answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
 
@@ -41,16 +48,19 @@ def replay(guid: str) -> ResponseReturnValue:
     """Decide a kept push once more."""
     who = context.principal()
     access.authorize(who, Action.STEER)
-    return answers.as_json(_replay(guid, who.name), HTTPStatus.ACCEPTED)
+    delivery, push = _kept_push(guid)
+    entries = context.bot().catalogue.entries()
+    return creating.once(
+        who,
+        lambda: intake.replay(delivery, push, entries, by=who.name, now=clock.now()),
+        HTTPStatus.ACCEPTED,
+    )
 
 
-def _replay(guid: str, by: str) -> Receipt:
-    bot = context.bot()
+def _kept_push(guid: str) -> tuple[Delivery, Push]:
     delivery = deliveries.find(guid)
     headers = {"X-GitHub-Event": delivery.event, "X-GitHub-Delivery": delivery.guid}
     webhook = payloads.parse(deliveries.body(delivery), headers)
     if webhook.push is None:
         raise Conflict(f"delivery {guid} is a {delivery.event} event: only pushes can be replayed")
-    receipt = intake.replay(delivery, webhook.push, bot.catalogue, by=by, now=clock.now())
-    bot.bell.ring()
-    return receipt
+    return delivery, webhook.push

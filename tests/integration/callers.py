@@ -184,7 +184,7 @@ class Host:
 def sync(app: Flask) -> Sync:
     """Bring the rows in step with the files, as the engine does."""
     bot: Bot = app.extensions[EXTENSION]
-    return services.sync(bot.catalogue, now=clock.now())
+    return services.sync(bot.catalogue.entries(), now=clock.now())
 
 
 def states() -> list[tuple[str, str]]:

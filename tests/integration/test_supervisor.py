@@ -18,8 +18,9 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, logs, queue, secrets, services, steps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.dispatcher import SETTLE, Dispatcher
-from fastdeploy_bot.engine.supervisor import START_SECONDS, Supervisor
+from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
@@ -50,7 +51,7 @@ class Bot:
         (folder / "service.toml").write_text(told)
         (folder / "deploy.sh").write_text(f"#!/bin/sh\n{script}\n")
         (folder / "deploy.sh").chmod(0o755)
-        services.sync(self.catalogue, now=clock.now())
+        services.sync(self.catalogue.entries(), now=clock.now())
         return folder
 
     def order(self, name: str) -> int:
@@ -248,6 +249,22 @@ def test_no_more_run_at_once_than_the_host_may(bot: Bot) -> None:
     assert "success" == bot.until(dispatcher, numbers[2]).state
 
 
+def test_fault_with_one_deployment_does_not_hold_up_the_others(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong with one service is that service's matter."""
+    bot.service("good", "exit 0")
+    bot.service("bad", "exit 0")
+    bad, good = bot.order("bad"), bot.order("good")
+    create = RunFolder.create
+    monkeypatch.setattr(
+        RunFolder, "create", lambda self, number: (_no_space if number == bad else create)(self, number)
+    )
+
+    row = bot.until(bot.dispatcher(), good)
+
+    assert "success" == row.state
+    assert "queued" == deployments.find(bad).state
+
+
 def test_one_deployment_of_a_service_runs_at_once_under_two_dispatchers(bot: Bot) -> None:
     """However two engines race, no two scripts of one service live at once, and each runs once."""
     folder = bot.service("shop", "mkdir busy || echo clash >> clashes; echo ran >> runs; sleep 0.05; rmdir busy")
@@ -371,9 +388,9 @@ def test_endless_output_does_not_keep_the_supervisor_from_its_other_duties(bot: 
     dispatcher = bot.dispatcher()
     bot.until(dispatcher, number, DeploymentState.RUNNING)
     bot.stop(dispatcher)
-    supervisor = Supervisor(deployments.find(number), Endless(bot.folder(number).path), log_limit=1000)
+    follower = Supervisor(deployments.find(number), Endless(bot.folder(number).path), log_limit=1000)
 
-    ended = supervisor.tick(now=clock.now())
+    ended = follower.tick(now=clock.now())
 
     assert not ended
     assert bot.log(number)
@@ -522,12 +539,11 @@ def test_child_that_never_comes_up_fails_the_deployment_with_its_complaint(
     bot.stop(dispatcher)
     folder = bot.folder(number)
     eventually(lambda: Path(folder.file("child.err")).read_text(), "the child's complaint")
-    row = deployments.find(number)
-    assert row.started is not None
-    supervisor = Supervisor(row, folder, log_limit=1000)
+    follower = Supervisor(deployments.find(number), folder, log_limit=1000)
 
-    early = supervisor.tick(now=row.started + START_SECONDS * clock.SECOND)
-    late = supervisor.tick(now=row.started + START_SECONDS * clock.SECOND + 1)
+    early = follower.tick(now=clock.now())
+    monkeypatch.setattr(supervisor, "START_SECONDS", 0)
+    late = follower.tick(now=clock.now())
 
     row = deployments.find(number)
     assert (False, True) == (early, late)
@@ -543,10 +559,8 @@ def test_engine_that_dies_between_claim_and_start_blocks_nobody(bot: Bot, monkey
     dispatcher = bot.dispatcher()
     with monkeypatch.context() as broken:
         broken.setattr(process, "start", lambda _: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            dispatcher.tick(now=clock.now())
+        dispatcher.tick(now=clock.now())
     row = deployments.find(number)
-    assert row.started is not None
 
     lock = bot.folder(number).hold("supervisor.lock", wait=False)
 
@@ -562,8 +576,7 @@ def test_disk_that_takes_no_run_folder_leaves_the_queue_as_it_was(bot: Bot, monk
     dispatcher = bot.dispatcher()
     with monkeypatch.context() as full:
         full.setattr(os, "posix_fallocate", _no_space)
-        with pytest.raises(OSError, match="No space left"):
-            dispatcher.tick(now=clock.now())
+        dispatcher.tick(now=clock.now())
 
     assert "queued" == deployments.find(number).state
     assert [] == bot.folders()
@@ -581,9 +594,9 @@ def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch
     dispatcher = bot.dispatcher()
     with monkeypatch.context() as away:
         away.setattr(queue, "claim", _unavailable)
-        with pytest.raises(StoreUnavailable):
-            dispatcher.tick(now=clock.now())
+        dispatcher.tick(now=clock.now())
 
+    assert "queued" == deployments.find(number).state
     assert [] == bot.folders()
     assert "success" == bot.until(dispatcher, number).state
 

@@ -52,8 +52,13 @@ def verify(body: bytes, header: str | None, secrets: Sequence[WebhookSecret]) ->
 
 def require_repository(secrets: Iterable[WebhookSecret], repository: str | None) -> None:
     """Raise SignatureMismatch unless one of the secrets may sign for the repository."""
-    if repository is not None and not any(_covers(each, repository) for each in secrets):
+    if repository is not None and not covers(secrets, repository):
         raise SignatureMismatch("the webhook's secret is bound to other repositories: see webhook_secrets")
+
+
+def covers(secrets: Iterable[WebhookSecret], repository: str) -> bool:
+    """Whether one of the secrets may sign for `owner/name`."""
+    return any(_covers(each, repository) for each in secrets)
 
 
 def _covers(secret: WebhookSecret, repository: str) -> bool:
