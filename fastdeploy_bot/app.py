@@ -11,7 +11,7 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.settings import Settings, load, require_serving
-from fastdeploy_bot.web import answers, api, health, hooks, proxies
+from fastdeploy_bot.web import answers, api, bodies, health, hooks, proxies
 from fastdeploy_bot.web.context import EXTENSION, Bot
 
 
@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.bp, api.bp, health.bp):
         app.register_blueprint(blueprint)
     answers.register(app)
-    app.wsgi_app = proxies.trusting(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign,assignment]
+    app.wsgi_app = proxies.trusting(bodies.bounded(app.wsgi_app), settings.trusted_proxies)  # type: ignore[method-assign,assignment]
     return app
 
 

@@ -29,6 +29,8 @@ http_parser = "python"
 timeout = 120
 graceful_timeout = 4
 keepalive = 5
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s'
+"""Without the query: a token that somebody puts there by mistake stays out of the log."""
 proc_name = "fastdeploy"
 forwarded_allow_ips = ""
 logger_class = "gunicorn.glogging.Logger"

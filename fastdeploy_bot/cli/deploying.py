@@ -14,7 +14,7 @@ from fastdeploy_bot.cli.shared import Bot, as_json
 from fastdeploy_bot.core import clock, deployments, starting, views
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.core.views import DeploymentView
-from fastdeploy_bot.errors import Invalid
+from fastdeploy_bot.errors import Invalid, Unavailable
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import LOCAL, DeploymentState
 
@@ -33,7 +33,7 @@ def deploy(service: str, sha: str | None, ref: str | None, context: str, wait: b
     fastdeploy deploy shop --wait
     fastdeploy deploy shop --sha 5f2d1c0b9e8a7f6e5d4c3b2a1908f7e6d5c4b3a2
     """  # noqa: D301 - click wants the character: what follows keeps its lines
-    bot = shared.bot()
+    bot = _bot(wait)
     wish = Wish(sha=sha, ref=ref, context=_object(context))
     entry = starting.entry_of(bot.catalogue, service)
     row = store.write(lambda: starting.start(entry, wish, by=LOCAL, now=clock.now()))
@@ -56,9 +56,19 @@ def cancel(number: int, json_: bool) -> None:
 @as_json
 def retry(number: int, wait: bool, json_: bool) -> None:
     """Deploy the same commit once more."""
-    bot = shared.bot()
+    bot = _bot(wait)
     row = store.write(lambda: deployments.retry(number, by=LOCAL.name, now=clock.now()))
     _tell(bot, row, wait=wait, json_=json_)
+
+
+def _bot(wait: bool) -> Bot:
+    """This host's bot. Raises Unavailable where its end is to be waited for, and nothing runs that would bring it."""
+    bot = shared.bot()
+    if wait and not bot.bell.ring():
+        raise Unavailable(
+            "no bot runs on this host, so waiting would not end: start `fastdeploy serve`, or leave --wait out"
+        )
+    return bot
 
 
 def _tell(bot: Bot, row: Deployment, *, wait: bool, json_: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 import click
@@ -13,7 +14,8 @@ from fastdeploy_bot import settings as settings_
 from fastdeploy_bot import store
 from fastdeploy_bot.cli import shared
 from fastdeploy_bot.cli.shared import as_json
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import secrets
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.settings import Settings
 
@@ -96,6 +98,7 @@ def check(json_: bool) -> None:
     problems = _problems(loaded.settings)
     entries = Catalogue(loaded.settings.services_dir).entries()
     problems += [entry.problem for entry in entries.values() if entry.file is None]
+    problems += _missing_secrets(loaded.settings, entries)
     if json_:
         facts = [{"name": name, "value": value, "origin": origin} for name, value, origin in values]
         shared.show({"settings": facts, "services": sorted(entries), "problems": problems})
@@ -113,6 +116,16 @@ def _problems(settings: Settings) -> list[str]:
     except SettingsError as error:
         return str(error).splitlines()
     return []
+
+
+def _missing_secrets(settings: Settings, entries: Mapping[str, Entry]) -> list[str]:
+    problems = []
+    for name, entry in entries.items():
+        try:
+            secrets.read(settings.secrets_dir, name, entry.file.secrets if entry.file is not None else ())
+        except SettingsError as error:
+            problems.append(f"services/{name}/service.toml: secrets: {error}")
+    return problems
 
 
 def _require_port(settings: Settings) -> None:

@@ -103,11 +103,12 @@ def _newer(push: Push, decided: Iterable[Known]) -> Known | None:
     """
     came_from: set[str] = set()
     for known in decided:
-        came_from.add(known.after)
         if _differ_in_time(push, known):
             if (push.pushed_at or 0) < (known.pushed_at or 0):
                 return known
-        elif push.after == known.before and push.before not in came_from:
+            continue
+        came_from.add(known.after)
+        if push.after == known.before and push.before not in came_from:
             return known
     return None
 

@@ -75,6 +75,8 @@ class Dispatcher:
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""
         for deployment in queue.next_up():
+            if len(queue.running_on(self.host)) >= self.settings.max_running:
+                return  # not the next one either, or a younger one would overtake it
             entry = self.catalogue.get(deployment.service.name)
             if not self.stopping.is_set() and entry is not None:
                 _attempt(lambda deployment=deployment, entry=entry: self._try(deployment, entry, now))  # type: ignore[misc]
@@ -86,8 +88,6 @@ class Dispatcher:
             self._begin(deployment, entry.file, now)
 
     def _begin(self, deployment: Deployment, file: ServiceFile, now: int) -> None:
-        if len(queue.running_on(self.host)) >= self.settings.max_running:
-            return
         folder = self._folder(f"{deployment.id}-{secrets.token_hex(4)}")
         token = tokens.for_deployment(deployment.id, folder.name, key=self.settings.keys[0])
         if not self._claim(deployment, file, folder, token, now):

@@ -52,12 +52,15 @@ def write(fn: Callable[[], T]) -> T:
     What `fn` wrote is on disk when this returns, and undone when it raises. It does no I/O of its own and may be run
     more than once. Raises StoreUnavailable where the database is locked for long, full or read-only.
     """
-    with _one_writer:
-        try:
-            with sqlite.writing(proxy.obj):
-                return fn()
-        except peewee.OperationalError as error:
-            raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
+    if not _one_writer.acquire(timeout=sqlite.BUSY_SECONDS):
+        raise StoreUnavailable("the database is busy: try again shortly")
+    try:
+        with sqlite.writing(proxy.obj):
+            return fn()
+    except peewee.OperationalError as error:
+        raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
+    finally:
+        _one_writer.release()
 
 
 def read(fn: Callable[[], T]) -> T:

@@ -15,8 +15,8 @@ from fastdeploy_bot.errors import SettingsError
 
 PREFIX: Final = "sqlite:///"
 
-BUSY_SECONDS: Final = 10
-"""How long a write waits for another process to finish its own."""
+BUSY_SECONDS: Final = 4
+"""How long a write waits for another process to finish its own. GitHub waits 10 s for an answer."""
 
 PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 """WAL lets readers go on beside a writer; FULL means a commit is on disk, also after a power cut."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 from flask import Flask, Response, render_template, request
@@ -69,13 +71,13 @@ def _mendable(error: FastdeployError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
-    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        _drain()
     detail = f"there is nothing at {request.path}" if error.code == HTTPStatus.NOT_FOUND else error.description
     answer = problem(error.code or 500, error.name, detail or error.name)
     for name, value in error.get_headers(request.environ):
         if name.lower() in {"allow", "retry-after", "location"}:
             answer.headers[name] = value
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        answer.call_on_close(partial(_drain, request.environ["wsgi.input"]))
     return answer
 
 
@@ -95,8 +97,9 @@ def _bug(error: Exception) -> Response:
     )
 
 
-def _drain() -> None:
+def _drain(stream: IO[bytes]) -> None:
     """Read what the sender still sends: a connection closed before that would hide the answer from it."""
-    stream, left = request.environ["wsgi.input"], MOST_DRAINED
-    while left > 0 and (data := stream.read(min(left, 1024 * 1024))):
-        left -= len(data)
+    left = MOST_DRAINED
+    with contextlib.suppress(ValueError):
+        while left > 0 and (data := stream.read(min(left, 1024 * 1024))):
+            left -= len(data)

@@ -243,12 +243,13 @@ def test_a_removed_service_gets_no_verdict_and_no_token(
 def test_a_push_after_the_removal_starts_nothing_before_anyone_looked(
     app: Flask, service: ServiceFiles, github: GitHub
 ) -> None:
-    """The file decides at the moment of the push."""
+    """The file decides at the moment of the push; that it is away is told, since editors put files back."""
     service("shop")
     look(app)
     service.remove("shop")
 
-    assert [] == github.push().get_json()["verdicts"]
+    (told,) = github.push().get_json()["verdicts"]
+    assert ("shop", "refused", None) == (told["service"], told["verdict"], told["deployment"])
 
 
 def test_a_service_that_is_back_goes_on_where_it_was(

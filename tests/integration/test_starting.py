@@ -252,7 +252,7 @@ def test_a_retry_deploys_the_same_commit(start: Any, client: FlaskClient, auth: 
     told = response.get_json()
     assert (201, 1, "retry", "admin") == (response.status_code, told["parent"], told["origin"], told["actor"])
     assert (sha(9), "refs/heads/release/1") == head(response)
-    assert '{"a": 1}' == Deployment.get_by_id(2).context
+    assert '{"a":1}' == Deployment.get_by_id(2).context
 
 
 def test_what_has_not_ended_cannot_be_retried(start: Any, client: FlaskClient, auth: Auth) -> None:

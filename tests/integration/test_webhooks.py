@@ -363,14 +363,25 @@ class TestSeveralSecrets:
         assert 202 == github.deliver(body, event="release", secret="new").status_code
 
     def test_a_bound_one_cannot_borrow_another_repositorys_id(self, github: GitHub, service: ServiceFiles) -> None:
-        """An id in a payload is only what its sender says: whoever signs for it must sign for the name it has here."""
+        """An id in a payload is only what its sender says: for each service, the secret must cover its own name."""
         service("other", repository="other-org/shop")
         github.push(secret="new", repository="other-org/shop", repository_id=5)
 
         response = github.push(secret="bound", repository="octo-org/mine", repository_id=5, after=sha(3))
 
-        assert is_problem(response, 401)
+        (told,) = response.get_json()["verdicts"]
+        assert ("other", "refused", None) == (told["service"], told["verdict"], told["deployment"])
         assert [("other", "queued")] == states()
+
+    def test_a_foreign_pin_does_not_lock_the_owner_out(self, github: GitHub, service: ServiceFiles) -> None:
+        """Another service that claims the same id takes nothing away from the one whose repository it is."""
+        service("mine", repository="octo-org/mine")
+        service("other", repository="other-org/shop")
+        github.push(secret="bound", repository="octo-org/mine", repository_id=5, after=sha(3))
+
+        response = github.push(secret="new", repository="other-org/shop", repository_id=5, after=sha(4))
+
+        assert "deploy" == {told["service"]: told["verdict"] for told in response.get_json()["verdicts"]}["other"]
 
 
 def test_refs_with_anything_git_allows_are_taken_as_they_are(github: GitHub, service: ServiceFiles) -> None:

@@ -232,6 +232,13 @@ def test_one_newer_push_among_many_is_enough() -> None:
     assert STALE is decide(PUSH, service(newest=newest[::-1])).verdict
 
 
+def test_a_push_back_to_an_earlier_commit_is_no_older_one() -> None:
+    """A to B, B to C, and C back to A, within one second: the last begins where the one before it ended."""
+    newest = (Known(B, C, 100), Known(A, B, 100))
+
+    assert DEPLOY is decide(push(before=C, after=A, pushed_at=100), service(newest=newest)).verdict
+
+
 def test_what_is_older_than_a_stale_push_is_stale_too() -> None:
     """So a stale verdict counts as well: it may be the missing link of a chain."""
     decision = decide(PUSH, service(newest=(Known(B, C, 100),)))
