@@ -19,7 +19,7 @@ NEWEST = 20
 """How many of a ref's newest decided pushes are held against a new one."""
 
 
-MISSING = "its service.toml is away just now: deliver the push again when it is back"
+MISSING = "its service.toml is away just now: replay this delivery when it is back"
 
 
 class ToldVerdict(msgspec.Struct, frozen=True):
@@ -153,6 +153,9 @@ def _decide(case: _Case) -> Receipt:
     decisions = matching.decide(case.push, [candidate for _, candidate in candidates])
     rows = {service.name: service for service, _ in candidates}
     told = [_act(case, rows[decision.service], decision) for decision in decisions]
+    if not all(candidate.signed for _, candidate in candidates):
+        # Whoever may not speak for a service's repository cannot make its pushes known either.
+        Delivery.update(push_key=None).where(Delivery.id == case.delivery.id).execute()
     return _told(case.delivery, "" if told else f"no service is mapped to {case.push.repository}", told)
 
 

@@ -128,7 +128,7 @@ class Dispatcher:
 
     def _follow(self, number: int, folder: RunFolder) -> None:
         """Start a worker thread for a run, unless another engine of this host has one."""
-        lock = folder.hold("supervisor.lock", wait=False)
+        lock = folder.hold("supervisor.lock")
         if lock is None and Path(folder.path).is_dir():
             return
         thread = threading.Thread(

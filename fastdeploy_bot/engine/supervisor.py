@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -67,7 +68,7 @@ class Supervisor:
             return False
         match judgement:
             case run_folder.ENDED:
-                self._conclude(self._ending(), now)
+                self._conclude(self._ending() or self._lost(), now)
             case run_folder.LOST:
                 self._conclude(self._lost(), now)
             case run_folder.NOT_STARTED if time.monotonic() - self._since > START_SECONDS:
@@ -117,8 +118,12 @@ class Supervisor:
             log.warning("step passed over", extra={"deployment": self.number, "why": str(error)})
             return None
 
-    def _ending(self) -> Ending:
-        record = msgspec.convert(self.folder.exit_record(), Record)
+    def _ending(self) -> Ending | None:
+        """What the exit record says; None where no child of ours wrote it."""
+        try:
+            record = msgspec.convert(self.folder.exit_record(), Record)
+        except msgspec.ValidationError:
+            return None
         return Ending(
             state=record.outcome,
             reason=record.reason,
@@ -130,7 +135,9 @@ class Supervisor:
         """The child is gone without a word: end what is left of its script."""
         swept = process.end_tree(self.folder.name)
         rest = "" if swept else "; some of its processes could not be ended"
-        reason = f"the process that watched the script died, so its outcome cannot be known{rest}"
+        there = Path(self.folder.path).is_dir()
+        what = "the process that watched the script died" if there else "its run folder was taken away"
+        reason = f"{what}, so its outcome cannot be known{rest}"
         return Ending(state=DeploymentState.LOST, reason=reason)
 
     def _give_up(self, now: int) -> bool:

@@ -47,10 +47,18 @@ def main() -> None:
         return
     job = json.loads(message)
     folder = RunFolder(job["folder"])
-    lock = folder.hold("lock", wait=True)
-    pid = os.getpid()
-    if lock is not None and folder.claim({"pid": pid, "start_time": tree.start_time(pid)}):
+    if _claim(folder):
         Run(job, folder).follow()
+
+
+def _claim(folder: RunFolder) -> bool:
+    """Whether the run is ours: from then on, our lock says that it is alive. A run has one child at the most."""
+    pid = os.getpid()
+    while folder.claimed() is None and os.path.isdir(folder.path):
+        if folder.hold("lock") is not None:  # until this process ends
+            return folder.claim({"pid": pid, "start_time": tree.start_time(pid)})
+        time.sleep(0.01)  # somebody looks whether a child lives, or is about to claim
+    return False
 
 
 class Run:
@@ -193,7 +201,8 @@ class Run:
         if time.monotonic() < self.next_look:
             return
         self.next_look = time.monotonic() + LOOK
-        self.reported = self.reported or self.folder.requested("finish")
+        if self.job["finish"] == "report":
+            self.reported = self.reported or self.folder.requested("finish")
         cancel = self.folder.requested("cancel")
         if cancel is not None:
             self._end("cancel", f"cancelled by {cancel.get('by')}")
@@ -230,10 +239,12 @@ class Run:
         return well and self.job["finish"] == "report" and self.reported is None
 
     def _done(self) -> bool:
+        if self.ended_by is not None and time.monotonic() >= self.kill_at + GIVE_UP:
+            return True
         if self.wait_status is None:
             return False
         if self.ended_by is not None:
-            return not tree.descendants(os.getpid()) or time.monotonic() >= self.kill_at + GIVE_UP
+            return not tree.descendants(os.getpid())
         if self._waits_for_word():
             return False
         return self.drained or time.monotonic() >= self.ended_at + LINGER
@@ -246,7 +257,7 @@ class Run:
         self.steps_file.poll(last=True)
         if self.log.dropped:
             self.log.say(f"{self.log.dropped} bytes of output were lost: no space left on the disk")
-        if os.path.exists(self.folder.file("config.json")):
+        with contextlib.suppress(OSError):
             os.unlink(self.folder.file("config.json"))
         self.folder.write_exit(self._record())
 
@@ -259,7 +270,7 @@ class Run:
             "format": 1,
             "outcome": outcome,
             "reason": reason[:1000],
-            "exit_status": code if code >= 0 else None,
+            "exit_status": code if code >= 0 and (self.wait_status is not None or self.start_error) else None,
             "signal": -code if code < 0 else None,
             "ended_by": self.ended_by,
             "started": self.started,

@@ -28,6 +28,7 @@ EXIT_SIZE = 16 * 1024
 _MAGIC = b"FDX1"
 _HEADER = struct.Struct(">4sII")
 _SEGMENT = "log."
+LONGEST_OFFSET = 18
 
 ENDED, ALIVE, NOT_STARTED, LOST = "ended", "alive", "not started", "lost"
 
@@ -87,7 +88,7 @@ class RunFolder:
 
     # --- life and death ---
 
-    def hold(self, name: str, *, wait: bool) -> int | None:
+    def hold(self, name: str) -> int | None:
         """Take one of the two locks until the answered descriptor is closed; None where somebody else has it.
 
         None, too, where the folder is gone; a lock that a script took away is put back.
@@ -97,7 +98,7 @@ class RunFolder:
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
             return None
@@ -120,7 +121,7 @@ class RunFolder:
 
     def take_claim(self) -> bool:
         """Make sure that no late child runs the script; False where one has claimed it or is about to."""
-        lock = self.hold("lock", wait=False)
+        lock = self.hold("lock")
         if lock is None:
             return False
         try:
@@ -129,8 +130,8 @@ class RunFolder:
             os.close(lock)
 
     def claimed(self) -> dict[str, object] | None:
-        """What the claim says, if it was made."""
-        return self._json("claim")
+        """What the claim says, if it was made; nothing, where that cannot be read."""
+        return self._json("claim") or ({} if os.path.lexists(self.file("claim")) else None)
 
     def _begun(self) -> bool:
         """Whether a child has claimed the script, so that it may have run."""
@@ -155,12 +156,12 @@ class RunFolder:
         """What became of the run: ENDED (there is an exit record), ALIVE, NOT_STARTED or LOST."""
         # The order matters: a child locks before it claims, and leaves its record before it lets go of its lock.
         # So a claim seen before a free lock is a dead child's, and what that left is there by the time of the look.
+        # A record beside a held lock is not the child's last word, and may be a script's.
         begun = self._begun()
-        alive = self.alive()
+        if self.alive():
+            return ALIVE
         if self.exit_record() is not None:
             return ENDED
-        if alive:
-            return ALIVE
         return LOST if begun or not os.path.exists(self.file("lock")) else NOT_STARTED
 
     # --- the exit record ---
@@ -178,28 +179,24 @@ class RunFolder:
 
     def exit_record(self) -> dict[str, object] | None:
         """The exit record; None where there is none or it was not written whole."""
-        try:
-            with open(self.file("exit"), "rb") as exit_file:
-                data = exit_file.read(EXIT_SIZE)
-        except FileNotFoundError:
-            return None
-        if len(data) < _HEADER.size:
+        data = _read(self.file("exit"), 0, EXIT_SIZE)
+        if data is None or len(data) < _HEADER.size:
             return None
         magic, length, checksum = _HEADER.unpack_from(data)
         body = data[_HEADER.size : _HEADER.size + length]
         if magic != _MAGIC or len(body) != length or zlib.crc32(body) != checksum:
             return None
-        record: dict[str, object] = json.loads(body)
-        return record
+        return _entry(body)
 
     # --- requests ---
 
     def request(self, name: str, details: dict[str, object]) -> None:
         """Leave a request, `cancel` or `finish`, for the child; the first one stands."""
-        if os.path.exists(self.file(name)):
+        if self.requested(name) is not None:
             return
         draft = self.file(f"{name}.new")
         _write(draft, json.dumps(details).encode())
+        _remove(self.file(name))
         os.rename(draft, self.file(name))
 
     def requested(self, name: str) -> dict[str, object] | None:
@@ -215,7 +212,7 @@ class RunFolder:
         except FileNotFoundError:
             return []
         offsets = [name[len(_SEGMENT) :] for name in names if name.startswith(_SEGMENT)]
-        return sorted(int(offset) for offset in offsets if offset.isdecimal())
+        return sorted(int(offset) for offset in offsets if offset.isdecimal() and len(offset) <= LONGEST_OFFSET)
 
     def segment(self, offset: int) -> str:
         """The path of the segment that begins at `offset`."""
@@ -243,12 +240,7 @@ class RunFolder:
         return entries, offset + len(whole)
 
     def _json(self, name: str) -> dict[str, object] | None:
-        try:
-            with open(self.file(name), "rb") as file:
-                value: dict[str, object] = json.loads(file.read() or b"{}")
-        except FileNotFoundError:
-            return None
-        return value
+        return _entry(_read(self.file(name), 0, EXIT_SIZE) or b"")
 
 
 def _write(path: str, data: bytes, flags: int = os.O_TRUNC) -> None:
@@ -262,22 +254,24 @@ def _write(path: str, data: bytes, flags: int = os.O_TRUNC) -> None:
 
 
 def _read(path: str, offset: int, most: int) -> bytes | None:
-    """Bytes of a file; None where it is gone."""
+    """Bytes of a file; None where it is gone, or a script put something else in its place."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
         return None
     try:
         return os.pread(file, most, offset)
+    except OSError:
+        return None
     finally:
         os.close(file)
 
 
 def _entry(line: bytes) -> dict[str, object] | None:
-    """A line of the journal; None for what a power cut, or a script, left there."""
+    """An object in JSON; None for what a power cut, or a script, left there."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
 

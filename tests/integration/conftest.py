@@ -14,6 +14,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store import sqlite
 from fastdeploy_bot.web.context import EXTENSION
 from fastdeploy_bot.words import WebhookSecret
 
@@ -33,8 +34,12 @@ def settings(home: Path) -> Settings:
 
 
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Path]:
-    """A database with the schema in it, in use by this process; its file."""
+def database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A database with the schema in it, in use by this process; its file.
+
+    Writers are patient: where many threads write at once, a loaded machine may take its time.
+    """
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 60)
     store.connect(settings.effective_database_url)
     store.migrate()
     yield settings.database_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -15,6 +16,7 @@ from callers import (
     bearer,
     sha,
     states,
+    sync,
     verdicts,
 )
 from fastdeploy_bot import store
@@ -117,3 +119,19 @@ def test_replay_is_for_deployers(client: FlaskClient, auth: Auth) -> None:
     assert 403 == replay(client, "none", auth("viewer")).status_code
     assert 404 == replay(client, "none", auth("deployer")).status_code
     assert 401 == replay(client, "none", bearer("fdu_guessed")).status_code
+
+
+def test_what_came_while_the_file_was_away_can_be_replayed(
+    client: FlaskClient, auth: Auth, github: GitHub, service: ServiceFiles, app: Flask
+) -> None:
+    """The refusal says so: a redelivery keeps its GUID and stays a duplicate."""
+    path = service("shop")
+    sync(app)
+    text = path.read_text()
+    path.unlink()
+    refused = github.push(guid="g-1").get_json()["verdicts"][0]
+    path.write_text(text)
+
+    assert {"shop": "duplicate"} == verdicts(github.push(guid="g-1"))
+    assert {"shop": "deploy"} == verdicts(replay(client, "g-1", auth("deployer")))
+    assert "replay" in refused["reason"]

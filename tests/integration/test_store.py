@@ -46,9 +46,7 @@ def create(name: str) -> Service:
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize(
-    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 4_000)]
-)
+@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
 def test_every_connection_is_set_up_to_keep_what_it_commits(pragma: str, value: object) -> None:
     """WAL and FULL, in the first thread's connection and in every other one's."""
 

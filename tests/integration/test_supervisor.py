@@ -562,7 +562,7 @@ def test_engine_that_dies_between_claim_and_start_blocks_nobody(bot: Bot, monkey
         dispatcher.tick(now=clock.now())
     row = deployments.find(number)
 
-    lock = bot.folder(number).hold("supervisor.lock", wait=False)
+    lock = bot.folder(number).hold("supervisor.lock")
 
     assert "running" == row.state
     assert lock is not None

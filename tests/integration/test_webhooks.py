@@ -16,6 +16,7 @@ from callers import (
     REPOSITORY,
     REPOSITORY_ID,
     SECRET,
+    SOON,
     Auth,
     GitHub,
     ServiceFiles,
@@ -372,6 +373,19 @@ class TestSeveralSecrets:
         (told,) = response.get_json()["verdicts"]
         assert ("other", "refused", None) == (told["service"], told["verdict"], told["deployment"])
         assert [("other", "queued")] == states()
+
+    def test_a_bound_one_cannot_make_another_repositorys_push_known(
+        self, github: GitHub, service: ServiceFiles
+    ) -> None:
+        """Who sends a colleague's push first, in their own name, does not turn the true one into a duplicate."""
+        service("other", repository="other-org/shop")
+        github.push(secret="new", repository="other-org/shop", repository_id=5)
+        key: dict[str, Any] = {"repository_id": 5, "before": sha(2), "after": sha(3), "pushed_at": SOON + 1}
+        github.push(secret="bound", repository="octo-org/mine", **key)
+
+        genuine = github.push(secret="new", repository="other-org/shop", **key)
+
+        assert {"other": "deploy"} == verdicts(genuine)
 
     def test_a_foreign_pin_does_not_lock_the_owner_out(self, github: GitHub, service: ServiceFiles) -> None:
         """Another service that claims the same id takes nothing away from the one whose repository it is."""

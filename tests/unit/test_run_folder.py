@@ -40,7 +40,7 @@ def full_disk(room: int = 0) -> Iterator[None]:
 @contextlib.contextmanager
 def held(folder: RunFolder, name: str = "lock") -> Iterator[None]:
     """Hold a lock, as a living child does."""
-    lock = folder.hold(name, wait=False)
+    lock = folder.hold(name)
     assert lock is not None
     try:
         yield
@@ -100,7 +100,7 @@ def test_removing_a_folder_twice_is_no_error(folder: RunFolder) -> None:
 def test_lock_is_held_by_one(folder: RunFolder) -> None:
     """Whoever comes second gets nothing until the first lets go."""
     with held(folder, "supervisor.lock"):
-        assert folder.hold("supervisor.lock", wait=False) is None
+        assert folder.hold("supervisor.lock") is None
 
     with held(folder, "supervisor.lock"):
         pass
@@ -202,7 +202,7 @@ class LateChild(RunFolder):
     def alive(self) -> bool:
         """The truth of a moment ago."""
         answer = super().alive()
-        self.lock = self.hold("lock", wait=False)
+        self.lock = self.hold("lock")
         self.claim({"pid": 1})
         return answer
 
