@@ -168,13 +168,13 @@ def test_claim_without_lock_and_record_is_judged_lost(folder: RunFolder) -> None
     assert run_folder.LOST == folder.judge()
 
 
-def test_exit_record_is_judged_ended_even_while_the_child_still_lives(folder: RunFolder) -> None:
-    """The record is the last thing a child writes."""
+def test_exit_record_beside_a_living_child_is_not_believed_yet(folder: RunFolder) -> None:
+    """A script could write one too; the child's own is there when its lock is free."""
     folder.claim({"pid": 1})
 
     with held(folder):
         folder.write_exit(RECORD)
-        assert run_folder.ENDED == folder.judge()
+        assert run_folder.ALIVE == folder.judge()
 
     assert run_folder.ENDED == folder.judge()
 
@@ -232,10 +232,11 @@ class DyingChild(RunFolder):
 
 
 def test_child_that_ends_while_it_is_judged_is_not_lost(folder: RunFolder) -> None:
-    """The record is looked for after the lock."""
+    """The record is looked for after the lock, and at the next look it is there."""
     folder.claim({"pid": 1})
 
-    assert run_folder.ENDED == DyingChild(folder.path).judge()
+    assert run_folder.ALIVE == DyingChild(folder.path).judge()
+    assert run_folder.ENDED == folder.judge()
 
 
 # --- the exit record ---
@@ -366,3 +367,36 @@ def test_journal_lines_that_are_no_steps_are_passed_over(folder: RunFolder) -> N
     Path(folder.file("steps.log")).write_bytes(journal)
 
     assert ([{"name": "a"}], len(journal)) == folder.read_steps(0)
+
+
+@pytest.mark.parametrize("name", ["exit", "claim", "cancel", "finish", "steps.log", "log.5"])
+@pytest.mark.parametrize("shape", ["folder", "fifo", "junk", "link"])
+def test_nothing_in_a_file_s_place_makes_a_look_fail(folder: RunFolder, name: str, shape: str) -> None:
+    """A script may write whatever it likes where it runs; looking at it answers, and does not wait."""
+    path = Path(folder.file(name))
+    path.unlink(missing_ok=True)
+    match shape:
+        case "folder":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "junk":
+            path.write_bytes(b"\xff{[junk")
+        case _:
+            path.symlink_to("/dev/zero")
+
+    assert folder.judge() in {run_folder.NOT_STARTED, run_folder.LOST}
+    assert folder.exit_record() is None
+    assert ([], True) == (folder.read_steps(0)[0], folder.read_log(0, 10)[0] in {0, 5})
+    assert folder.requested("cancel") is None
+
+
+@pytest.mark.parametrize("shape", ["folder", "junk"])
+def test_a_request_takes_the_place_of_what_a_script_put_there(folder: RunFolder, shape: str) -> None:
+    """A cancel cannot be kept away."""
+    path = Path(folder.file("cancel"))
+    path.mkdir() if shape == "folder" else path.write_text("junk")
+
+    folder.request("cancel", {"by": "anna"})
+
+    assert {"by": "anna"} == folder.requested("cancel")
