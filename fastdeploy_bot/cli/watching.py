@@ -57,10 +57,16 @@ def status(service: str | None, json_: bool) -> None:
 @click.command()
 @click.argument("number", type=int, metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the deployment has ended.")
-def logs(number: int, follow: bool) -> None:
+@as_json
+def logs(number: int, follow: bool, json_: bool) -> None:
     """Print a deployment's output."""
     shared.bot()
     deployments.find(number)
+    if json_:
+        excerpt = logs_.read(number)
+        text = excerpt.data.decode(errors="replace")
+        shared.show({"deployment": number, "text": text, "end": excerpt.end, "gap": excerpt.gap})
+        return
     offset = _print(number, 0)
     while follow:
         over = DeploymentState(deployments.find(number).state).final

@@ -68,12 +68,18 @@ def check(service: Service, file: ServiceFile, ref: str) -> None:
 
 
 def ref_of(service: Service, file: ServiceFile, sha: str) -> str:
-    """The ref to name for a sha that came without one: that of its push, else the service's first plain branch."""
-    pushed = next((told.ref for told in _pushes(service) if told.commit == sha), None)
+    """The ref to name for a sha that came without one: that of its push, else the service's one plain branch.
+
+    Empty where nothing tells.
+    """
+    pushes = _pushes(service)
+    pushed = next((told.ref for told in pushes if told.commit == sha), None)
     if pushed is not None:
         return pushed
-    plain = [branch for branch in file.branches if not set(branch) & set("*?[")]
-    return full_ref(plain[0] if plain else _default_branch(service) or "HEAD")
+    default = next((told.default_branch for told in pushes if told.default_branch), None)
+    branches = file.branches if file.branches or file.tags else (default,)
+    plain = [branch for branch in branches if branch and not set(branch) & set("*?[!")]
+    return full_ref(plain[0]) if len(plain) == 1 else ""
 
 
 def mapped(file: ServiceFile, ref: str, default_branch: str | None) -> bool:
