@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import Final
 
 import click
@@ -17,6 +18,7 @@ from fastdeploy_bot.cli import home, shared
 from fastdeploy_bot.cli.simulating import deliver
 from fastdeploy_bot.core import deployments, views
 from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.views import DeploymentView
 from fastdeploy_bot.errors import FastdeployError, Unavailable
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings
@@ -68,11 +70,11 @@ def _push_once(settings: Settings, file: ServiceFile) -> None:
     if not numbers:
         click.echo(f"  nothing to deploy: {answer}")
     for number in numbers:
-        shared.follow(
-            lambda number=number: views.deployment(  # type: ignore[misc]
-                deployments.find(number), public_url=settings.effective_public_url
-            )
-        )
+        shared.follow(partial(_view, number, settings.effective_public_url))
+
+
+def _view(number: int, public_url: str) -> DeploymentView:
+    return views.deployment(deployments.find(number), public_url=public_url)
 
 
 def _push(file: ServiceFile) -> bytes:

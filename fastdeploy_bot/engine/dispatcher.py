@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,7 @@ class Dispatcher:
     def tick(self, *, now: int) -> None:
         """Look at the service files, at the runs of this host and at the queue."""
         process.reap()
-        for part in (self._adopt, lambda: self._sync(now), lambda: self._launch(now)):
+        for part in (self._adopt, partial(self._sync, now), partial(self._launch, now)):
             _attempt(part)
 
     def _sync(self, now: int) -> None:
@@ -79,7 +80,7 @@ class Dispatcher:
                 return  # not the next one either, or a younger one would overtake it
             entry = self.catalogue.get(deployment.service.name)
             if not self.stopping.is_set() and entry is not None:
-                _attempt(lambda deployment=deployment, entry=entry: self._try(deployment, entry, now))  # type: ignore[misc]
+                _attempt(partial(self._try, deployment, entry, now))
 
     def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
         if entry.file is None:
