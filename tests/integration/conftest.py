@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
-from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles
+from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core.catalogue import Catalogue
@@ -93,3 +95,22 @@ def host() -> Host:
 def catalogue(settings: Settings) -> Catalogue:
     """The service files as another process reads them."""
     return Catalogue(settings.services_dir)
+
+
+@pytest.fixture
+def start(client: FlaskClient, auth: Auth) -> Any:  # a function with keywords of every kind
+    """Ask for a deployment of shop, as a deployer."""
+
+    def call(headers: dict[str, str] | None = None, **wish: Any) -> TestResponse:
+        return client.post("/api/v1/deployments", json={"service": "shop"} | wish, headers=headers or auth("deployer"))
+
+    return call
+
+
+@pytest.fixture
+def two_services(service: ServiceFiles, app: Flask) -> ServiceFiles:
+    """Shop, of main and release/*, and other; both known to the bot."""
+    service("shop", branches=["main", "release/*"])
+    service("other", repository="octo-org/other")
+    sync(app)
+    return service

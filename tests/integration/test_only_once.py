@@ -9,18 +9,15 @@ import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from callers import (
     KEY,
     Auth,
-    ServiceFiles,
     at_once,
     bearer,
     issue_for_service,
     sha,
     states,
-    sync,
 )
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
@@ -30,24 +27,7 @@ from fastdeploy_bot.store.models import Answer, Token
 
 PATH = "/api/v1/deployments"
 
-
-@pytest.fixture(autouse=True)
-def shop(service: ServiceFiles, app: Flask) -> ServiceFiles:
-    """Two services that the bot knows."""
-    service("shop", branches=["main", "release/*"])
-    service("other", repository="octo-org/other")
-    sync(app)
-    return service
-
-
-@pytest.fixture
-def start(client: FlaskClient, auth: Auth) -> Any:  # a function with keywords of every kind
-    """Ask for a deployment of shop, as a deployer."""
-
-    def call(headers: dict[str, str] | None = None, **wish: Any) -> TestResponse:
-        return client.post(PATH, json={"service": "shop"} | wish, headers=headers or auth("deployer"))
-
-    return call
+pytestmark = pytest.mark.usefixtures("two_services")
 
 
 def test_the_same_key_gets_the_same_answer(client: FlaskClient, auth: Auth) -> None:

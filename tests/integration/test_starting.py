@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -19,31 +18,13 @@ from callers import (
     ServiceFiles,
     sha,
     states,
-    sync,
 )
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import DeploymentState
 
 PATH = "/api/v1/deployments"
 
-
-@pytest.fixture(autouse=True)
-def shop(service: ServiceFiles, app: Flask) -> ServiceFiles:
-    """Two services that the bot knows."""
-    service("shop", branches=["main", "release/*"])
-    service("other", repository="octo-org/other")
-    sync(app)
-    return service
-
-
-@pytest.fixture
-def start(client: FlaskClient, auth: Auth) -> Any:  # a function with keywords of every kind
-    """Ask for a deployment of shop, as a deployer."""
-
-    def call(headers: dict[str, str] | None = None, **wish: Any) -> TestResponse:
-        return client.post(PATH, json={"service": "shop"} | wish, headers=headers or auth("deployer"))
-
-    return call
+pytestmark = pytest.mark.usefixtures("two_services")
 
 
 # --- what is started ---

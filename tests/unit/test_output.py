@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from disks import full_disk
 from fastdeploy_bot.runner import output
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile
 
 KIB = 1024
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    """A new run folder, on disk."""
-    made = RunFolder(str(tmp_path / "7-0badcafe"))
-    made.create(7)
-    return made
-
-
-@contextlib.contextmanager
-def full_disk(room: int = 0) -> Iterator[None]:
-    """No file grows beyond `room` bytes: to a writer, that is what a full disk looks like."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def pieces(folder: RunFolder) -> list[tuple[int, bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,29 +11,11 @@ from typing import Any
 
 import pytest
 
+from disks import full_disk
 from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner.folder import RunFolder
 
 RECORD: dict[str, object] = {"format": 1, "outcome": "success", "reason": "", "exit_status": 0, "signal": None}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    """A new run folder, on disk."""
-    made = RunFolder(str(tmp_path / "runs" / "7-0badcafe"))
-    made.create(7)
-    return made
-
-
-@contextlib.contextmanager
-def full_disk(room: int = 0) -> Iterator[None]:
-    """No file grows beyond `room` bytes: to a writer, that is what a full disk looks like."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @contextlib.contextmanager
