@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +182,26 @@ def test_waiting_for_a_deployment_that_is_lost_ends_with_four(own_bot: Bot, shop
     said, _ = waiting.communicate(timeout=60)
 
     assert 4 == waiting.returncode, said
+
+
+def test_after_a_reload_web_and_engine_use_the_same_new_key(own_bot: Bot) -> None:
+    """The engine signs a deployment's token, the web verifies it: both with the settings as they are then."""
+    report = (
+        "import os, urllib.request as u\n"
+        'told = u.Request(os.environ[\'FASTDEPLOY_STEPS_URL\'], b\'{"name": "Go", "state": "success"}\')\n'
+        "told.add_header('Authorization', 'Bearer ' + os.environ['FASTDEPLOY_TOKEN'])\n"
+        "print(u.urlopen(told).status)\n"
+    )
+    own_bot.service("shop", f"#!{sys.executable}\n{report}")
+    own_bot.start()
+    before = own_bot.workers()
+    settings = own_bot.home / "fastdeploy.toml"
+    lines = settings.read_text().splitlines(keepends=True)
+    settings.write_text("".join(f'secret_key = "{"n" * 64}"\n' if "secret_key" in each else each for each in lines))
+
+    assert own_bot.server is not None
+    own_bot.server.send_signal(signal.SIGHUP)
+    wait_for(lambda: own_bot.workers() and not set(before) & set(own_bot.workers()))
+    ended = own_bot.run_service("shop")
+
+    assert ("success", b"200\n") == (ended["state"], own_bot.log(ended["id"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -151,3 +153,23 @@ def test_each_deployment_has_a_log_of_its_own(shelf: Shelf) -> None:
     keep(other, 0, b"other", 100)
 
     assert (b"one", b"other") == (logs.read(one).data, logs.read(other).data)
+
+
+def test_one_look_is_one_moment(database: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output that comes in the middle of a look is in the next one, and its end does not run ahead of its bytes."""
+    number = shelf.take()
+    keep(number, 0, b"early", CHUNK)
+    true_gap = logs._gap
+
+    def late(of: int) -> tuple[int, int] | None:
+        found = true_gap(of)
+        with closing(sqlite3.connect(database)) as other:
+            other.execute('INSERT INTO log_chunk (deployment_id, "offset", data) VALUES (?, 5, ?)', (of, b"late"))
+            other.commit()
+        return found
+
+    monkeypatch.setattr(logs, "_gap", late)
+
+    excerpt = logs.read(number)
+
+    assert (b"early", 5) == (excerpt.data, excerpt.end)

@@ -135,3 +135,16 @@ def test_what_came_while_the_file_was_away_can_be_replayed(
     assert {"shop": "duplicate"} == verdicts(github.push(guid="g-1"))
     assert {"shop": "deploy"} == verdicts(replay(client, "g-1", auth("deployer")))
     assert "replay" in refused["reason"]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_replay_that_comes_again_is_carried_out_once(github: GitHub, client: FlaskClient, auth: Auth) -> None:
+    """A lost answer must not deploy twice."""
+    github.push(guid="g-1")
+    headers = auth("deployer") | {"Idempotency-Key": "once"}
+
+    answers = [replay(client, "g-1", headers) for _ in range(2)]
+
+    assert [202, 202] == [each.status_code for each in answers]
+    assert answers[0].get_json() == answers[1].get_json()
+    assert [("shop", "superseded"), ("shop", "queued")] == states()
