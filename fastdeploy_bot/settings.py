@@ -126,11 +126,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.database_url or f"sqlite:///{self.home / 'fastdeploy.db'}"
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return Path(self.effective_database_url.removeprefix("sqlite:///"))
-
-    @property
     def services_dir(self) -> Path:
         """Where the service files are."""
         return self.home / "services"

@@ -35,7 +35,7 @@ def deploy(service: str, sha: str | None, ref: str | None, context: str, wait: b
     """  # noqa: D301 - click wants the character: what follows keeps its lines
     bot = _bot(wait)
     wish = Wish(sha=sha, ref=ref, context=_object(context))
-    entry = starting.entry_of(bot.catalogue, service)
+    entry = starting.entry_of(bot.catalogue.entries(), service)
     row = store.write(lambda: starting.start(entry, wish, by=LOCAL, now=clock.now()))
     _tell(bot, row, wait=wait, json_=json_)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,7 +14,8 @@ from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import EDGES, PUSH_ORIGINS, DeploymentState, Origin, StepReport
 
-OPEN = (DeploymentState.QUEUED, DeploymentState.WAITING)
+OPEN: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
+"""The states of what has not begun."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

@@ -160,24 +160,21 @@ def _decide(case: _Case) -> Receipt:
 
 
 def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
-    entries = case.entries
-    mapped = services.mapped_to(case.push.repository, case.push.repository_id, entries, now=case.now)
-    return [
-        (
-            service,
-            Candidate(
-                name=service.name,
-                file=entry.file,
-                problem=entry.problem,
-                signed=case.covers(service.repository),
-                repository=service.repository,
-                repository_id=service.repository_id,
-                newest=_newest(service, case.push),
-            ),
-        )
-        for service in mapped
-        for entry in (case.entries.get(service.name, Entry(service.name, None, MISSING)),)
-    ]
+    mapped = services.mapped_to(case.push.repository, case.push.repository_id, case.entries, now=case.now)
+    return [(service, _candidate(case, service)) for service in mapped]
+
+
+def _candidate(case: _Case, service: Service) -> Candidate:
+    entry = case.entries.get(service.name, Entry(service.name, None, MISSING))
+    return Candidate(
+        name=service.name,
+        file=entry.file,
+        problem=entry.problem,
+        signed=case.covers(service.repository),
+        repository=service.repository,
+        repository_id=service.repository_id,
+        newest=_newest(service, case.push),
+    )
 
 
 def _newest(service: Service, push: Push) -> tuple[Known, ...]:

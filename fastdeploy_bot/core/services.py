@@ -11,7 +11,6 @@ from fastdeploy_bot.core import deployments, tokens
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service
-from fastdeploy_bot.words import DeploymentState
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -101,10 +100,7 @@ def _remove(service: Service, now: int) -> None:
     service.removed = now
     service.save()
     tokens.revoke_all(service, now=now)
-    queued = Deployment.select().where(
-        Deployment.service == service,
-        Deployment.state.in_([DeploymentState.QUEUED, DeploymentState.WAITING]),
-    )
+    queued = Deployment.select().where(Deployment.service == service, Deployment.state.in_(deployments.OPEN))
     for deployment in list(queued):
         deployments.stop(deployment, why=f"service {service.name} was removed", now=now)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot.core import deployments, heads, services
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound
@@ -28,9 +28,9 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     context: Mapping[str, Any] = {}
 
 
-def entry_of(catalogue: Catalogue, name: str) -> Entry:
+def entry_of(entries: Mapping[str, Entry], name: str) -> Entry:
     """The service as its file says now. Raises NotFound for an unknown one."""
-    entry = catalogue.get(name)
+    entry = entries.get(name)
     if entry is None:
         raise NotFound(f"there is no service {name!r}: `fastdeploy services` lists them")
     return entry

@@ -13,6 +13,7 @@ import msgspec
 
 from fastdeploy_bot.core import clock, intake, steps
 from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core.deployments import OPEN
 from fastdeploy_bot.core.intake import ToldVerdict
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Token, User
 from fastdeploy_bot.words import DeploymentState, StepState
@@ -166,7 +167,7 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
     mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
     last = mine.limit(1).first()  # first() alone would bound `mine` itself
     good = mine.where(Deployment.state == DeploymentState.SUCCESS).first()
-    waiting = mine.where(Deployment.state.in_([DeploymentState.QUEUED, DeploymentState.WAITING]))
+    waiting = mine.where(Deployment.state.in_(OPEN))
     file = entry.file if entry is not None else None
     return ServiceView(
         name=row.name,

@@ -75,10 +75,11 @@ class Dispatcher:
 
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""
+        entries = self.catalogue.entries()
         for deployment in queue.next_up():
             if len(queue.running_on(self.host)) >= self.settings.max_running:
                 return  # not the next one either, or a younger one would overtake it
-            entry = self.catalogue.get(deployment.service.name)
+            entry = entries.get(deployment.service.name)
             if not self.stopping.is_set() and entry is not None:
                 _attempt(partial(self._try, deployment, entry, now))
 

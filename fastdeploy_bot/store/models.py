@@ -171,8 +171,3 @@ class Answer(_Row):
     status = peewee.IntegerField()
     body = peewee.BlobField()
     created = peewee.BigIntegerField()
-
-
-MODELS: Final[list[type[_Row]]] = [
-    Service, Delivery, Deployment, Step, Verdict, LogChunk, User, Token, Answer,
-]  # fmt: skip

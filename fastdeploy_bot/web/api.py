@@ -39,6 +39,9 @@ LARGEST: Final = 1024 * 1024
 PAGE: Final = 50
 LARGEST_PAGE: Final = 200
 NEWEST: Final = 2**63 - 1
+"""The largest id that a row can have."""
+ID: Final = f"int(max={NEWEST})"
+"""How a route writes an id."""
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,7 +167,7 @@ def create_token(name: str) -> ResponseReturnValue:
     return creating.once(who, create)
 
 
-@bp.delete("/services/<name>/tokens/<int(max=9223372036854775807):token>")
+@bp.delete(f"/services/<name>/tokens/<{ID}:token>")
 def revoke_token(name: str, token: int) -> ResponseReturnValue:
     """End a service token."""
     access.authorize(context.principal(), Action.MANAGE, service=name)
@@ -181,9 +184,13 @@ def start_deployment() -> ResponseReturnValue:
     access.authorize(who, Action.START, service=name)
     if not name:
         raise Invalid("service: say which one")
-    entry = starting.entry_of(context.bot().catalogue, name)
+    entries = context.bot().catalogue.entries()
     wish = Wish(sha=given.sha, ref=given.ref, context=given.context)
-    return creating.once(who, lambda: _view(starting.start(entry, wish, by=who, now=clock.now())))
+
+    def create() -> views.DeploymentView:
+        return _view(starting.start(starting.entry_of(entries, name), wish, by=who, now=clock.now()))
+
+    return creating.once(who, create)
 
 
 @bp.get("/deployments")
@@ -202,13 +209,13 @@ def list_deployments() -> ResponseReturnValue:
     return _page(query, Deployment, _view)
 
 
-@bp.get("/deployments/<int(max=9223372036854775807):number>")
+@bp.get(f"/deployments/<{ID}:number>")
 def show_deployment(number: int) -> ResponseReturnValue:
     """One deployment with its steps."""
     return answers.as_json(_view(_readable(number)))
 
 
-@bp.get("/deployments/<int(max=9223372036854775807):number>/log")
+@bp.get(f"/deployments/<{ID}:number>/log")
 def show_log(number: int) -> ResponseReturnValue:
     """The output from `?offset=` on, as bytes; `X-Log-Gap: from-to` says what was not kept of it."""
     _readable(number)
@@ -221,7 +228,7 @@ def show_log(number: int) -> ResponseReturnValue:
     return answer
 
 
-@bp.post("/deployments/<int(max=9223372036854775807):number>/cancel")
+@bp.post(f"/deployments/<{ID}:number>/cancel")
 def cancel_deployment(number: int) -> ResponseReturnValue:
     """End a deployment that has not begun; ask a running one to stop."""
     who = context.principal()
@@ -231,7 +238,7 @@ def cancel_deployment(number: int) -> ResponseReturnValue:
     return answers.as_json(_view(row), HTTPStatus.ACCEPTED)
 
 
-@bp.post("/deployments/<int(max=9223372036854775807):number>/retry")
+@bp.post(f"/deployments/<{ID}:number>/retry")
 def retry_deployment(number: int) -> ResponseReturnValue:
     """Deploy the same commit once more."""
     who = context.principal()
@@ -239,7 +246,7 @@ def retry_deployment(number: int) -> ResponseReturnValue:
     return creating.once(who, lambda: _view(deployments.retry(number, by=who.name, now=clock.now())))
 
 
-@bp.post("/deployments/<int(max=9223372036854775807):number>/steps")
+@bp.post(f"/deployments/<{ID}:number>/steps")
 def report_step(number: int) -> ResponseReturnValue:
     """Note what a script says of one of its steps; the same name again is an update."""
     access.authorize(context.principal(), Action.REPORT, deployment=number)
@@ -247,7 +254,7 @@ def report_step(number: int) -> ResponseReturnValue:
     return answers.as_json(views.step(deployments.report_step(number, told, at=clock.now())))
 
 
-@bp.post("/deployments/<int(max=9223372036854775807):number>/finish")
+@bp.post(f"/deployments/<{ID}:number>/finish")
 def report_end(number: int) -> ResponseReturnValue:
     """Note how a script says its deployment ended."""
     access.authorize(context.principal(), Action.REPORT, deployment=number)

@@ -44,7 +44,7 @@ def database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 60)
     store.connect(settings.effective_database_url)
     store.migrate()
-    yield settings.database_path
+    yield settings.home / "fastdeploy.db"
     store.disconnect()
 
 

@@ -182,3 +182,14 @@ def test_a_retry_with_a_key_is_carried_out_once(start: Any, client: FlaskClient,
 
     assert first.data == again.data
     assert [("shop", "cancelled"), ("shop", "queued")] == states()
+
+
+def test_the_first_answer_outlives_the_service(start: Any, auth: Auth, service: ServiceFiles) -> None:
+    """What was carried out is not denied because its service is gone meanwhile."""
+    headers = auth("deployer") | {"Idempotency-Key": "once"}
+    first = start(headers, sha=sha(1))
+    service.remove("shop")
+
+    again = start(headers, sha=sha(1))
+
+    assert (201, first.get_json()) == (again.status_code, again.get_json())

@@ -17,6 +17,8 @@ from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.store import models, sqlite
 from fastdeploy_bot.store.models import Service, proxy
 
+MODELS = models._Row.__subclasses__()
+"""Every table's model."""
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATE = "import sys; from fastdeploy_bot import store; store.connect(sys.argv[1]); print(*store.migrate())"
 
@@ -174,7 +176,7 @@ def test_another_kind_of_database_is_refused_without_its_password(url: str) -> N
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("model", models.MODELS, ids=lambda model: str(model.__name__))
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.__name__))
 def test_an_id_is_never_used_again(model: type[models.Service], raw: sqlite3.Connection) -> None:
     """Also when the newest row is gone: links and tokens that name it mean nothing else from then on."""
     raw.execute("PRAGMA foreign_keys = 0")
@@ -248,7 +250,7 @@ def test_a_schema_of_a_newer_version_is_refused(raw: sqlite3.Connection) -> None
             act()
 
 
-@pytest.mark.parametrize("model", models.MODELS, ids=lambda model: str(model.__name__))
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.__name__))
 def test_the_schema_is_what_the_models_say(model: type[models.Service], raw: sqlite3.Connection) -> None:
     """Every column by its name, and null only where both say so."""
     meta = model._meta
@@ -262,7 +264,7 @@ def test_the_schema_is_what_the_models_say(model: type[models.Service], raw: sql
 def test_every_table_has_a_model(raw: sqlite3.Connection) -> None:
     """And nothing else is in the schema but its history."""
     tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    known = {model._meta.table_name for model in models.MODELS}
+    known = {model._meta.table_name for model in MODELS}
 
     assert known <= tables
     assert 1 == len({name for name in tables - known if not name.startswith("sqlite_")})

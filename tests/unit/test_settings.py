@@ -307,7 +307,7 @@ def test_relative_database_file_is_made_absolute(home: Path, monkeypatch: pytest
 
     loaded = load(home, FASTDEPLOY_DATABASE_URL="sqlite:///bot.db")
 
-    assert home / "bot.db" == loaded.settings.database_path
+    assert f"sqlite:///{home / 'bot.db'}" == loaded.settings.effective_database_url
 
 
 def test_all_problems_are_told_at_once(home: Path) -> None:
@@ -628,7 +628,7 @@ def test_folders_lie_in_home() -> None:
 
     folders = (given.services_dir, given.secrets_dir, given.runs_dir, given.bin_dir, given.bell_dir)
     assert [f"/srv/bot/{name}" for name in ("services", "secrets", "runs", "bin", "bell")] == list(map(str, folders))
-    assert Path("/srv/bot/fastdeploy.db") == given.database_path
+    assert "sqlite:////srv/bot/fastdeploy.db" == given.effective_database_url
 
 
 def test_present_key_comes_first() -> None:
