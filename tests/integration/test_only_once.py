@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from callers import (
     KEY,
     Auth,
+    ServiceFiles,
     at_once,
     bearer,
     issue_for_service,
