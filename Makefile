@@ -14,8 +14,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = $$(if [ -x $(BIN)/pip ]; then echo $(BIN)/python -m pip; else echo $(PYTHON) -m pip --python $(BIN)/python; fi)
 PIP_INSTALL = $(PIP) install --quiet --disable-pip-version-check
 
+# With their extras: older pips take a requirement with an extra for another one than that without.
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-header
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -44,7 +45,7 @@ format: $(VENV)/.dev ## format the source and mend what the linter can
 
 lock: $(VENV)/.dev ## renew requirements/*.txt: the newest versions that setup.cfg allows
 	$(COMPILE) setup.cfg requirements/build.in --output-file requirements/run.txt
-	$(COMPILE) --extra dev --constraint requirements/run.txt setup.cfg --output-file requirements/dev.txt
+	$(COMPILE) --extra dev --extra postgres --constraint requirements/run.txt setup.cfg --output-file requirements/dev.txt
 
 clean: ## remove all that make and the tools made; instance/ stays
 	rm -rf $(VENV) .cache build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache \
