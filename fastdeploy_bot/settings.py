@@ -28,12 +28,6 @@ OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".s
 
 NOT_BUILT: Final = frozenset(
     {
-        "github_api_url",
-        "github_api_version",
-        "github_app_id",
-        "github_client_id",
-        "github_private_key",
-        "github_token",
         "max_sockets",
         "metrics_token",
         "poll",
@@ -124,6 +118,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def effective_database_url(self) -> str:
         """Where the rows are."""
         return self.database_url or f"sqlite:///{self.home / 'fastdeploy.db'}"
+
+    @property
+    def tells_github(self) -> bool:
+        """Whether there is something to sign in to GitHub with: without, GitHub is owed nothing."""
+        return self.github_token is not None or self.github_private_key is not None
 
     @property
     def services_dir(self) -> Path:
@@ -286,7 +285,10 @@ class _Reading:
         """The settings, if nothing is wrong."""
         if self.problems:
             raise BadSettings(self.problems)
-        return Loaded(Settings(**self.values), self.origins)
+        settings = Settings(**self.values)
+        if problem := _half_an_app(settings):
+            raise BadSettings([problem])
+        return Loaded(settings, self.origins)
 
     def _take_all(self, source: _Source) -> None:
         taken: dict[str, str] = {}
@@ -319,6 +321,18 @@ class _Reading:
         if key != name:
             return _from_text(name, _file_text(source.folder, source.table[key]))
         return _from_text(name, _utf8(source.table[key])) if source.speaks_text else source.table[key]
+
+
+def _half_an_app(settings: Settings) -> str | None:
+    """What is wrong with the settings that sign in to GitHub, each of which may be right."""
+    named = settings.github_client_id or settings.github_app_id
+    if settings.github_token and (named or settings.github_private_key):
+        return "github_token: a GitHub App is given as well; keep one of them"
+    if named and not settings.github_private_key:
+        return "github_private_key: missing; a GitHub App signs in with its private key"
+    if settings.github_private_key and not named:
+        return "github_client_id: missing; github_private_key needs the client id, or the app id, of its GitHub App"
+    return None
 
 
 def _path(text: str) -> Path:

@@ -5,6 +5,8 @@ A converter answers the typed value, or raises ValueError with what was expected
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import difflib
 import ipaddress
 import re
@@ -155,7 +157,7 @@ def _api_url(value: object) -> str:
     text = plain(value).rstrip("/")
     if _split(text) is None or set("?#@") & set(text):
         raise ValueError("an address such as https://github.example/api/v3")
-    return text
+    return _private_on_the_way(text)
 
 
 def _split(text: str) -> SplitResult | None:
@@ -169,9 +171,12 @@ def _split(text: str) -> SplitResult | None:
 
 
 def _github_url(value: object) -> str:
-    url = _url(value)
+    return _private_on_the_way(_url(value))
+
+
+def _private_on_the_way(url: str) -> str:
     host = urlsplit(url).hostname or ""
-    if url.startswith("http:") and host != "localhost" and not _loopback(host):
+    if urlsplit(url).scheme == "http" and host != "localhost" and not _loopback(host):
         raise ValueError("an https address (plain http is for loopback only)")
     return url
 
@@ -180,6 +185,49 @@ def _loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
+        return False
+
+
+def _matching(pattern: str, expected: str) -> Callable[[object], str]:
+    def convert(value: object) -> str:
+        if not re.fullmatch(pattern, text := plain(value)):
+            raise ValueError(expected)
+        return text
+
+    return convert
+
+
+def _app_id(value: object) -> str:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,17}", text):
+        raise ValueError("the number of a GitHub App, such as 123456")
+    return text
+
+
+def private_key(value: object) -> str:
+    """A GitHub App's private key as PEM; its newlines may be written as backslash and n, and all of it as base64.
+
+    Raises ValueError, which shows nothing of it.
+    """
+    text = plain(value).strip()
+    if "-----BEGIN" not in text:
+        with contextlib.suppress(ValueError):
+            text = base64.b64decode("".join(text.split()), validate=True).decode("ascii")
+    pem = text.replace("\\r", "").replace("\\n", "\n").strip() + "\n"
+    if not _is_rsa(pem):
+        raise ValueError("an RSA private key: the .pem file that GitHub gave out, its text, or base64 of it")
+    return pem
+
+
+def _is_rsa(pem: str) -> bool:
+    # Looked at only where there is a key: most commands start without loading this.
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return isinstance(load_pem_private_key(pem.encode(), password=None), RSAPrivateKey)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
 
 
@@ -216,6 +264,11 @@ CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "webhook_secrets": _webhook_secrets,
     "github_url": _github_url,
     "github_api_url": _api_url,
+    "github_api_version": _matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "a version such as 2022-11-28"),
+    "github_app_id": _app_id,
+    "github_client_id": _matching(r"[A-Za-z0-9._-]{1,100}", "a client id such as Iv23abcdefghijklmnop"),
+    "github_private_key": private_key,
+    "github_token": _matching(r"[!-~]{1,1000}", "a token such as github_pat_…, without spaces"),
     "max_running": _integer(0, 1_000),
     "web_processes": _integer(1, 64),
     "web_threads": _integer(1, 1_000),

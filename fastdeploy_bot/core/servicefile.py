@@ -19,7 +19,7 @@ REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-
 LONGEST_STEP: Final = 200
 RESERVED: Final = "FASTDEPLOY_"
 
-NOT_BUILT: Final = frozenset({"checkout", "wait_for", "on_lost", "visibility", "report", "run_as"})
+NOT_BUILT: Final = frozenset({"checkout", "wait_for", "on_lost", "visibility", "run_as"})
 """Keys that nothing acts on yet: any value but the default is an error."""
 
 
@@ -84,7 +84,7 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = True
     on_lost: OnLost = OnLost.CONTINUE
     visibility: Visibility = Visibility.PRIVATE
-    report: tuple[str, ...] = ("status", "deployment")
+    report: tuple[str, ...] = ("status",)
     run_as: str = ""
     secrets: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
@@ -264,10 +264,11 @@ def _check_variable(name: str) -> None:
 
 def _report(value: object) -> tuple[str, ...]:
     kinds = _texts(value)
-    if "check" in kinds:
-        raise ValueError('"check" is not built yet in this version; leave it out')
-    if sorted(kinds) not in (["status"], ["deployment", "status"]):
-        raise ValueError(f'expected ["status", "deployment"] or ["status"], got {shown(value)}')
+    for kind in ("deployment", "check"):
+        if kind in kinds:
+            raise ValueError(f'"{kind}" is not built yet in this version; leave it out')
+    if kinds != ("status",):
+        raise ValueError(f'expected ["status"], got {shown(value)}')
     return kinds
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+import appkeys
 from fastdeploy_bot import settings, values
 from fastdeploy_bot.settings import BadSettings, Loaded, Settings
 from fastdeploy_bot.words import WebhookSecret
@@ -146,6 +150,9 @@ def test_every_built_setting_is_read_from_the_file(home: Path) -> None:
         secret_key_fallbacks = ["{KEY}1", "{KEY}2"]
         webhook_secrets = ["one", {{secret = "two", repositories = ["octo-org/*"]}}]
         github_url = "https://github.example"
+        github_api_url = "https://github.example/api/v3/"
+        github_api_version = "2026-01-01"
+        github_token = "github_pat_1"
         max_running = 0
         web_processes = 2
         web_threads = 8
@@ -167,6 +174,9 @@ def test_every_built_setting_is_read_from_the_file(home: Path) -> None:
         secret_key_fallbacks=(f"{KEY}1", f"{KEY}2"),
         webhook_secrets=(WebhookSecret("one"), WebhookSecret("two", ("octo-org/*",))),
         github_url="https://github.example",
+        github_api_url="https://github.example/api/v3",
+        github_api_version="2026-01-01",
+        github_token="github_pat_1",
         max_running=0,
         web_processes=2,
         web_threads=8,
@@ -265,6 +275,17 @@ def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem:
         ("public_url", "https://deploy.example\nx"),
         ("github_url", "http://github.example"),
         ("github_url", "http://127.example"),
+        ("github_api_url", "http://github.example/api/v3"),
+        ("github_api_url", "HTTP://github.example"),
+        ("github_api_url", "github.example"),
+        ("github_api_url", "https://github.example/api?x"),
+        ("github_api_url", "https://me:pw@github.example"),
+        ("github_api_version", "newest"),
+        ("github_app_id", "0"),
+        ("github_app_id", "shop"),
+        ("github_client_id", "two words"),
+        ("github_token", "two words"),
+        ("github_token", "tok\u00e9n"),
         ("trusted_proxies", "proxy.example"),
         ("trusted_proxies", "10.0.0.0/40"),
         ("trusted_proxies", "*"),
@@ -299,6 +320,7 @@ def test_wrong_flag_is_told_with_its_name(home: Path) -> None:
 def test_plain_http_github_is_for_loopback(home: Path, url: str) -> None:
     """A test's GitHub needs no certificate."""
     assert url == load(home, FASTDEPLOY_GITHUB_URL=url).settings.github_url
+    assert f"{url}/api/v3" == load(home, FASTDEPLOY_GITHUB_API_URL=f"{url}/api/v3").settings.github_api_url
 
 
 def test_relative_database_file_is_made_absolute(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,9 +421,7 @@ def test_variables_of_others_are_nothing_to_us(home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("github_app_id", "1"), ("github_client_id", "x"), ("github_private_key", "x"), ("github_token", "x"),
-        ("github_api_url", "https://github.example/api/v3"), ("github_api_version", "2026-01-01"), ("poll", "30s"),
-        ("wait_limit", "1h"), ("metrics_token", "x"), ("max_sockets", "5"), ("retention_days", "7"),
+        ("poll", "30s"), ("wait_limit", "1h"), ("metrics_token", "x"), ("max_sockets", "5"), ("retention_days", "7"),
     ],
 )  # fmt: skip
 def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) -> None:
@@ -414,7 +434,7 @@ def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) ->
 
 def test_setting_that_is_not_built_may_have_its_default(home: Path) -> None:
     """A file that writes out the defaults is right."""
-    toml = 'retention_days = 90\nmax_sockets = 200\nwait_limit = "2h"\npoll = "off"\ngithub_api_url = "https://api.github.com"'
+    toml = 'retention_days = 90\nmax_sockets = 200\nwait_limit = "2h"\npoll = "off"'
 
     assert Settings(home=home) == load(home, toml).settings
 
@@ -531,6 +551,8 @@ def test_file_form_is_for_secrets_only(home: Path) -> None:
         'webhook_secrets = [{hunter2 = "x"}]',
         'webhook_secret = ["hunter2"]',
         'webhook_secret = " "',
+        'github_token = "hunter2 "',
+        "github_token = 8675309",
         'database_url = "postgresql://bot:hunter2@db/bot"',
     ],
 )
@@ -589,6 +611,79 @@ def test_description_shows_effective_values_and_origins(home: Path) -> None:
     assert ("database_url", f"sqlite:///{home}/fastdeploy.db", "default") in told
     assert ("auto_migrate", "true", "default") in told
     assert ("secret_key", "none", "default") in told
+
+
+# --- signing in to GitHub ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", appkeys.forms())
+def test_private_key_is_taken_in_every_form(home: Path, form: str) -> None:
+    """As a file's text, and as variables and their files are able to carry it."""
+    text = appkeys.forms()[form]
+    (home / "key.pem").write_text(text)
+
+    given = load(home, FASTDEPLOY_GITHUB_APP_ID="7", FASTDEPLOY_GITHUB_PRIVATE_KEY=text).settings
+    from_file = load(home, 'github_app_id = 7\ngithub_private_key_file = "key.pem"').settings
+
+    assert appkeys.key().private_numbers() == loaded_key(given.github_private_key)
+    assert appkeys.key().private_numbers() == loaded_key(from_file.github_private_key)
+
+
+@pytest.mark.parametrize("form", appkeys.wrong())
+def test_wrong_private_key_is_told_without_being_shown(home: Path, form: str) -> None:
+    """The setting and what is expected, and nothing of what stands there."""
+    text = appkeys.wrong()[form]
+
+    told = problems(home, FASTDEPLOY_GITHUB_APP_ID="7", FASTDEPLOY_GITHUB_PRIVATE_KEY=text)
+
+    expected = "an RSA private key: the .pem file that GitHub gave out, its text, or base64 of it"
+    assert [f"FASTDEPLOY_GITHUB_PRIVATE_KEY: expected {expected}"] == told
+
+
+@pytest.mark.parametrize("value", ["7", '"7"'])
+def test_app_id_is_kept_as_text(home: Path, value: str) -> None:
+    """GitHub wants it as text where an App signs in."""
+    text = msgspec.json.encode(appkeys.pem()).decode()
+
+    assert "7" == load(home, f"github_app_id = {value}\ngithub_private_key = {text}").settings.github_app_id
+
+
+@pytest.mark.parametrize(
+    ("problem", "given"),
+    [
+        ("github_token: a GitHub App is given as well; keep one of them", {"token": "t", "app_id": "7"}),
+        ("github_token: a GitHub App is given as well; keep one of them", {"token": "t", "private_key": "pem"}),
+        ("github_private_key: missing; a GitHub App signs in with its private key", {"app_id": "7"}),
+        ("github_private_key: missing; a GitHub App signs in with its private key", {"client_id": "Iv1.abc"}),
+        (
+            "github_client_id: missing; github_private_key needs the client id, or the app id, of its GitHub App",
+            {"private_key": "pem"},
+        ),
+    ],
+)
+def test_half_an_app_and_an_app_beside_a_token_are_refused(home: Path, problem: str, given: dict[str, str]) -> None:
+    """Which one counts would be a guess, and half of one cannot sign in."""
+    texts = {name: appkeys.pem() if text == "pem" else text for name, text in given.items()}
+
+    told = problems(home, **{f"FASTDEPLOY_GITHUB_{name.upper()}": text for name, text in texts.items()})
+
+    assert [problem] == told
+
+
+def test_github_is_told_where_there_is_something_to_sign_in_with(home: Path) -> None:
+    """A token, or a GitHub App."""
+    app = {"FASTDEPLOY_GITHUB_CLIENT_ID": "Iv1.abc", "FASTDEPLOY_GITHUB_PRIVATE_KEY": appkeys.pem()}
+
+    assert not load(home).settings.tells_github
+    assert load(home, FASTDEPLOY_GITHUB_TOKEN="github_pat_1").settings.tells_github
+    assert load(home, **app).settings.tells_github
+
+
+def loaded_key(text: str | None) -> object:
+    """The numbers of a key that was read."""
+    key = load_pem_private_key((text or "").encode(), password=None)
+    assert isinstance(key, RSAPrivateKey)
+    return key.private_numbers()
 
 
 # --- what follows from them -------------------------------------------------------------------------------
