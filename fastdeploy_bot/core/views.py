@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from fastdeploy_bot.core import clock, intake, steps
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deployments import OPEN
 from fastdeploy_bot.core.intake import ToldVerdict
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Token, User
-from fastdeploy_bot.words import DeploymentState, StepState
+from fastdeploy_bot.words import DeploymentState, Origin, Role, StepState
+
+Moment = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds", extra_json_schema={"format": "date-time"})]
+"""A moment as it is shown."""
 
 
 class StepView(msgspec.Struct, frozen=True):
     """A step; times are RFC 3339."""
 
     name: str
-    state: str
+    state: StepState
     position: int
-    started: str | None
-    finished: str | None
+    started: Moment | None
+    finished: Moment | None
     message: str
 
 
@@ -35,17 +39,17 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     service: str
-    state: str
+    state: DeploymentState
     sha: str
     ref: str
     before: str
     repository: str
     title: str
     actor: str
-    origin: str
-    created: str | None
-    started: str | None
-    finished: str | None
+    origin: Origin
+    created: Moment | None
+    started: Moment | None
+    finished: Moment | None
     exit_status: int | None
     signal: int | None
     reason: str
@@ -65,7 +69,7 @@ class LiveView(msgspec.Struct, frozen=True):
     sha: str
     ref: str
     deployment: int
-    since: str | None
+    since: Moment | None
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +81,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     url: str
     """Where the service itself is reached."""
-    state: str | None
+    state: DeploymentState | None
     """That of its last deployment."""
     live: LiveView | None
     last: DeploymentView | None
@@ -86,7 +90,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """The deployments that have not begun, oldest first."""
     problem: str
     """Why its service file cannot be used; empty when it can."""
-    removed: str | None
+    removed: Moment | None
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +103,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     ref: str | None
     before: str | None
     after: str | None
-    received: str | None
+    received: Moment | None
     duplicate_of: str | None
     reason: str
     peer: str
@@ -113,17 +117,17 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     """A token, without its text: that was shown once."""
 
     id: int
-    created: str | None
-    expires: str | None
-    revoked: str | None
+    created: Moment | None
+    expires: Moment | None
+    revoked: Moment | None
 
 
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
     """A user."""
 
     username: str
-    role: str
-    created: str | None
+    role: Role
+    created: Moment | None
 
 
 def step(row: Step) -> StepView:
@@ -145,7 +149,7 @@ def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
         repository=row.repository,
         title=row.title,
         actor=row.actor,
-        origin=row.origin,
+        origin=Origin(row.origin),
         created=clock.text(row.created),
         started=clock.text(row.started),
         finished=clock.text(row.finished),
@@ -175,7 +179,7 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
         repository=file.repository if file is not None else row.repository,
         environment=file.environment if file is not None else "",
         url=file.url if file is not None else "",
-        state=None if last is None else last.state,
+        state=None if last is None else DeploymentState(last.state),
         live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
         last=None if last is None else deployment(last, public_url=public_url),
         lock=None,
@@ -221,4 +225,4 @@ def tokens(rows: Sequence[Token]) -> list[TokenView]:
 
 def user(row: User) -> UserView:
     """A user from their row."""
-    return UserView(username=row.username, role=row.role, created=clock.text(row.created))
+    return UserView(username=row.username, role=Role(row.role), created=clock.text(row.created))

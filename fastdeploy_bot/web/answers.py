@@ -6,7 +6,7 @@ import contextlib
 import logging
 from functools import partial
 from http import HTTPStatus
-from typing import IO, Any, Final
+from typing import IO, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 from flask import Flask, Response, render_template, request
@@ -16,6 +16,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.errors import FastdeployError, Unauthenticated
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY_SECONDS: Final = 5
 MOST_DRAINED: Final = 64 * 1024 * 1024
@@ -33,9 +35,27 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
 
 
-def as_json(value: Any, status: int = HTTPStatus.OK) -> Response:  # Any: whatever msgspec can encode
+class Answer(Response, Generic[T]):
+    """An answer whose JSON body is a T."""
+
+    media: ClassVar[str | None] = "application/json"
+
+
+class Text(Response):
+    """An answer that is plain text."""
+
+    media: ClassVar[str | None] = "text/plain"
+
+
+class Nothing(Response):
+    """An answer without a body."""
+
+    media: ClassVar[str | None] = None
+
+
+def as_json(value: T, status: int = HTTPStatus.OK) -> Answer[T]:
     """An answer with a JSON body."""
-    return Response(_encoder.encode(value), status, mimetype="application/json")
+    return Answer(_encoder.encode(value), status, mimetype=Answer.media)
 
 
 def problem(status: int, title: str, detail: str) -> Response:

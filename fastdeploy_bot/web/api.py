@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 import peewee
-from flask import Blueprint, Response, request
-from flask.typing import ResponseReturnValue
+from flask import Blueprint, request
+from msgspec import UNSET, Meta, UnsetType
 
 from fastdeploy_bot.core import (
-    access,
     clock,
     deliveries,
     deployments,
@@ -27,10 +26,15 @@ from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.core.tokens import Issued
-from fastdeploy_bot.errors import Invalid
+from fastdeploy_bot.core.views import DeliveryView, DeploymentView, Moment, ServiceView, StepView, TokenView
+from fastdeploy_bot.errors import Conflict, Invalid, NotFound, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
-from fastdeploy_bot.web import answers, context, creating
-from fastdeploy_bot.words import DeploymentState, PrincipalKind, StepReport
+from fastdeploy_bot.web import answers, context, creating, operations
+from fastdeploy_bot.web.answers import Answer, Nothing, Text
+from fastdeploy_bot.web.operations import Body, Query, operation
+from fastdeploy_bot.words import DeploymentState, StepReport
+
+T = TypeVar("T")
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -40,8 +44,10 @@ PAGE: Final = 50
 LARGEST_PAGE: Final = 200
 NEWEST: Final = 2**63 - 1
 """The largest id that a row can have."""
-ID: Final = f"int(max={NEWEST})"
+ID: Final = f"<int(max={NEWEST}):id>"
 """How a route writes an id."""
+COMMIT: Final = Meta(extra_json_schema={"pattern": "^[0-9a-fA-F]{40}$"})
+"""What a whole sha looks like; `core.starting` is what refuses others, in its own words."""
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,32 +57,32 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str
 
 
-class TokenView(msgspec.Struct, frozen=True):
+class UserToken(msgspec.Struct, frozen=True):
     """A new user token."""
 
     token: str
-    expires: str | None
+    expires: Moment | None
 
 
 class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a new service token shall be valid."""
 
-    days: int = tokens.SERVICE_DAYS
+    days: Annotated[int, Meta(ge=1, le=tokens.MOST_SERVICE_DAYS)] = tokens.SERVICE_DAYS
 
 
-class NewTokenView(msgspec.Struct, frozen=True):
+class ServiceToken(msgspec.Struct, frozen=True):
     """A new service token; its text is shown this once."""
 
     id: int
     token: str
-    expires: str | None
+    expires: Moment | None
 
 
 class NewDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What shall be deployed."""
+    """What shall be deployed; a user has to name the service, everything else is optional."""
 
     service: str | None = None
-    sha: str | None = None
+    sha: Annotated[str, COMMIT] | None = None
     ref: str | None = None
     context: Mapping[str, Any] = {}
 
@@ -88,12 +94,33 @@ class End(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, Generic[T], frozen=True):
     """A stretch of a list, newest first."""
 
-    items: list[Any]  # views of one kind
+    items: list[T]
     next: int | None
     """For `?before=`; None where nothing is left."""
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Which stretch of a list is asked for."""
+
+    limit: Annotated[int, Meta(ge=1, le=LARGEST_PAGE, description="How many items at most.")] = PAGE
+    before: Annotated[int, Meta(ge=1, le=NEWEST, description="The `next` of the page before.")] = NEWEST
+
+
+class Filter(Window, frozen=True):
+    """Which deployments are asked for."""
+
+    service: str = ""
+    state: DeploymentState | UnsetType = UNSET
+    sha: str = ""
+
+
+class Excerpt(msgspec.Struct, frozen=True):
+    """Which part of a log is asked for."""
+
+    offset: Annotated[int, Meta(ge=0, le=NEWEST, description="The first byte, of the whole output.")] = 0
 
 
 @bp.before_request
@@ -103,23 +130,25 @@ def bound() -> None:
 
 
 @bp.post("/token")
-def sign_in() -> ResponseReturnValue:
+@operation(
+    errors=[Unauthenticated, Unavailable], example={"username": "admin", "password": "correct horse battery staple"}
+)
+def sign_in(body: Body[Credentials]) -> Answer[UserToken]:
     """Trade a user's name and password for a user token."""
-    given = context.body(Credentials)
+    given = body.read()
     user = users.identify(given.username, given.password)
     issued = tokens.for_user(user, now=clock.now())
-    return answers.as_json(TokenView(issued.token, clock.text(issued.expires)))
+    return answers.as_json(UserToken(issued.token, clock.text(issued.expires)))
 
 
 @bp.get("/services")
-def list_services() -> ResponseReturnValue:
+@operation(Action.READ)
+def list_services() -> Answer[Page[ServiceView]]:
     """Every service the caller may read."""
     who = context.principal()
+    operations.authorize(who, service=who.service)
     query = Service.select().where(Service.removed.is_null()).order_by(Service.name)
-    if who.kind is PrincipalKind.USER:
-        access.authorize(who, Action.READ)
-    else:
-        access.authorize(who, Action.READ, service=who.service)
+    if who.service is not None:
         query = query.where(Service.name == who.service)
     entries = context.bot().catalogue.entries()
     public_url = context.bot().settings.effective_public_url
@@ -129,9 +158,10 @@ def list_services() -> ResponseReturnValue:
 
 
 @bp.get("/services/<name>")
-def show_service(name: str) -> ResponseReturnValue:
+@operation(Action.READ)
+def show_service(name: str) -> Answer[ServiceView]:
     """One service as it stands."""
-    access.authorize(context.principal(), Action.READ, service=name)
+    operations.authorize(context.principal(), service=name)
     bot = context.bot()
     row = services.find(name)
     view = views.service(row, bot.catalogue.get(name), public_url=bot.settings.effective_public_url)
@@ -139,88 +169,108 @@ def show_service(name: str) -> ResponseReturnValue:
 
 
 @bp.post("/services/sync")
-def sync_services() -> ResponseReturnValue:
+@operation(Action.MANAGE)
+def sync_services() -> Answer[Sync]:
     """Bring the rows in step with the service files now."""
-    access.authorize(context.principal(), Action.MANAGE)
-    found: Sync = services.sync(context.bot().catalogue.entries(), now=clock.now())
-    return answers.as_json(found)
+    operations.authorize(context.principal())
+    return answers.as_json(services.sync(context.bot().catalogue.entries(), now=clock.now()))
 
 
 @bp.get("/services/<name>/tokens")
-def list_tokens(name: str) -> ResponseReturnValue:
+@operation(Action.MANAGE)
+def list_tokens(name: str) -> Answer[Page[TokenView]]:
     """A service's tokens, without their texts."""
-    access.authorize(context.principal(), Action.MANAGE, service=name)
-    return answers.as_json(Page(list(views.tokens(tokens.of_service(services.find(name)))), None))
+    operations.authorize(context.principal(), service=name)
+    return answers.as_json(Page(views.tokens(tokens.of_service(services.find(name))), None))
 
 
 @bp.post("/services/<name>/tokens")
-def create_token(name: str) -> ResponseReturnValue:
+@operation(Action.MANAGE, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True, example={"days": 30})
+def create_token(name: str, body: Body[NewToken]) -> Answer[ServiceToken]:
     """A new service token, shown this once."""
     who = context.principal()
-    access.authorize(who, Action.MANAGE, service=name)
-    given = context.body(NewToken)
+    operations.authorize(who, service=name)
+    given = body.read()
 
-    def create() -> NewTokenView:
+    def create() -> ServiceToken:
         issued: Issued = tokens.for_service(services.find(name), days=given.days, now=clock.now())
-        return NewTokenView(issued.id, issued.token, clock.text(issued.expires))
+        return ServiceToken(issued.id, issued.token, clock.text(issued.expires))
 
     return creating.once(who, create)
 
 
-@bp.delete(f"/services/<name>/tokens/<{ID}:token>")
-def revoke_token(name: str, token: int) -> ResponseReturnValue:
+@bp.delete(f"/services/<name>/tokens/{ID}")
+@operation(Action.MANAGE, statuses=[HTTPStatus.NO_CONTENT])
+def revoke_token(name: str, id: int) -> Nothing:
     """End a service token."""
-    access.authorize(context.principal(), Action.MANAGE, service=name)
-    tokens.revoke(services.find(name), token, now=clock.now())
-    return Response(status=HTTPStatus.NO_CONTENT)
+    operations.authorize(context.principal(), service=name)
+    tokens.revoke(services.find(name), id, now=clock.now())
+    return Nothing(status=HTTPStatus.NO_CONTENT)
 
 
 @bp.post("/deployments")
-def start_deployment() -> ResponseReturnValue:
+@operation(
+    Action.START,
+    statuses=[HTTPStatus.CREATED],
+    errors=[NotFound, Conflict],
+    idempotent=True,
+    example={"service": "shop", "ref": "main"},
+)
+def start_deployment(body: Body[NewDeployment]) -> Answer[DeploymentView]:
     """Queue a deployment."""
     who = context.principal()
-    given = context.body(NewDeployment)
+    given = body.read()
     name = given.service or who.service or ""
-    access.authorize(who, Action.START, service=name)
+    operations.authorize(who, service=name)
     if not name:
         raise Invalid("service: say which one")
     entries = context.bot().catalogue.entries()
     wish = Wish(sha=given.sha, ref=given.ref, context=given.context)
 
-    def create() -> views.DeploymentView:
+    def create() -> DeploymentView:
         return _view(starting.start(starting.entry_of(entries, name), wish, by=who, now=clock.now()))
 
     return creating.once(who, create)
 
 
 @bp.get("/deployments")
-def list_deployments() -> ResponseReturnValue:
+@operation(Action.READ)
+def list_deployments(query: Query[Filter]) -> Answer[Page[DeploymentView]]:
     """Deployments, newest first, by service, state and sha."""
     who = context.principal()
-    wanted = request.args.get("service") or who.service
-    access.authorize(who, Action.READ, service=wanted)
-    query = Deployment.select().join(Service)
+    asked = query.read()
+    wanted = asked.service or who.service
+    operations.authorize(who, service=wanted)
+    rows = Deployment.select().join(Service)
     if wanted:
-        query = query.where(Service.name == wanted)
-    if "state" in request.args:
-        query = query.where(Deployment.state == context.choice("state", DeploymentState))
-    if "sha" in request.args:
-        query = query.where(Deployment.sha == request.args["sha"].lower())
-    return _page(query, Deployment, _view)
+        rows = rows.where(Service.name == wanted)
+    if asked.state is not UNSET:
+        rows = rows.where(Deployment.state == asked.state)
+    if asked.sha:
+        rows = rows.where(Deployment.sha == asked.sha.lower())
+    return _page(asked, rows, Deployment, _view)
 
 
-@bp.get(f"/deployments/<{ID}:number>")
-def show_deployment(number: int) -> ResponseReturnValue:
+@bp.get(f"/deployments/{ID}")
+@operation(Action.READ)
+def show_deployment(id: int) -> Answer[DeploymentView]:
     """One deployment with its steps."""
-    return answers.as_json(_view(_readable(number)))
+    return answers.as_json(_view(_readable(id)))
 
 
-@bp.get(f"/deployments/<{ID}:number>/log")
-def show_log(number: int) -> ResponseReturnValue:
-    """The output from `?offset=` on, as bytes; `X-Log-Gap: from-to` says what was not kept of it."""
-    _readable(number)
-    excerpt = logs.read(number, context.number("offset", 0, least=0, most=NEWEST))
-    answer = Response(excerpt.data, mimetype="text/plain")
+@bp.get(f"/deployments/{ID}/log")
+@operation(
+    Action.READ,
+    headers={
+        "X-Log-End": "the offset after the last byte kept: to go on from",
+        "X-Log-Gap": "`from-to`: the bytes from the first to before the second were not kept",
+    },
+)
+def show_log(id: int, query: Query[Excerpt]) -> Text:
+    """A deployment's output from `?offset=` on, as bytes; `X-Log-Gap` says what was not kept of it."""
+    _readable(id)
+    excerpt = logs.read(id, query.read().offset)
+    answer = Text(excerpt.data, mimetype=Text.media)
     answer.headers["X-Log-End"] = str(excerpt.end)
     answer.headers["X-Content-Type-Options"] = "nosniff"
     if excerpt.gap is not None:
@@ -228,53 +278,58 @@ def show_log(number: int) -> ResponseReturnValue:
     return answer
 
 
-@bp.post(f"/deployments/<{ID}:number>/cancel")
-def cancel_deployment(number: int) -> ResponseReturnValue:
+@bp.post(f"/deployments/{ID}/cancel")
+@operation(Action.STEER, statuses=[HTTPStatus.ACCEPTED], errors=[Conflict])
+def cancel_deployment(id: int) -> Answer[DeploymentView]:
     """End a deployment that has not begun; ask a running one to stop."""
     who = context.principal()
-    access.authorize(who, Action.STEER)
-    row = deployments.cancel(number, by=who.name, now=clock.now())
+    operations.authorize(who)
+    row = deployments.cancel(id, by=who.name, now=clock.now())
     context.bot().bell.ring()
     return answers.as_json(_view(row), HTTPStatus.ACCEPTED)
 
 
-@bp.post(f"/deployments/<{ID}:number>/retry")
-def retry_deployment(number: int) -> ResponseReturnValue:
+@bp.post(f"/deployments/{ID}/retry")
+@operation(Action.STEER, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True)
+def retry_deployment(id: int) -> Answer[DeploymentView]:
     """Deploy the same commit once more."""
     who = context.principal()
-    access.authorize(who, Action.STEER)
-    return creating.once(who, lambda: _view(deployments.retry(number, by=who.name, now=clock.now())))
+    operations.authorize(who)
+    return creating.once(who, lambda: _view(deployments.retry(id, by=who.name, now=clock.now())))
 
 
-@bp.post(f"/deployments/<{ID}:number>/steps")
-def report_step(number: int) -> ResponseReturnValue:
+@bp.post(f"/deployments/{ID}/steps")
+@operation(Action.REPORT, errors=[Conflict], example={"name": "Migrate", "state": "running"})
+def report_step(id: int, body: Body[StepReport]) -> Answer[StepView]:
     """Note what a script says of one of its steps; the same name again is an update."""
-    access.authorize(context.principal(), Action.REPORT, deployment=number)
-    told = context.body(StepReport)
-    return answers.as_json(views.step(deployments.report_step(number, told, at=clock.now())))
+    operations.authorize(context.principal(), deployment=id)
+    return answers.as_json(views.step(deployments.report_step(id, body.read(), at=clock.now())))
 
 
-@bp.post(f"/deployments/<{ID}:number>/finish")
-def report_end(number: int) -> ResponseReturnValue:
+@bp.post(f"/deployments/{ID}/finish")
+@operation(Action.REPORT, errors=[Conflict], example={"state": "success"})
+def report_end(id: int, body: Body[End]) -> Answer[DeploymentView]:
     """Note how a script says its deployment ended."""
-    access.authorize(context.principal(), Action.REPORT, deployment=number)
-    given = context.body(End)
-    row = deployments.report_end(number, DeploymentState(given.state), given.message)
+    operations.authorize(context.principal(), deployment=id)
+    given = body.read()
+    row = deployments.report_end(id, DeploymentState(given.state), given.message)
     context.bot().bell.ring()
     return answers.as_json(_view(row))
 
 
 @bp.get("/deliveries")
-def list_deliveries() -> ResponseReturnValue:
+@operation(Action.BROWSE)
+def list_deliveries(query: Query[Window]) -> Answer[Page[DeliveryView]]:
     """Deliveries with their verdicts, newest first."""
-    access.authorize(context.principal(), Action.BROWSE)
-    return _page(Delivery.select(), Delivery, views.delivery)
+    operations.authorize(context.principal())
+    return _page(query.read(), Delivery.select(), Delivery, views.delivery)
 
 
 @bp.get("/deliveries/<guid>")
-def show_delivery(guid: str) -> ResponseReturnValue:
+@operation(Action.BROWSE)
+def show_delivery(guid: str) -> Answer[DeliveryView]:
     """One delivery with its verdicts."""
-    access.authorize(context.principal(), Action.BROWSE)
+    operations.authorize(context.principal())
     return answers.as_json(views.delivery(deliveries.find(guid)))
 
 
@@ -282,17 +337,17 @@ def _readable(number: int) -> Deployment:
     """The deployment, if the caller may read it: Forbidden comes before NotFound for those who may not list all."""
     who = context.principal()
     row = Deployment.get_or_none(Deployment.id == number)
-    access.authorize(who, Action.READ, service=None if row is None else row.service.name)
+    operations.authorize(who, service=None if row is None else row.service.name)
     return row if row is not None else deployments.find(number)
 
 
-def _view(row: Deployment) -> views.DeploymentView:
+def _view(row: Deployment) -> DeploymentView:
     return views.deployment(row, public_url=context.bot().settings.effective_public_url)
 
 
-def _page(query: peewee.ModelSelect[Any], model: type[Any], view: Callable[[Any], Any]) -> Response:
-    limit = context.number("limit", PAGE, least=1, most=LARGEST_PAGE)
-    before = context.number("before", NEWEST, least=1, most=NEWEST)
-    rows = list(query.where(model.id < before).order_by(model.id.desc()).limit(limit + 1))
-    shown = rows[:limit]
-    return answers.as_json(Page([view(row) for row in shown], shown[-1].id if len(rows) > limit else None))
+def _page(
+    window: Window, query: peewee.ModelSelect[Any], model: type[Any], view: Callable[[Any], T]
+) -> Answer[Page[T]]:
+    rows = list(query.where(model.id < window.before).order_by(model.id.desc()).limit(window.limit + 1))
+    shown = rows[: window.limit]
+    return answers.as_json(Page([view(row) for row in shown], shown[-1].id if len(rows) > window.limit else None))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 
 import msgspec
-from flask import Response, request
+from flask import request
 
 from fastdeploy_bot.core import clock, idempotency
 from fastdeploy_bot.core.idempotency import Answered
 from fastdeploy_bot.web import context
+from fastdeploy_bot.web.answers import Answer
 from fastdeploy_bot.words import Principal
 
+T = TypeVar("T")
 
-def once(who: Principal, create: Callable[[], Any], status: int = HTTPStatus.CREATED) -> Response:
+
+def once(who: Principal, create: Callable[[], T], status: int = HTTPStatus.CREATED) -> Answer[T]:
     """Create something, or give the first answer again where the same request came before."""
     key = request.headers.get("Idempotency-Key")
     content = b" ".join([request.method.encode(), request.full_path.encode(), request.get_data()])
@@ -28,4 +31,4 @@ def once(who: Principal, create: Callable[[], Any], status: int = HTTPStatus.CRE
         now=clock.now(),
     )
     context.bot().bell.ring()
-    return Response(answered.body, answered.status, mimetype="application/json")
+    return Answer(answered.body, answered.status, mimetype=Answer.media)

@@ -7,14 +7,18 @@ from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, request
-from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import access, clock, deliveries, intake
+from fastdeploy_bot.core import clock, deliveries, intake
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.core.intake import Receipt
+from fastdeploy_bot.errors import Conflict, Gone, Malformed, Unavailable
 from fastdeploy_bot.forge.github import payloads, signatures
+from fastdeploy_bot.forge.github.payloads import UnsupportedContent
+from fastdeploy_bot.forge.github.signatures import SignatureMissing
 from fastdeploy_bot.store.models import Delivery
-from fastdeploy_bot.web import answers, context, creating
+from fastdeploy_bot.web import answers, context, creating, operations
+from fastdeploy_bot.web.answers import Answer
+from fastdeploy_bot.web.operations import operation
 from fastdeploy_bot.words import Push
 
 bp = Blueprint("hooks", __name__)
@@ -24,7 +28,12 @@ LARGEST: Final = 25 * 1024 * 1024
 
 
 @bp.post("/webhooks/github")
-def github() -> ResponseReturnValue:
+@operation(
+    statuses=[HTTPStatus.OK, HTTPStatus.ACCEPTED],
+    errors=[SignatureMissing, UnsupportedContent, Malformed, Unavailable],
+    signed=True,
+)
+def github() -> Answer[Receipt]:
     """Verify a delivery, record what it asks for, and answer at once."""
     body = context.raw_body(LARGEST)
     bot = context.bot()
@@ -44,10 +53,11 @@ def github() -> ResponseReturnValue:
 
 
 @bp.post("/api/v1/deliveries/<guid>/replay")
-def replay(guid: str) -> ResponseReturnValue:
+@operation(Action.STEER, statuses=[HTTPStatus.ACCEPTED], errors=[Conflict, Gone], idempotent=True)
+def replay(guid: str) -> Answer[Receipt]:
     """Decide a kept push once more."""
     who = context.principal()
-    access.authorize(who, Action.STEER)
+    operations.authorize(who)
     delivery, push = _kept_push(guid)
     entries = context.bot().catalogue.entries()
     return creating.once(

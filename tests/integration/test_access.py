@@ -129,7 +129,7 @@ ROUTES: Final = [
     ),
     Route(
         "DELETE",
-        f"{V1}/services/<name>/tokens/<token>",
+        f"{V1}/services/<name>/tokens/<id>",
         f"{V1}/services/shop/tokens/1",
         204,
         [Who.ADMIN],
@@ -139,7 +139,7 @@ ROUTES: Final = [
     Route("GET", f"{V1}/deployments", f"{V1}/deployments", 200, [*READERS, *SERVICES]),
     Route(
         "GET",
-        f"{V1}/deployments/<number>",
+        f"{V1}/deployments/<id>",
         f"{V1}/deployments/{RUNNING}",
         200,
         [*READERS, Who.SERVICE],
@@ -147,7 +147,7 @@ ROUTES: Final = [
     ),
     Route(
         "GET",
-        f"{V1}/deployments/<number>/log",
+        f"{V1}/deployments/<id>/log",
         f"{V1}/deployments/{RUNNING}/log",
         200,
         [*READERS, Who.SERVICE],
@@ -155,7 +155,7 @@ ROUTES: Final = [
     ),
     Route(
         "POST",
-        f"{V1}/deployments/<number>/cancel",
+        f"{V1}/deployments/<id>/cancel",
         f"{V1}/deployments/{QUEUED}/cancel",
         202,
         DEPLOYERS,
@@ -163,7 +163,7 @@ ROUTES: Final = [
     ),
     Route(
         "POST",
-        f"{V1}/deployments/<number>/retry",
+        f"{V1}/deployments/<id>/retry",
         f"{V1}/deployments/{FINISHED}/retry",
         201,
         DEPLOYERS,
@@ -171,7 +171,7 @@ ROUTES: Final = [
     ),
     Route(
         "POST",
-        f"{V1}/deployments/<number>/steps",
+        f"{V1}/deployments/<id>/steps",
         f"{V1}/deployments/{RUNNING}/steps",
         200,
         [Who.DEPLOYMENT],
@@ -179,7 +179,7 @@ ROUTES: Final = [
     ),
     Route(
         "POST",
-        f"{V1}/deployments/<number>/finish",
+        f"{V1}/deployments/<id>/finish",
         f"{V1}/deployments/{RUNNING}/finish",
         200,
         [Who.DEPLOYMENT],
