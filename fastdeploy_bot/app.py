@@ -19,9 +19,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     """A bot's web app. Raises SettingsError where the settings do not allow one to serve."""
     settings = settings or load().settings
     require_serving(settings)
-    store.connect(settings.effective_database_url)
+    _connect(settings)
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    app.extensions[EXTENSION] = Bot(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir))
+    app.extensions[EXTENSION] = Bot(settings, catalogue(settings), Bell(settings.bell_dir))
     for blueprint in (hooks.bp, api.bp, health.bp):
         app.register_blueprint(blueprint)
     answers.register(app)
@@ -37,8 +37,19 @@ def settings_of(app: Flask) -> Settings:
 
 def create_engine(settings: Settings) -> Engine:
     """The engine that makes this host's rows true."""
+    _connect(settings)
+    return Engine(settings, catalogue(settings), Bell(settings.bell_dir))
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """The service files that the settings name."""
+    return Catalogue(settings.services_dir, tells=settings.tells_github)
+
+
+def _connect(settings: Settings) -> None:
+    """Use the settings' database; what is written there rings for those who follow the feed."""
     store.connect(settings.effective_database_url)
-    return Engine(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir))
+    store.when_changed(Bell(settings.feed_bell_dir).ring)
 
 
 def template_folder() -> str:

@@ -28,7 +28,6 @@ OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".s
 
 NOT_BUILT: Final = frozenset(
     {
-        "max_sockets",
         "metrics_token",
         "poll",
         "retention_days",
@@ -148,6 +147,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def bell_dir(self) -> Path:
         """Where this host's processes wake each other."""
         return self.home / "bell"
+
+    @property
+    def feed_bell_dir(self) -> Path:
+        """Where those of this host's processes that hold websockets are woken."""
+        return self.home / "feed-bell"
 
     @property
     def keys(self) -> list[str]:

@@ -59,6 +59,10 @@ EDGES: Final[dict[DeploymentState, frozenset[DeploymentState]]] = {
 """Every change of state that may happen; the rest is a bug."""
 
 
+OPEN_STATES: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
+"""The states of what has not begun."""
+
+
 class StepState(StrEnum):
     """Where a step of a deployment is."""
 
@@ -102,12 +106,30 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class EventType(StrEnum):
+    """What an event of the feed tells of."""
+
+    DEPLOYMENT = "deployment"
+    STEP = "step"
+    SERVICE = "service"
+    DELIVERY = "delivery"
+
+
+class ReportKind(StrEnum):
+    """What GitHub is told of a deployment."""
+
+    STATUS = "status"
+    """A commit status."""
+
+
 class PrincipalKind(StrEnum):
     """How somebody showed who they are."""
 
     USER = "user"
     SERVICE = "service"
     DEPLOYMENT = "deployment"
+    VISITOR = "visitor"
+    """Not at all."""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -115,7 +137,7 @@ class Principal(msgspec.Struct, frozen=True):
 
     kind: PrincipalKind
     name: str
-    """The user's name, the service's name, or the deployment's id as text."""
+    """The user's name, the service's name, or the deployment's id as text; empty for a visitor."""
     role: Role | None = None
     """Of a user; None for the other kinds."""
     service: str | None = None
@@ -124,9 +146,11 @@ class Principal(msgspec.Struct, frozen=True):
     """The one deployment a deployment token speaks for."""
     running: bool = True
     """Whether that deployment still runs; a finished one's token may do nothing."""
+    peer: str = ""
+    """From where they ask: an address, or `host` for commands on the bot's own host."""
 
 
-LOCAL: Final = Principal(kind=PrincipalKind.USER, name="local", role=Role.ADMIN)
+LOCAL: Final = Principal(kind=PrincipalKind.USER, name="local", role=Role.ADMIN, peer="host")
 """Whoever runs commands on the bot's own host: they can read the database anyway."""
 
 

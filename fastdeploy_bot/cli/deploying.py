@@ -46,7 +46,7 @@ def deploy(service: str, sha: str | None, ref: str | None, context: str, wait: b
 def cancel(number: int, json_: bool) -> None:
     """End a deployment that has not begun, or ask a running one to stop."""
     bot = shared.bot()
-    row = deployments.cancel(number, by=LOCAL.name, now=clock.now())
+    row = deployments.cancel(number, by=LOCAL, now=clock.now())
     _tell(bot, row, wait=False, json_=json_)
 
 
@@ -57,7 +57,7 @@ def cancel(number: int, json_: bool) -> None:
 def retry(number: int, wait: bool, json_: bool) -> None:
     """Deploy the same commit once more."""
     bot = _bot(wait)
-    row = store.write(lambda: deployments.retry(number, by=LOCAL.name, now=clock.now()))
+    row = store.write(lambda: deployments.retry(number, by=LOCAL, now=clock.now()))
     _tell(bot, row, wait=wait, json_=json_)
 
 

@@ -55,8 +55,9 @@ def bot() -> Bot:
     if not found.home.is_dir():
         raise Unavailable(f"there is no bot in {found.home}: run `fastdeploy init`, or set FASTDEPLOY_HOME")
     store.connect(found.effective_database_url)
+    store.when_changed(Bell(found.feed_bell_dir).ring)
     store.require_schema()
-    return Bot(found, Catalogue(found.services_dir), Bell(found.bell_dir))
+    return Bot(found, Catalogue(found.services_dir, tells=found.tells_github), Bell(found.bell_dir))
 
 
 def show(value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot.core import servicefile
-from fastdeploy_bot.core.servicefile import BadServiceFile, ServiceFile
+from fastdeploy_bot.core.servicefile import BadServiceFile, ServiceFile, Visibility
 from fastdeploy_bot.errors import SettingsError
 
 Stamp = tuple[int, int, int]
@@ -25,13 +25,22 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     file: ServiceFile | None
     problem: str = ""
+    report: tuple[str, ...] = ()
+    """The kinds of reports that GitHub is owed of its deployments; none where the bot cannot tell GitHub anything."""
+
+    @property
+    def visibility(self) -> Visibility:
+        """What somebody sees of it who has not signed in; nothing while its file cannot be used."""
+        return Visibility.PRIVATE if self.file is None else self.file.visibility
 
 
 class Catalogue:
     """What `services/` holds. Any thread may ask; an unchanged file is not read again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tells: bool = False) -> None:
         self.folder = folder
+        self.tells = tells
+        """Whether GitHub can be told of deployments."""
         self._known: dict[str, tuple[Stamp, Entry]] = {}
 
     def entries(self) -> dict[str, Entry]:
@@ -68,7 +77,8 @@ class Catalogue:
         name = os.fsencode(folder).decode(errors="backslashreplace")  # of other bytes, a name that is refused
         try:
             data = (self.folder / folder / "service.toml").read_bytes()
-            return Entry(name, servicefile.parse(name, data))
+            file = servicefile.parse(name, data)
+            return Entry(name, file, report=file.report if self.tells else ())
         except BadServiceFile as error:
             return Entry(name, None, "; ".join(error.problems))
         except OSError as error:

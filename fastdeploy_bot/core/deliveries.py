@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from fastdeploy_bot.errors import Gone, NotFound
-from fastdeploy_bot.store.models import Delivery
+from fastdeploy_bot.store.models import Delivery, Service, Verdict
+from fastdeploy_bot.words import VerdictKind
+
+
+class ToldVerdict(msgspec.Struct, frozen=True):
+    """What was decided for one service."""
+
+    service: str
+    verdict: VerdictKind
+    reason: str
+    deployment: int | None
 
 
 def find(guid: str) -> Delivery:
@@ -19,3 +31,12 @@ def body(delivery: Delivery) -> bytes:
     if delivery.body is None:
         raise Gone(f"the body of delivery {delivery.guid} is no longer kept: let GitHub deliver it again")
     return bytes(delivery.body)
+
+
+def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
+    """All that was decided about a delivery, oldest first."""
+    rows = Verdict.select(Verdict, Service).join(Service).where(Verdict.delivery == delivery)
+    return [
+        ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
+        for row in rows.order_by(Verdict.id)
+    ]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import steps
+from fastdeploy_bot.core import audit, changes, steps
 from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.store.models import Deployment, Service, Step
-from fastdeploy_bot.words import EDGES, PUSH_ORIGINS, DeploymentState, Origin, StepReport
-
-OPEN: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
-"""The states of what has not begun."""
+from fastdeploy_bot.words import EDGES, OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal, StepReport
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +28,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     context: Mapping[str, Any] = {}
     delivery: int | None = None
     parent: int | None = None
+    report: tuple[str, ...] = ()
+    """The kinds of reports that GitHub is owed of it."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +51,7 @@ def find(number: int) -> Deployment:
 
 def queue(service: Service, order: Order, *, now: int) -> Deployment:
     """A new queued deployment. To be called inside a write."""
-    return Deployment.create(
+    deployment = Deployment.create(
         service=service,
         state=DeploymentState.QUEUED,
         origin=order.origin,
@@ -65,8 +64,11 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
         context=msgspec.json.encode(order.context).decode(),
         delivery=order.delivery,
         parent=order.parent,
+        report=msgspec.json.encode(order.report).decode(),
         created=now,
     )
+    changes.of_deployment(deployment.id)
+    return deployment
 
 
 def supersede(newer: Deployment, *, now: int) -> None:
@@ -75,7 +77,7 @@ def supersede(newer: Deployment, *, now: int) -> None:
         Deployment.service == newer.service_id,
         Deployment.ref == newer.ref,
         Deployment.id < newer.id,
-        Deployment.state.in_(OPEN),
+        Deployment.state.in_(OPEN_STATES),
         Deployment.origin.in_(list(PUSH_ORIGINS)),
     )
     for deployment in list(older):
@@ -83,7 +85,7 @@ def supersede(newer: Deployment, *, now: int) -> None:
         move(deployment, DeploymentState.SUPERSEDED, reason=reason, taken_over_by=newer.id, finished=now)
 
 
-def cancel(number: int, *, by: str, now: int) -> Deployment:
+def cancel(number: int, *, by: Principal, now: int) -> Deployment:
     """End a deployment that has not begun; ask a running one to stop. Raises NotFound, Conflict where it has ended."""
 
     def decide() -> None:
@@ -92,10 +94,12 @@ def cancel(number: int, *, by: str, now: int) -> Deployment:
         if state.final:
             raise Conflict(f"deployment {number} has ended already: {state}")
         if state is DeploymentState.RUNNING:
-            asked = Deployment.update(cancelled_by=by)
+            asked = Deployment.update(cancelled_by=by.name)
             asked.where(Deployment.id == number, Deployment.cancelled_by.is_null()).execute()
+            changes.of_deployment(number)
         else:
-            stop(deployment, why=f"cancelled by {by} before it began", now=now)
+            stop(deployment, why=f"cancelled by {by.name} before it began", now=now)
+        audit.note(by, "cancel", f"deployment {number}", now=now, detail=f"service {deployment.service.name}")
 
     store.write(decide)
     return find(number)
@@ -103,18 +107,18 @@ def cancel(number: int, *, by: str, now: int) -> Deployment:
 
 def stop(deployment: Deployment, *, why: str, now: int) -> None:
     """Cancel a deployment that has not begun. To be called inside a write."""
-    move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
     steps.settle(deployment.id, DeploymentState.CANCELLED, now=now)
+    move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
 
 
-def retry(number: int, *, by: str, now: int) -> Deployment:
+def retry(number: int, *, by: Principal, now: int) -> Deployment:
     """Deploy the same commit once more. To be called inside a write; raises NotFound, Conflict."""
     parent = find(number)
     if not DeploymentState(parent.state).final:
         raise Conflict(f"deployment {number} is {parent.state}: it can be tried again when it has ended")
     if parent.service.removed is not None:
         raise Conflict(f"service {parent.service.name} was removed: put its service.toml back first")
-    return queue(
+    again = queue(
         parent.service,
         Order(
             origin=Origin.RETRY,
@@ -122,14 +126,17 @@ def retry(number: int, *, by: str, now: int) -> Deployment:
             ref=parent.ref,
             before=parent.before,
             repository=parent.repository,
-            actor=by,
+            actor=by.name,
             title=parent.title,
             context=json.loads(parent.context),
             delivery=parent.delivery_id,
             parent=parent.id,
+            report=tuple(json.loads(parent.report)),
         ),
         now=now,
     )
+    audit.note(by, "retry", f"deployment {number}", now=now, detail=f"as deployment {again.id}")
+    return again
 
 
 def report_step(number: int, told: StepReport, *, at: int) -> Step:
@@ -163,6 +170,7 @@ def report_end(number: int, state: DeploymentState, message: str) -> Deployment:
 
 def finish(number: int, ending: Ending, *, now: int) -> None:
     """A running deployment has ended. To be called inside a write."""
+    steps.settle(number, ending.state, now=now)
     move(
         find(number),
         ending.state,
@@ -171,7 +179,6 @@ def finish(number: int, ending: Ending, *, now: int) -> None:
         signal=ending.signal,
         finished=now,
     )
-    steps.settle(number, ending.state, now=now)
 
 
 def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
@@ -185,6 +192,7 @@ def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
     where = (Deployment.id == deployment.id) & (Deployment.state == old)
     if not Deployment.update(state=state, **fields).where(where).execute():
         raise Conflict(f"deployment {deployment.id} is not {old} any more: look again")
+    changes.of_deployment(deployment.id)
 
 
 def _running(number: int) -> Deployment:

@@ -8,27 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, matching, services
+from fastdeploy_bot.core import audit, changes, deliveries, deployments, matching, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.matching import Candidate, Decision, Known
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
-from fastdeploy_bot.words import Origin, Push, VerdictKind, Webhook
+from fastdeploy_bot.words import Origin, Principal, Push, VerdictKind, Webhook
 
 NEWEST = 20
 """How many of a ref's newest decided pushes are held against a new one."""
 
 
 MISSING = "its service.toml is away just now: replay this delivery when it is back"
-
-
-class ToldVerdict(msgspec.Struct, frozen=True):
-    """What was decided for one service."""
-
-    service: str
-    verdict: VerdictKind
-    reason: str
-    deployment: int | None
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -63,7 +55,7 @@ def receive(webhook: Webhook, catalogue: Catalogue, *, covers: Callable[[str], b
     return store.write(lambda: _receive(webhook, entries, covers, peer, now))
 
 
-def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: str, now: int) -> Receipt:
+def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Receipt:
     """Decide a kept delivery once more, as if it were not known; a newer push still makes it stale.
 
     To be called inside a write.
@@ -74,19 +66,11 @@ def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: 
         entries=entries,
         covers=lambda _: True,
         origin=Origin.REPLAY,
-        actor=by,
+        actor=by.name,
         now=now,
     )
+    audit.note(by, "replay", f"delivery {delivery.guid}", now=now)
     return _decide(case)
-
-
-def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
-    """All that was decided about a delivery, oldest first."""
-    rows = Verdict.select(Verdict, Service).join(Service).where(Verdict.delivery == delivery)
-    return [
-        ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
-        for row in rows.order_by(Verdict.id)
-    ]
 
 
 def _receive(
@@ -205,7 +189,7 @@ def _act(case: _Case, service: Service, decision: Decision) -> ToldVerdict:
 
 
 def _queue(case: _Case, service: Service) -> int:
-    push = case.push
+    push, entry = case.push, case.entries[service.name]
     order = Order(
         origin=case.origin,
         sha=push.commit,
@@ -215,10 +199,10 @@ def _queue(case: _Case, service: Service) -> int:
         actor=case.actor,
         title=push.title,
         delivery=case.delivery.id,
+        report=entry.report,
     )
     deployment = deployments.queue(service, order, now=case.now)
-    file = case.entries[service.name].file
-    if file is not None and file.supersede:
+    if entry.file is not None and entry.file.supersede:
         deployments.supersede(deployment, now=case.now)
     return deployment.id
 
@@ -226,13 +210,13 @@ def _queue(case: _Case, service: Service) -> int:
 def _known_delivery(known: Delivery) -> Receipt:
     """The answer to a delivery that came before: nothing is written."""
     reason = f"delivery {known.guid} was received before"
-    return Receipt(known.guid, True, reason, [_again(told, reason) for told in verdicts_of(known)])
+    return Receipt(known.guid, True, reason, [_again(told, reason) for told in deliveries.verdicts_of(known)])
 
 
 def _known_push(delivery: Delivery, first: Delivery, now: int) -> Receipt:
     """Another delivery of a push that came before, for example through a second webhook."""
     reason = f"this push was received before, as delivery {first.guid}"
-    told = [_again(earlier, reason) for earlier in verdicts_of(first)]
+    told = [_again(earlier, reason) for earlier in deliveries.verdicts_of(first)]
     for verdict in told:
         Verdict.create(
             delivery=delivery,
@@ -252,4 +236,5 @@ def _again(earlier: ToldVerdict, reason: str) -> ToldVerdict:
 
 def _told(delivery: Delivery, reason: str, verdicts: Iterable[ToldVerdict]) -> Receipt:
     Delivery.update(reason=reason).where(Delivery.id == delivery.id).execute()
+    changes.of_delivery(delivery.id)
     return Receipt(delivery.guid, False, reason, list(verdicts))

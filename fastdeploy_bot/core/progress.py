@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, logs, steps
+from fastdeploy_bot.core import changes, deployments, logs, steps
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.store.models import Deployment
@@ -63,6 +63,7 @@ def _absorb(number: int, progress: Progress, log_limit: int) -> None:
     row = deployments.find(number)
     if progress.output:
         logs.append(number, progress.offset, progress.output, limit=log_limit)
+        changes.of_log(number)
     if progress.steps and progress.steps_read > row.steps_read:
         for entry in progress.steps:
             _take(number, entry)

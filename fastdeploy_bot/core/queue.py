@@ -6,7 +6,7 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import steps
+from fastdeploy_bot.core import changes, steps
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import DeploymentState
 
@@ -49,7 +49,12 @@ def explain(deployment: Deployment, why: str) -> None:
     """Say why a queued deployment does not begin."""
     if deployment.reason != why:
         mine = (Deployment.id == deployment.id) & (Deployment.state == DeploymentState.QUEUED)
-        store.write(lambda: Deployment.update(reason=why).where(mine).execute())
+
+        def note() -> None:
+            if Deployment.update(reason=why).where(mine).execute():
+                changes.of_deployment(deployment.id)
+
+        store.write(note)
 
 
 def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -> bool:
@@ -59,6 +64,7 @@ def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -
         if not _begin(deployment, claim, max_running, now):
             return False
         steps.expect(deployment, claim.steps)
+        changes.of_deployment(deployment.id)
         return True
 
     return store.write(begin)

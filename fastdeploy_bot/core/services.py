@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, tokens
+from fastdeploy_bot.core import changes, deployments, tokens
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service
+from fastdeploy_bot.words import OPEN_STATES
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -48,9 +49,12 @@ def of(entry: Entry, *, now: int) -> Service:
     """The row of a service file, made or corrected where needed. To be called inside a write."""
     service = Service.get_or_none(Service.name == entry.name)
     if service is None:
-        return Service.create(name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now)
+        service = Service.create(name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now)
+        changes.of_service(service.id)
+        return service
     if _apply(service, entry):
         service.save()
+        changes.of_service(service.id)
     return service
 
 
@@ -99,8 +103,9 @@ def _sync(entries: Mapping[str, Entry], now: int) -> Sync:
 def _remove(service: Service, now: int) -> None:
     service.removed = now
     service.save()
+    changes.of_service(service.id)
     tokens.revoke_all(service, now=now)
-    queued = Deployment.select().where(Deployment.service == service, Deployment.state.in_(deployments.OPEN))
+    queued = Deployment.select().where(Deployment.service == service, Deployment.state.in_(OPEN_STATES))
     for deployment in list(queued):
         deployments.stop(deployment, why=f"service {service.name} was removed", now=now)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fastdeploy_bot.core import deployments, heads, services
+from fastdeploy_bot.core import audit, deployments, heads, services
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
@@ -46,7 +46,7 @@ def start(entry: Entry, wish: Wish, *, by: Principal, now: int) -> Deployment:
     service = services.of(entry, now=now)
     head = _head(service, entry.file, wish)
     _check_context(wish.context)
-    return deployments.queue(
+    deployment = deployments.queue(
         service,
         Order(
             origin=Origin.API if by.kind is PrincipalKind.SERVICE else Origin.MANUAL,
@@ -55,9 +55,12 @@ def start(entry: Entry, wish: Wish, *, by: Principal, now: int) -> Deployment:
             repository=entry.file.repository,
             actor=by.name,
             context=wish.context,
+            report=entry.report,
         ),
         now=now,
     )
+    audit.note(by, "start", f"deployment {deployment.id}", now=now, detail=f"service {service.name}, {head.sha}")
+    return deployment
 
 
 def _head(service: Service, file: ServiceFile, wish: Wish) -> heads.Head:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from peewee import ModelSelect
+
+from fastdeploy_bot.core import changes
 from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
@@ -12,11 +15,6 @@ from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 LONGEST_NAME: Final = 200
 LONGEST_MESSAGE: Final = 4_096
 MOST_STEPS: Final = 1_000
-
-
-def of(deployment: int) -> list[Step]:
-    """A deployment's steps in their order."""
-    return list(Step.select().where(Step.deployment == deployment).order_by(Step.position))
 
 
 def expect(deployment: Deployment, names: Sequence[str]) -> None:
@@ -28,6 +26,7 @@ def expect(deployment: Deployment, names: Sequence[str]) -> None:
     ]
     if rows:
         Step.insert_many(rows).execute()
+        _all_changed(deployment.id)
 
 
 def report(deployment: int, told: StepReport, *, at: int, started: int | None = None) -> Step:
@@ -46,15 +45,29 @@ def report(deployment: int, told: StepReport, *, at: int, started: int | None = 
         )
     _update(step, told, at, started)
     step.save()
+    changes.of_step(step.id)
     return step
 
 
 def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:
     """At the end, a step still running takes the outcome, and one never reached is skipped. Inside a write."""
     ended = StepState.SUCCESS if outcome is DeploymentState.SUCCESS else StepState.FAILURE
-    mine = Step.deployment == deployment
-    Step.update(state=ended, finished=now).where(mine, Step.state == StepState.RUNNING).execute()
-    Step.update(state=StepState.SKIPPED).where(mine, Step.state == StepState.PENDING).execute()
+    for step in _of(deployment).where(Step.state.in_((StepState.RUNNING, StepState.PENDING))):
+        if step.state == StepState.RUNNING:
+            step.state, step.finished = ended, now
+        else:
+            step.state = StepState.SKIPPED
+        step.save()
+        changes.of_step(step.id)
+
+
+def _of(deployment: int) -> ModelSelect[Step]:
+    return Step.select().where(Step.deployment == deployment).order_by(Step.position)
+
+
+def _all_changed(deployment: int) -> None:
+    for step in _of(deployment):
+        changes.of_step(step.id)
 
 
 def _learned(deployment: Deployment) -> Iterable[str]:

@@ -6,18 +6,18 @@ The API, the command line and the pages show these and nothing else; secrets, co
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, intake, steps
+from fastdeploy_bot.core import clock, deliveries
 from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.core.deployments import OPEN
-from fastdeploy_bot.core.intake import ToldVerdict
+from fastdeploy_bot.core.deliveries import ToldVerdict
+from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Token, User
-from fastdeploy_bot.words import DeploymentState, Origin, Role, StepState
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState, EventType, Origin, Role, StepState
 
 Moment = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds", extra_json_schema={"format": "date-time"})]
 """A moment as it is shown."""
@@ -34,8 +34,14 @@ class StepView(msgspec.Struct, frozen=True):
     message: str
 
 
-class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment; times are RFC 3339, `eta` is in seconds."""
+class ToldStep(StepView, frozen=True):
+    """A step as the feed tells it."""
+
+    deployment: int
+
+
+class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A deployment as the feed tells it; times are RFC 3339, `eta` is in seconds."""
 
     id: int
     service: str
@@ -59,6 +65,11 @@ class DeploymentView(msgspec.Struct, frozen=True, kw_only=True):
     delivery: str | None
     cancelling: bool
     """Asked to stop, and still running."""
+
+
+class DeploymentView(DeploymentFacts, frozen=True, kw_only=True):
+    """A deployment with its steps, and where its page is."""
+
     steps: list[StepView]
     url: str
 
@@ -93,8 +104,17 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     removed: Moment | None
 
 
-class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery and its verdicts."""
+class ServiceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A service as the feed tells it."""
+
+    name: str
+    repository: str
+    problem: str
+    removed: Moment | None
+
+
+class DeliveryFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery and its verdicts, as the feed tells it."""
 
     guid: str
     event: str
@@ -106,11 +126,16 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     received: Moment | None
     duplicate_of: str | None
     reason: str
+    verdicts: list[ToldVerdict]
+
+
+class DeliveryView(DeliveryFacts, frozen=True, kw_only=True):
+    """A delivery with what came with it."""
+
     peer: str
     headers: dict[str, str]
     replayable: bool
     """Whether its body is still kept."""
-    verdicts: list[ToldVerdict]
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,10 +161,15 @@ def step(row: Step) -> StepView:
     return StepView(row.name, state, row.position, clock.text(row.started), clock.text(row.finished), row.message)
 
 
-def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
-    """A deployment from its row."""
+def told_step(row: Step) -> ToldStep:
+    """A step from its row, as the feed tells it."""
+    return ToldStep(**msgspec.structs.asdict(step(row)), deployment=row.deployment_id)
+
+
+def deployment_facts(row: Deployment) -> DeploymentFacts:
+    """A deployment from its row, as the feed tells it."""
     state = DeploymentState(row.state)
-    return DeploymentView(
+    return DeploymentFacts(
         id=row.id,
         service=row.service.name,
         state=state,
@@ -161,7 +191,15 @@ def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
         taken_over_by=row.taken_over_by_id,
         delivery=row.delivery.guid if row.delivery_id else None,
         cancelling=state is DeploymentState.RUNNING and row.cancelled_by is not None,
-        steps=[step(each) for each in steps.of(row.id)],
+    )
+
+
+def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
+    """A deployment from its row, with its steps."""
+    steps = Step.select().where(Step.deployment == row.id).order_by(Step.position)
+    return DeploymentView(
+        **msgspec.structs.asdict(deployment_facts(row)),
+        steps=[step(each) for each in steps],
         url=f"{public_url}/deployments/{row.id}",
     )
 
@@ -171,7 +209,7 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
     mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
     last = mine.limit(1).first()  # first() alone would bound `mine` itself
     good = mine.where(Deployment.state == DeploymentState.SUCCESS).first()
-    waiting = mine.where(Deployment.state.in_(OPEN))
+    waiting = mine.where(Deployment.state.in_(OPEN_STATES))
     file = entry.file if entry is not None else None
     return ServiceView(
         name=row.name,
@@ -189,10 +227,14 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
     )
 
 
-def delivery(row: Delivery) -> DeliveryView:
-    """A delivery from its row."""
-    headers: dict[str, Any] = json.loads(row.headers)
-    return DeliveryView(
+def service_facts(row: Service) -> ServiceFacts:
+    """A service from its row, as the feed tells it."""
+    return ServiceFacts(name=row.name, repository=row.repository, problem=row.problem, removed=clock.text(row.removed))
+
+
+def delivery_facts(row: Delivery) -> DeliveryFacts:
+    """A delivery from its row, as the feed tells it."""
+    return DeliveryFacts(
         guid=row.guid,
         event=row.event,
         action=row.action,
@@ -203,10 +245,18 @@ def delivery(row: Delivery) -> DeliveryView:
         received=clock.text(row.received),
         duplicate_of=row.duplicate_of.guid if row.duplicate_of_id else None,
         reason=row.reason,
+        verdicts=deliveries.verdicts_of(row),
+    )
+
+
+def delivery(row: Delivery) -> DeliveryView:
+    """A delivery from its row."""
+    headers: dict[str, Any] = json.loads(row.headers)
+    return DeliveryView(
+        **msgspec.structs.asdict(delivery_facts(row)),
         peer=row.peer,
         headers=headers,
         replayable=row.body is not None,
-        verdicts=intake.verdicts_of(row),
     )
 
 
@@ -226,3 +276,20 @@ def tokens(rows: Sequence[Token]) -> list[TokenView]:
 def user(row: User) -> UserView:
     """A user from their row."""
     return UserView(username=row.username, role=Role(row.role), created=clock.text(row.created))
+
+
+def for_visitors(kind: EventType, told: Mapping[str, Any], visibility: Visibility) -> dict[str, Any] | None:
+    """What somebody who has not signed in sees of a thing that the feed tells; None where it is nothing."""
+    fields = _FOR_VISITORS.get((visibility, kind))
+    return None if fields is None else {name: told[name] for name in fields}
+
+
+_STATUS_FIELDS: Final = ("id", "service", "state", "created", "started", "finished")
+_FOR_VISITORS: Final = {
+    (Visibility.STATUS, EventType.DEPLOYMENT): _STATUS_FIELDS,
+    (Visibility.STATUS, EventType.SERVICE): ("name", "removed"),
+    (Visibility.PUBLIC, EventType.DEPLOYMENT): (*_STATUS_FIELDS, "sha", "ref", "title", "exit_status", "signal", "eta"),
+    (Visibility.PUBLIC, EventType.SERVICE): ("name", "removed"),
+    (Visibility.PUBLIC, EventType.STEP): tuple(ToldStep.__struct_fields__),
+}
+"""State and age for all; of a public service also commits and steps. Never names of people, hosts or reasons."""

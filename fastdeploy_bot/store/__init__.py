@@ -2,6 +2,7 @@
 
 from fastdeploy_bot.store.database import (
     DatabaseError,
+    at_end,
     check,
     connect,
     disconnect,
@@ -9,7 +10,20 @@ from fastdeploy_bot.store.database import (
     pending,
     read,
     require_schema,
+    when_changed,
     write,
 )
 
-__all__ = ["DatabaseError", "check", "connect", "disconnect", "migrate", "pending", "read", "require_schema", "write"]
+__all__ = [
+    "DatabaseError",
+    "at_end",
+    "check",
+    "connect",
+    "disconnect",
+    "migrate",
+    "pending",
+    "read",
+    "require_schema",
+    "when_changed",
+    "write",
+]

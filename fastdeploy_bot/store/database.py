@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +25,16 @@ DatabaseError = peewee.DatabaseError
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 _one_writer = threading.Lock()
+
+
+class _Ends(threading.local):
+    """What this thread's present write has yet to do at its end; None outside of one."""
+
+    wanted: dict[Hashable, Callable[[], None]] | None = None
+
+
+_ends = _Ends()
+_heralds: list[Callable[[], object]] = []
 
 
 class StoreUnavailable(Unavailable):
@@ -56,11 +66,45 @@ def write(fn: Callable[[], T]) -> T:
         raise StoreUnavailable("the database is busy: try again shortly")
     try:
         with sqlite.writing(proxy.obj):
-            return fn()
+            result, changed = _whole(fn)
     except peewee.OperationalError as error:
         raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
     finally:
         _one_writer.release()
+    if changed:
+        for herald in _heralds:
+            herald()
+    return result
+
+
+def at_end(key: Hashable, fn: Callable[[], None]) -> None:
+    """Run `fn` at the end of this thread's present write, in its transaction; once for all calls with that key.
+
+    The order is that of the last calls. Raises RuntimeError outside of a write.
+    """
+    if _ends.wanted is None:
+        raise RuntimeError(f"{key} is to be told at the end of a write, but none is under way")
+    _ends.wanted.pop(key, None)
+    _ends.wanted[key] = fn
+
+
+def when_changed(herald: Callable[[], object] | None) -> None:
+    """Call `herald` after each write that had something to do at its end; None: call nobody any more."""
+    _heralds[:] = [] if herald is None else [herald]
+
+
+def _whole(fn: Callable[[], T]) -> tuple[T, bool]:
+    """What `fn` answers, with all that was wanted at its end done, and whether there was anything."""
+    ends: dict[Hashable, Callable[[], None]] = {}
+    _ends.wanted = ends
+    try:
+        result = fn()
+        _ends.wanted = None
+        for end in ends.values():
+            end()
+        return result, bool(ends)
+    finally:
+        _ends.wanted = None
 
 
 def read(fn: Callable[[], T]) -> T:

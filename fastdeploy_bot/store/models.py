@@ -104,12 +104,15 @@ class Deployment(_Row):
     reported_message = peewee.TextField(default="")
     steps_read = peewee.BigIntegerField(default=0)
     """How much of the run folder's step journal is in rows."""
+    report = peewee.TextField(default="[]")
+    """JSON: the kinds of reports that GitHub is owed of it."""
 
 
 class Step(_Row):
     """A named part of a deployment."""
 
     deployment = peewee.ForeignKeyField(Deployment)
+    deployment_id: int
     name = peewee.TextField()
     position = peewee.IntegerField()
     state = peewee.TextField()
@@ -171,3 +174,88 @@ class Answer(_Row):
     status = peewee.IntegerField()
     body = peewee.BlobField()
     created = peewee.BigIntegerField()
+
+
+class Event(_Row):
+    """A line of the feed: what had changed at the end of a transaction. Ids ascend in the order of the commits."""
+
+    type = peewee.TextField()
+    service = peewee.TextField(null=True)
+    """The service it is about; None where it is about more than one."""
+    deployment_id = peewee.BigIntegerField(null=True)
+    data = peewee.TextField()
+    """JSON: the object as users see it."""
+    created = peewee.BigIntegerField()
+
+
+class Report(_Row):
+    """What GitHub is told of a commit under one context; owed while `changes` is more than `told`."""
+
+    repository = peewee.TextField()
+    """`owner/name` as GitHub spelt it."""
+    sha = peewee.TextField()
+    context = peewee.TextField()
+    deployment = peewee.ForeignKeyField(Deployment)
+    deployment_id: int
+    """The deployment that changed last."""
+    changes = peewee.BigIntegerField(default=1)
+    """How many changes there were to tell."""
+    told = peewee.BigIntegerField(default=0)
+    """How many of those had come when GitHub was told last."""
+    due = peewee.BigIntegerField()
+    """The moment before which GitHub is not to be asked."""
+    attempts = peewee.IntegerField(default=0)
+    """How often the present change was tried in vain."""
+    state = peewee.TextField(null=True)
+    description = peewee.TextField(null=True)
+    """What GitHub was told last."""
+    told_at = peewee.BigIntegerField(null=True)
+    problem = peewee.TextField(default="")
+    """Why the last try was in vain; empty when it was not."""
+
+
+class Lease(_Row):
+    """A duty that one process at a time has, wherever it runs."""
+
+    name = peewee.TextField(unique=True)
+    holder = peewee.TextField()
+    until = peewee.BigIntegerField()
+
+
+class Session(_Row):
+    """A browser that signed in, known by its cookie's SHA-256 only."""
+
+    hash = peewee.TextField(unique=True)
+    user = peewee.ForeignKeyField(User)
+    created = peewee.BigIntegerField()
+    expires = peewee.BigIntegerField()
+    ended = peewee.BigIntegerField(null=True)
+    peer = peewee.TextField()
+    agent = peewee.TextField()
+
+
+class Attempt(_Row):
+    """A sign-in that failed, by whom or from where."""
+
+    key = peewee.TextField()
+    at = peewee.BigIntegerField()
+
+
+class Audit(_Row):
+    """Who did what, to what, when and from where."""
+
+    at = peewee.BigIntegerField()
+    who = peewee.TextField()
+    action = peewee.TextField()
+    object = peewee.TextField()
+    detail = peewee.TextField(default="")
+    peer = peewee.TextField()
+
+
+class Refusal(_Row):
+    """A webhook that came with a signature and was refused."""
+
+    at = peewee.BigIntegerField()
+    peer = peewee.TextField()
+    event = peewee.TextField()
+    reason = peewee.TextField()

@@ -284,7 +284,7 @@ def cancel_deployment(id: int) -> Answer[DeploymentView]:
     """End a deployment that has not begun; ask a running one to stop."""
     who = context.principal()
     operations.authorize(who)
-    row = deployments.cancel(id, by=who.name, now=clock.now())
+    row = deployments.cancel(id, by=who, now=clock.now())
     context.bot().bell.ring()
     return answers.as_json(_view(row), HTTPStatus.ACCEPTED)
 
@@ -295,7 +295,7 @@ def retry_deployment(id: int) -> Answer[DeploymentView]:
     """Deploy the same commit once more."""
     who = context.principal()
     operations.authorize(who)
-    return creating.once(who, lambda: _view(deployments.retry(id, by=who.name, now=clock.now())))
+    return creating.once(who, lambda: _view(deployments.retry(id, by=who, now=clock.now())))
 
 
 @bp.post(f"/deployments/{ID}/steps")

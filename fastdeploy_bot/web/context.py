@@ -40,8 +40,14 @@ def bearer() -> str:
 
 
 def principal() -> Principal:
-    """Who asks. Raises Unauthenticated."""
-    return tokens.principal(bearer(), keys=bot().settings.keys, now=clock.now())
+    """Who asks, by their bearer token. Raises Unauthenticated."""
+    who = tokens.principal(bearer(), keys=bot().settings.keys, now=clock.now())
+    return msgspec.structs.replace(who, peer=peer())
+
+
+def peer() -> str:
+    """The address from which the request comes."""
+    return request.remote_addr or ""
 
 
 def raw_body(largest: int) -> bytes:

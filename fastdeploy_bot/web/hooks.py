@@ -45,7 +45,7 @@ def github() -> Answer[Receipt]:
         webhook,
         bot.catalogue,
         covers=partial(signatures.covers, secrets),
-        peer=request.remote_addr or "",
+        peer=context.peer(),
         now=clock.now(),
     )
     bot.bell.ring()
@@ -62,7 +62,7 @@ def replay(guid: str) -> Answer[Receipt]:
     entries = context.bot().catalogue.entries()
     return creating.once(
         who,
-        lambda: intake.replay(delivery, push, entries, by=who.name, now=clock.now()),
+        lambda: intake.replay(delivery, push, entries, by=who, now=clock.now()),
         HTTPStatus.ACCEPTED,
     )
 

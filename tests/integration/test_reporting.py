@@ -13,7 +13,7 @@ from callers import Auth, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import logs, progress, steps
 from fastdeploy_bot.core.progress import Progress, StepEntry
-from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 
 PATH = "/api/v1/deployments/1"
@@ -361,7 +361,7 @@ def test_progress_that_comes_twice_is_taken_once() -> None:
         progress.absorb(1, told, log_limit=LIMIT)
 
     assert b"abc" == logs.read(1).data
-    build = steps.of(1)[0]
+    build = Step.get(Step.deployment == 1)
     assert (5_000, 7_000) == (build.started, build.finished)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, logs, queue, secrets, services, steps
+from fastdeploy_bot.core import clock, deployments, logs, queue, secrets, services
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.engine import supervisor
@@ -25,11 +25,12 @@ from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.database import StoreUnavailable
-from fastdeploy_bot.store.models import Deployment
-from fastdeploy_bot.words import DeploymentState, Origin
+from fastdeploy_bot.store.models import Deployment, Step
+from fastdeploy_bot.words import DeploymentState, Origin, Principal, PrincipalKind, Role
 from runs import clear, eventually, gone, no_child_left, number_in
 
 HOST = "this-host"
+ANNA = Principal(PrincipalKind.USER, "anna", role=Role.DEPLOYER)
 
 
 class Bot:
@@ -100,7 +101,9 @@ class Bot:
 
     def steps(self, number: int) -> list[tuple[str, str]]:
         """Names and states of the steps in rows."""
-        return [(step.name, step.state) for step in steps.of(number)]
+        return [
+            (step.name, step.state) for step in Step.select().where(Step.deployment == number).order_by(Step.position)
+        ]
 
     def clear(self) -> None:
         """End all dispatchers and all that they started."""
@@ -351,7 +354,7 @@ def test_running_deployment_is_cancelled_by_name(bot: Bot) -> None:
     bot.until(dispatcher, number, DeploymentState.RUNNING)
     eventually(lambda: bot.log(number), "the script's first line")
 
-    deployments.cancel(number, by="anna", now=clock.now())
+    deployments.cancel(number, by=ANNA, now=clock.now())
 
     row = bot.until(dispatcher, number)
     assert ("cancelled", "cancelled by anna", signal.SIGTERM) == (row.state, row.reason, row.signal)
@@ -365,7 +368,7 @@ def test_deployment_cancelled_at_its_very_start_is_cancelled(bot: Bot) -> None:
     for _ in range(5):
         number = bot.order("shop")
         dispatcher.tick(now=clock.now())
-        deployments.cancel(number, by="anna", now=clock.now())
+        deployments.cancel(number, by=ANNA, now=clock.now())
 
         row = bot.until(dispatcher, number)
         assert ("cancelled", signal.SIGTERM) == (row.state, row.signal)
@@ -404,7 +407,7 @@ def test_script_that_floods_its_log_can_be_cancelled(bot: Bot) -> None:
     bot.until(dispatcher, number, DeploymentState.RUNNING)
     eventually(lambda: bot.log(number), "the script's first line")
 
-    deployments.cancel(number, by="anna", now=clock.now())
+    deployments.cancel(number, by=ANNA, now=clock.now())
 
     assert "cancelled" == bot.until(dispatcher, number).state
 
@@ -626,7 +629,7 @@ def test_request_that_the_disk_refuses_does_not_stop_the_supervisor(bot: Bot, mo
     monkeypatch.setattr(RunFolder, "request", _no_space)
     bot.until(dispatcher, number, DeploymentState.RUNNING)
 
-    deployments.cancel(number, by="anna", now=clock.now())
+    deployments.cancel(number, by=ANNA, now=clock.now())
     go.touch()
 
     assert "success" == bot.until(dispatcher, number).state

@@ -1,0 +1,65 @@
+"""Changes: each thing that a transaction changed is told once, at the transaction's end and in it.
+
+It becomes an event of the feed, and marks what GitHub is owed. Whoever changes a row says so here, inside its write.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, feed, outbox, views
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step
+from fastdeploy_bot.words import EventType
+
+
+def of_deployment(number: int) -> None:
+    """A deployment has begun to be, or has another state, reason or wish upon it."""
+    store.at_end((EventType.DEPLOYMENT, number), partial(_deployment, number))
+
+
+def of_step(number: int) -> None:
+    """A step has begun to be or has changed."""
+    store.at_end((EventType.STEP, number), partial(_step, number))
+
+
+def of_log(number: int) -> None:
+    """There is more output. That is no event; but those who follow the log are woken."""
+    store.at_end(("log", number), lambda: None)
+
+
+def of_service(number: int) -> None:
+    """A service came, went, or has another file."""
+    store.at_end((EventType.SERVICE, number), partial(_service, number))
+
+
+def of_delivery(number: int) -> None:
+    """A delivery was decided."""
+    store.at_end((EventType.DELIVERY, number), partial(_delivery, number))
+
+
+def _deployment(number: int) -> None:
+    row = Deployment.get_by_id(number)
+    now = clock.now()
+    told = views.deployment_facts(row)
+    feed.append(EventType.DEPLOYMENT, told, service=row.service.name, deployment=number, now=now)
+    outbox.mark(row, now=now)
+
+
+def _step(number: int) -> None:
+    row = Step.get_by_id(number)
+    now = clock.now()
+    deployment = row.deployment
+    told = views.told_step(row)
+    feed.append(EventType.STEP, told, service=deployment.service.name, deployment=deployment.id, now=now)
+    outbox.mark(deployment, now=now)
+
+
+def _service(number: int) -> None:
+    row = Service.get_by_id(number)
+    feed.append(EventType.SERVICE, views.service_facts(row), service=row.name, deployment=None, now=clock.now())
+
+
+def _delivery(number: int) -> None:
+    row = Delivery.get_by_id(number)
+    feed.append(EventType.DELIVERY, views.delivery_facts(row), service=None, deployment=None, now=clock.now())

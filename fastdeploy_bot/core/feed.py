@@ -1,0 +1,86 @@
+"""The feed: what changed, as events in the order of the commits, each seen once by everyone who reads on.
+
+Events are written by `core.changes` in the transaction of the change; the last `KEPT` of them stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import views
+from fastdeploy_bot.core.servicefile import Visibility
+from fastdeploy_bot.errors import Gone
+from fastdeploy_bot.store.models import Event
+from fastdeploy_bot.words import EventType
+
+KEPT: Final = 10_000
+PAGE: Final = 500
+"""How many events one look answers at most."""
+_PRUNE_EVERY: Final = 100
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An event, with its object as a user sees it."""
+
+    id: int
+    type: EventType
+    service: str | None
+    deployment: int | None
+    data: str
+    """JSON."""
+
+    def line(self, data: str | None = None) -> str:
+        """The event as readers get it: one JSON object; with `data`, that in its object's place."""
+        return f'{{"id":{self.id},"type":"{self.type}","{self.type}":{self.data if data is None else data}}}'
+
+
+def append(kind: EventType, value: Any, *, service: str | None, deployment: int | None, now: int) -> None:
+    """Write an event; `value` is a view of what changed. To be called last in a write."""
+    number = Event.insert(
+        type=kind,
+        service=service,
+        deployment_id=deployment,
+        data=msgspec.json.encode(value).decode(),
+        created=now,
+    ).execute()
+    if number % _PRUNE_EVERY == 0:
+        Event.delete().where(Event.id <= number - KEPT).execute()
+
+
+def newest() -> int:
+    """The id of the newest event; 0 before the first one."""
+    last = Event.select(Event.id).order_by(Event.id.desc()).limit(1).first()
+    return 0 if last is None else int(last.id)
+
+
+def since(number: int, *, limit: int = PAGE) -> list[Told]:
+    """The events that came after that id, oldest first.
+
+    Raises Gone where some of them are no longer kept, or that id was never given out.
+    """
+    return store.read(lambda: _since(number, limit))
+
+
+def for_visitors(event: Told, visibility: Visibility) -> str | None:
+    """The event's line as somebody sees it who has not signed in; None where it is not theirs to see."""
+    if event.service is None:
+        return None
+    shown = views.for_visitors(event.type, msgspec.json.decode(event.data), visibility)
+    return None if shown is None else event.line(msgspec.json.encode(shown).decode())
+
+
+def _since(number: int, limit: int) -> list[Told]:
+    rows = list(Event.select().where(Event.id > number).order_by(Event.id).limit(limit))
+    last = rows[-1].id if rows else newest()
+    first = rows[0].id if rows else number + 1
+    if number > last or (first != number + 1 and _oldest() > number + 1):
+        raise Gone(f"the events after {number} are no longer kept: begin with the present state")
+    return [Told(row.id, EventType(row.type), row.service, row.deployment_id, row.data) for row in rows]
+
+
+def _oldest() -> int:
+    first = Event.select(Event.id).order_by(Event.id).limit(1).first()
+    return 0 if first is None else int(first.id)
