@@ -25,6 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (hooks.bp, api.bp, health.bp):
         app.register_blueprint(blueprint)
     answers.register(app)
+    app.teardown_appcontext(lambda _error: store.release())
     app.wsgi_app = proxies.trusting(bodies.bounded(app.wsgi_app), settings.trusted_proxies)  # type: ignore[method-assign,assignment]
     return app
 

@@ -395,7 +395,8 @@ def _convert(name: str, value: object) -> object:
 
 def _masked(name: str, value: object) -> str:
     if name == "database_url":
-        return re.sub(r"(?<=://)[^/]*@", f"{MASK}@", str(value))
+        shown = re.sub(r"(?<=://)[^/]*@", f"{MASK}@", str(value))
+        return re.sub(r"(?<=password=)[^&]*", MASK, shown)
     if value is None or value == ():
         return "none"
     if name in SECRETS:

@@ -240,10 +240,25 @@ def _networks(value: object) -> tuple[str, ...]:
 
 def _database_url(value: object) -> str:
     text = plain(value)
+    if re.match(r"postgres(ql)?://", text):
+        return _postgres_url(text)
     path = text.removeprefix("sqlite:///")
     if path in {text, "", ":memory:"}:
-        raise ValueError("sqlite:///<path> (other databases are not built yet in this version)")
+        raise ValueError("sqlite:///<path> or postgresql://<user>:<password>@<host>/<database>")
     return f"sqlite:///{Path(path).absolute()}"
+
+
+def _postgres_url(text: str) -> str:
+    """The URL as libpq reads it, which ends a password at the first of `@ / ? #`."""
+    url = f"postgresql://{text.partition('://')[2]}"
+    try:
+        parts = urlsplit(url)
+        whole = parts.port != 0 and len(parts.path) > 1 and url.count("@") == parts.netloc.count("@") <= 1
+    except ValueError:
+        whole = False
+    if not whole or "#" in url or not text.isprintable() or " " in text:
+        raise ValueError("postgresql://<user>:<password>@<host>/<database>, a @ in the password written %40 and so on")
+    return url
 
 
 def _poll(value: object) -> float | None:

@@ -113,6 +113,7 @@ def check(json_: bool) -> None:
 def _problems(settings: Settings) -> list[str]:
     try:
         settings_.require_serving(settings)
+        store.connect(settings.effective_database_url)
     except SettingsError as error:
         return str(error).splitlines()
     return []

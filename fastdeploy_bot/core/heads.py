@@ -95,7 +95,7 @@ def _pushes(service: Service) -> list[Told]:
         Delivery.select()
         .join(Verdict)
         .where(Verdict.service == service, Verdict.verdict.not_in(UNTOLD))
-        .order_by(Delivery.pushed_at.desc(), Delivery.id.desc())
+        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
         .limit(LOOK_BACK)
     )
     return [Told(row.ref or "", row.after or "", row.commit or "", row.default_branch) for row in query]

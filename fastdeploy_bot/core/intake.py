@@ -167,7 +167,7 @@ def _newest(service: Service, push: Push) -> tuple[Known, ...]:
         .join(Verdict)
         .where(Delivery.repository_id == push.repository_id, Delivery.ref == push.ref)
         .where(Verdict.service == service, Verdict.counts)
-        .order_by(Delivery.pushed_at.desc(), Delivery.id.desc())
+        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
         .limit(NEWEST)
     )
     return tuple(Known(str(row.before), str(row.after), row.pushed_at) for row in rows)

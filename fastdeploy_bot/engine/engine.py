@@ -71,6 +71,7 @@ class Engine:
         with self.bell.listen() as ears:
             while not self.dispatcher.stopping.is_set():
                 self.dispatcher.tick(now=clock.now())
+                store.release()
                 ears.wait(TICK_SECONDS)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, progress
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.progress import Progress, StepEntry
@@ -53,6 +54,7 @@ class Supervisor:
     def follow(self, stopping: threading.Event) -> bool:
         """Look again and again until the run has ended, True, or the engine stops, False."""
         while not self.tick(now=clock.now()):
+            store.release()
             if stopping.wait(LOOK_SECONDS):
                 return False
         return True

@@ -12,7 +12,7 @@ import peewee
 from playhouse.migrations import Runner
 
 from fastdeploy_bot.errors import Unavailable
-from fastdeploy_bot.store import sqlite
+from fastdeploy_bot.store import dialects
 from fastdeploy_bot.store.models import proxy
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 DatabaseError = peewee.DatabaseError
 """What a read may raise when the database is away."""
+
+AWAY: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+"""What the driver raises where nothing can be written now: gone, locked, full, read-only, restarted in the middle."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -46,14 +49,21 @@ class SchemaOutdated(Unavailable):
 
 
 def connect(url: str) -> None:
-    """Use the database at `url` (`sqlite:///path`) from now on; each thread opens a connection when it needs one."""
-    proxy.initialize(sqlite.database(url))
+    """Use the database at `url` (`sqlite:///path`, `postgresql://…`) from now on.
+
+    Each thread gets a connection when it needs one. Raises SettingsError for a URL that names no such database.
+    """
+    proxy.initialize(dialects.named(url).database(url))
+
+
+def release() -> None:
+    """End a unit of work, such as a request: where connections are few, others may have this thread's now."""
+    _dialect().release(proxy.obj)
 
 
 def disconnect() -> None:
-    """Close this thread's connection, for example before a fork."""
-    if not proxy.obj.is_closed():
-        proxy.obj.close()
+    """Let go of this thread's connection, at the thread's end or before a fork."""
+    _dialect().close(proxy.obj)
 
 
 def write(fn: Callable[[], T]) -> T:
@@ -62,12 +72,14 @@ def write(fn: Callable[[], T]) -> T:
     What `fn` wrote is on disk when this returns, and undone when it raises. It does no I/O of its own and may be run
     more than once. Raises StoreUnavailable where the database is locked for long, full or read-only.
     """
-    if not _one_writer.acquire(timeout=sqlite.BUSY_SECONDS):
+    release()  # whoever waits for its turn does not keep a connection from the one whose turn it is
+    dialect = _dialect()
+    if not _one_writer.acquire(timeout=dialect.BUSY_SECONDS):
         raise StoreUnavailable("the database is busy: try again shortly")
     try:
-        with sqlite.writing(proxy.obj):
+        with dialect.writing(proxy.obj):
             result, changed = _whole(fn)
-    except peewee.OperationalError as error:
+    except AWAY as error:
         raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
     finally:
         _one_writer.release()
@@ -109,7 +121,7 @@ def _whole(fn: Callable[[], T]) -> tuple[T, bool]:
 
 def read(fn: Callable[[], T]) -> T:
     """Run `fn`, which only reads, on one snapshot of the database."""
-    with sqlite.reading(proxy.obj):
+    with _dialect().reading(proxy.obj):
         return fn()
 
 
@@ -130,7 +142,7 @@ def pending() -> list[str]:
     try:
         rows = _runner().status()
     except peewee.DatabaseError as error:
-        raise StoreUnavailable(f"the database {proxy.obj.database} cannot be read: {error}") from error
+        raise StoreUnavailable(f"the database {_dialect().name(proxy.obj)} cannot be read: {error}") from error
     if unknown := [row.name for row in rows if row.path is None]:
         raise SchemaOutdated(f"a newer version applied {', '.join(unknown)}: run that version, or restore a backup")
     return [row.name for row in rows if not row.applied]
@@ -138,15 +150,18 @@ def pending() -> list[str]:
 
 def migrate() -> list[str]:
     """Bring the schema up to date, one process at a time; answers the names applied."""
-    with sqlite.migrating(proxy.obj):
-        if not pending():
-            return []
-        try:
-            applied: list[str] = _runner().up()
-        except peewee.OperationalError as error:
-            raise StoreUnavailable(f"the schema cannot be brought up to date: {error}") from error
-    log.info("schema migrated", extra={"migrations": applied})
+    try:
+        with _dialect().migrating(proxy.obj):
+            applied: list[str] = _runner().up() if pending() else []
+    except peewee.DatabaseError as error:
+        raise StoreUnavailable(f"the schema cannot be brought up to date: {error}") from error
+    if applied:
+        log.info("schema migrated", extra={"migrations": applied})
     return applied
+
+
+def _dialect() -> dialects.Dialect:
+    return dialects.of(proxy.obj)
 
 
 def _runner() -> Runner:

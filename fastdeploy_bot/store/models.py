@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import peewee
 
 proxy: Final = peewee.DatabaseProxy()
 """The process's database; `store.connect` puts the real one in its place."""
+
+
+if TYPE_CHECKING:
+    Text = peewee.TextField  # its stubs tell a nullable text by this name alone
+else:
+
+    class Text(peewee.TextField):
+        """A text that every engine can keep: PostgreSQL takes no NUL, so the replacement character stands for it."""
+
+        def adapt(self, value: object) -> str:
+            """The text as it is written and compared."""
+            return super().adapt(value).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class _Row(peewee.Model):
@@ -21,12 +33,12 @@ class _Row(peewee.Model):
 class Service(_Row):
     """What is deployed. Its definition lives in its file; the row keeps what must outlive the file."""
 
-    name = peewee.TextField(unique=True)
-    repository = peewee.TextField()
+    name = Text(unique=True)
+    repository = Text()
     """`owner/name` in lower case, as the file said when the id was pinned or the file last read."""
     repository_id = peewee.BigIntegerField(null=True)
     """GitHub's id, pinned when the repository was first seen."""
-    problem = peewee.TextField(default="")
+    problem = Text(default="")
     """Why the file cannot be used; empty when it can."""
     created = peewee.BigIntegerField()
     removed = peewee.BigIntegerField(null=True)
@@ -35,26 +47,26 @@ class Service(_Row):
 class Delivery(_Row):
     """One accepted webhook."""
 
-    guid = peewee.TextField(unique=True)
-    push_key = peewee.TextField(unique=True, null=True)
+    guid = Text(unique=True)
+    push_key = Text(unique=True, null=True)
     """Only on the first delivery of a push."""
-    event = peewee.TextField()
-    action = peewee.TextField(null=True)
+    event = Text()
+    action = Text(null=True)
     repository_id = peewee.BigIntegerField(null=True)
-    repository = peewee.TextField(null=True)
-    default_branch = peewee.TextField(null=True)
-    ref = peewee.TextField(null=True)
-    before = peewee.TextField(null=True)
-    after = peewee.TextField(null=True)
-    commit = peewee.TextField(null=True)
+    repository = Text(null=True)
+    default_branch = Text(null=True)
+    ref = Text(null=True)
+    before = Text(null=True)
+    after = Text(null=True)
+    commit = Text(null=True)
     pushed_at = peewee.BigIntegerField(null=True)
     """Unix seconds, by GitHub's clock."""
     duplicate_of: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField("self", null=True)
     duplicate_of_id: int | None
-    reason = peewee.TextField(default="")
+    reason = Text(default="")
     """What was decided about the delivery as a whole."""
-    peer = peewee.TextField(default="")
-    headers = peewee.TextField(default="{}")
+    peer = Text(default="")
+    headers = Text(default="{}")
     """JSON."""
     body = peewee.BlobField(null=True)
     """The JSON document; empty once it is too old to keep."""
@@ -66,15 +78,15 @@ class Deployment(_Row):
 
     service = peewee.ForeignKeyField(Service)
     service_id: int
-    state = peewee.TextField()
-    origin = peewee.TextField()
-    sha = peewee.TextField()
-    ref = peewee.TextField()
-    before = peewee.TextField(default="")
-    repository = peewee.TextField()
-    actor = peewee.TextField()
-    title = peewee.TextField(default="")
-    context = peewee.TextField(default="{}")
+    state = Text()
+    origin = Text()
+    sha = Text()
+    ref = Text()
+    before = Text(default="")
+    repository = Text()
+    actor = Text()
+    title = Text(default="")
+    context = Text(default="{}")
     """JSON, as given by whoever asked for the deployment."""
     delivery: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Delivery, null=True)
     delivery_id: int | None
@@ -89,22 +101,22 @@ class Deployment(_Row):
     finished = peewee.BigIntegerField(null=True)
     exit_status = peewee.IntegerField(null=True)
     signal = peewee.IntegerField(null=True)
-    reason = peewee.TextField(default="")
-    host = peewee.TextField(null=True)
+    reason = Text(default="")
+    host = Text(null=True)
     """The host that runs it, by its host id."""
-    run = peewee.TextField(null=True)
+    run = Text(null=True)
     """The name of its run folder on that host."""
-    definition = peewee.TextField(null=True)
+    definition = Text(null=True)
     """JSON: the service file's values that were read when it was claimed."""
-    token_hash = peewee.TextField(null=True)
-    cancelled_by = peewee.TextField(null=True)
+    token_hash = Text(null=True)
+    cancelled_by = Text(null=True)
     """Who asked a running deployment to stop."""
-    reported_state = peewee.TextField(null=True)
+    reported_state = Text(null=True)
     """With `finish = "report"`: how the script says it ended."""
-    reported_message = peewee.TextField(default="")
+    reported_message = Text(default="")
     steps_read = peewee.BigIntegerField(default=0)
     """How much of the run folder's step journal is in rows."""
-    report = peewee.TextField(default="[]")
+    report = Text(default="[]")
     """JSON: the kinds of reports that GitHub is owed of it."""
 
 
@@ -113,12 +125,12 @@ class Step(_Row):
 
     deployment = peewee.ForeignKeyField(Deployment)
     deployment_id: int
-    name = peewee.TextField()
+    name = Text()
     position = peewee.IntegerField()
-    state = peewee.TextField()
+    state = Text()
     started = peewee.BigIntegerField(null=True)
     finished = peewee.BigIntegerField(null=True)
-    message = peewee.TextField(default="")
+    message = Text(default="")
 
 
 class Verdict(_Row):
@@ -126,8 +138,8 @@ class Verdict(_Row):
 
     delivery = peewee.ForeignKeyField(Delivery)
     service = peewee.ForeignKeyField(Service)
-    verdict = peewee.TextField()
-    reason = peewee.TextField()
+    verdict = Text()
+    reason = Text()
     counts = peewee.BooleanField()
     """Whether a push older than this one is stale for the service."""
     deployment: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Deployment, null=True)
@@ -146,18 +158,18 @@ class LogChunk(_Row):
 class User(_Row):
     """Somebody who may sign in."""
 
-    username = peewee.TextField(unique=True)
-    password = peewee.TextField()
+    username = Text(unique=True)
+    password = Text()
     """werkzeug's scrypt hash."""
-    role = peewee.TextField()
+    role = Text()
     created = peewee.BigIntegerField()
 
 
 class Token(_Row):
     """A user or service token, known by its SHA-256 only."""
 
-    hash = peewee.TextField(unique=True)
-    kind = peewee.TextField()
+    hash = Text(unique=True)
+    kind = Text()
     user: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(User, null=True)
     service: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Service, null=True)
     created = peewee.BigIntegerField()
@@ -168,9 +180,9 @@ class Token(_Row):
 class Answer(_Row):
     """The answer to a request that came with an Idempotency-Key, kept for a day and sealed."""
 
-    principal = peewee.TextField()
-    key = peewee.TextField()
-    fingerprint = peewee.TextField()
+    principal = Text()
+    key = Text()
+    fingerprint = Text()
     status = peewee.IntegerField()
     body = peewee.BlobField()
     created = peewee.BigIntegerField()
@@ -179,11 +191,11 @@ class Answer(_Row):
 class Event(_Row):
     """A line of the feed: what had changed at the end of a transaction. Ids ascend in the order of the commits."""
 
-    type = peewee.TextField()
-    service = peewee.TextField(null=True)
+    type = Text()
+    service = Text(null=True)
     """The service it is about; None where it is about more than one."""
     deployment_id = peewee.BigIntegerField(null=True)
-    data = peewee.TextField()
+    data = Text()
     """JSON: the object as users see it."""
     created = peewee.BigIntegerField()
 
@@ -191,10 +203,10 @@ class Event(_Row):
 class Report(_Row):
     """What GitHub is told of a commit under one context; owed while `changes` is more than `told`."""
 
-    repository = peewee.TextField()
+    repository = Text()
     """`owner/name` as GitHub spelt it."""
-    sha = peewee.TextField()
-    context = peewee.TextField()
+    sha = Text()
+    context = Text()
     deployment = peewee.ForeignKeyField(Deployment)
     deployment_id: int
     """The deployment that changed last."""
@@ -206,38 +218,38 @@ class Report(_Row):
     """The moment before which GitHub is not to be asked."""
     attempts = peewee.IntegerField(default=0)
     """How often the present change was tried in vain."""
-    state = peewee.TextField(null=True)
-    description = peewee.TextField(null=True)
+    state = Text(null=True)
+    description = Text(null=True)
     """What GitHub was told last."""
     told_at = peewee.BigIntegerField(null=True)
-    problem = peewee.TextField(default="")
+    problem = Text(default="")
     """Why the last try was in vain; empty when it was not."""
 
 
 class Lease(_Row):
     """A duty that one process at a time has, wherever it runs."""
 
-    name = peewee.TextField(unique=True)
-    holder = peewee.TextField()
+    name = Text(unique=True)
+    holder = Text()
     until = peewee.BigIntegerField()
 
 
 class Session(_Row):
     """A browser that signed in, known by its cookie's SHA-256 only."""
 
-    hash = peewee.TextField(unique=True)
+    hash = Text(unique=True)
     user = peewee.ForeignKeyField(User)
     created = peewee.BigIntegerField()
     expires = peewee.BigIntegerField()
     ended = peewee.BigIntegerField(null=True)
-    peer = peewee.TextField()
-    agent = peewee.TextField()
+    peer = Text()
+    agent = Text()
 
 
 class Attempt(_Row):
     """A sign-in that failed, by whom or from where."""
 
-    key = peewee.TextField()
+    key = Text()
     at = peewee.BigIntegerField()
 
 
@@ -245,17 +257,17 @@ class Audit(_Row):
     """Who did what, to what, when and from where."""
 
     at = peewee.BigIntegerField()
-    who = peewee.TextField()
-    action = peewee.TextField()
-    object = peewee.TextField()
-    detail = peewee.TextField(default="")
-    peer = peewee.TextField()
+    who = Text()
+    action = Text()
+    object = Text()
+    detail = Text(default="")
+    peer = Text()
 
 
 class Refusal(_Row):
     """A webhook that came with a signature and was refused."""
 
     at = peewee.BigIntegerField()
-    peer = peewee.TextField()
-    event = peewee.TextField()
-    reason = peewee.TextField()
+    peer = Text()
+    event = Text()
+    reason = Text()

@@ -1,4 +1,4 @@
-"""SQLite: the first dialect. A second one offers the same names."""
+"""SQLite: the first dialect. `postgres` offers the same names."""
 
 from __future__ import annotations
 
@@ -28,8 +28,23 @@ TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 def database(url: str) -> peewee.SqliteDatabase:
     """The database file that `url` names; it is made when first opened."""
     if not url.startswith(PREFIX):
-        raise SettingsError(f"database_url: expected sqlite:///<path>, got {url.split(':', 1)[0]}:…")
+        raise SettingsError(f"database_url: expected sqlite:///<path> or postgresql://…, got {url.split(':', 1)[0]}:…")
     return peewee.SqliteDatabase(url.removeprefix(PREFIX), pragmas=PRAGMAS, timeout=BUSY_SECONDS)
+
+
+def name(base: peewee.SqliteDatabase) -> str:
+    """How a message calls the database."""
+    return str(base.database)
+
+
+def release(base: peewee.SqliteDatabase) -> None:
+    """Nothing: a thread keeps its connection, since opening one anew costs most of a request."""
+
+
+def close(base: peewee.SqliteDatabase) -> None:
+    """Close this thread's connection."""
+    if not base.is_closed():
+        base.close()
 
 
 @contextlib.contextmanager

@@ -295,7 +295,13 @@ def test_wrong_value_is_told_with_file_name_and_expectation(home: Path, problem:
         ("host", "[::1]"),
         ("host", "deploy\udcff.example"),
         ("webhook_secret", "hunter2\udcff"),
-        ("database_url", "postgresql://db/bot"),
+        ("database_url", "mysql://db/bot"),
+        ("database_url", "postgresql://"),
+        ("database_url", "postgresql://db"),
+        ("database_url", "postgresql://db:port/bot"),
+        ("database_url", "postgresql://bot:p@ss@db/bot"),
+        ("database_url", "postgresql://bot:1/2@db/bot"),
+        ("database_url", "postgresql://bot:pass@db/bot#x"),
         ("database_url", "sqlite://"),
         ("database_url", "sqlite:///"),
         ("database_url", "sqlite:///:memory:"),
@@ -553,7 +559,7 @@ def test_file_form_is_for_secrets_only(home: Path) -> None:
         'webhook_secret = " "',
         'github_token = "hunter2 "',
         "github_token = 8675309",
-        'database_url = "postgresql://bot:hunter2@db/bot"',
+        'database_url = "postgresql://bot:hun@hunter2@db/bot"',
     ],
 )
 def test_wrong_secret_is_told_without_being_shown(home: Path, toml: str) -> None:
@@ -589,16 +595,35 @@ def test_description_masks_every_secret(home: Path) -> None:
     assert KEY not in str(told)
 
 
-def test_description_masks_the_databases_password() -> None:
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://bot:hunter2@db.example/bot", "postgresql://********@db.example/bot"),
+        ("postgresql://bot:hun@ter2@db.example/bot", "postgresql://********@db.example/bot"),
+        ("postgresql:///bot?user=x&password=hunter2", "postgresql:///bot?user=x&password=********"),
+        ("postgresql:///bot?sslpassword=hunter2&user=x", "postgresql:///bot?sslpassword=********&user=x"),
+    ],
+)
+def test_description_masks_the_databases_password(url: str, shown: str) -> None:
     """The rest of the address is worth seeing."""
-    loaded = Loaded(
-        Settings(database_url="postgresql://bot:hun@ter2@db.example/bot"),
-        dict.fromkeys(Settings.__struct_fields__, "default"),
-    )
+    loaded = Loaded(Settings(database_url=url), dict.fromkeys(Settings.__struct_fields__, "default"))
 
     told = {name: value for name, value, _ in settings.describe(loaded)}
 
-    assert "postgresql://********@db.example/bot" == told["database_url"]
+    assert shown == told["database_url"]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("postgresql://bot:p%40ss@db.example:5433/bot", "postgresql://bot:p%40ss@db.example:5433/bot"),
+        ("postgres://db/bot?sslmode=require", "postgresql://db/bot?sslmode=require"),
+        ("postgresql:///bot?host=/run/postgresql", "postgresql:///bot?host=/run/postgresql"),
+    ],
+)
+def test_a_postgresql_server_is_named_as_libpq_does(home: Path, given: str, read: str) -> None:
+    """By network or by socket; the short scheme means the same."""
+    assert read == load(home, FASTDEPLOY_DATABASE_URL=given).settings.effective_database_url
 
 
 def test_description_shows_effective_values_and_origins(home: Path) -> None:

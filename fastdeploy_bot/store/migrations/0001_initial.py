@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastdeploy_bot.store.sqlite import TYPES
+from fastdeploy_bot.store import dialects
 
 SCHEMA = """
 CREATE TABLE service (
@@ -133,6 +133,6 @@ CREATE UNIQUE INDEX answer_key ON answer (principal, "key");
 
 def up(_migrator: Any, database: Any) -> None:  # playhouse ships no types
     """Make every table."""
-    for statement in SCHEMA.format_map(TYPES).split(";"):
+    for statement in SCHEMA.format_map(dialects.of(database).TYPES).split(";"):
         if statement.strip():
             database.execute_sql(statement)

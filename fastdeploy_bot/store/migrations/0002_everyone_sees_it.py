@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastdeploy_bot.store.sqlite import TYPES
+from fastdeploy_bot.store import dialects
 
 SCHEMA = """
 CREATE TABLE event (
@@ -79,6 +79,6 @@ CREATE TABLE refusal (
 
 def up(_migrator: Any, database: Any) -> None:  # playhouse ships no types
     """Make the tables."""
-    for statement in SCHEMA.format_map(TYPES).split(";"):
+    for statement in SCHEMA.format_map(dialects.of(database).TYPES).split(";"):
         if statement.strip():
             database.execute_sql(statement)

@@ -1,0 +1,54 @@
+"""Dialects: which engine a URL names, and what the store asks of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import peewee
+
+from fastdeploy_bot.store import postgres, sqlite
+
+
+class Dialect(Protocol):
+    """What `sqlite` and `postgres` both offer. Any: each has a database class of its own."""
+
+    @property
+    def BUSY_SECONDS(self) -> float:  # noqa: N802 - a module's constant
+        """How long a write waits for its turn."""
+
+    @property
+    def TYPES(self) -> Mapping[str, str]:  # noqa: N802 - a module's constant
+        """The words of a schema that each engine has of its own."""
+
+    def database(self, url: str) -> Any:
+        """The database that a URL names."""
+
+    def name(self, base: Any) -> str:
+        """How a message calls the database."""
+
+    def release(self, base: Any) -> None:
+        """End a unit of work of this thread."""
+
+    def close(self, base: Any) -> None:
+        """Let go of this thread's connection."""
+
+    def writing(self, base: Any) -> AbstractContextManager[None]:
+        """A transaction that nobody else writes beside."""
+
+    def reading(self, base: Any) -> AbstractContextManager[None]:
+        """A transaction on one snapshot."""
+
+    def migrating(self, base: Any) -> AbstractContextManager[None]:
+        """Alone in changing the schema."""
+
+
+def named(url: str) -> Dialect:
+    """The dialect of a URL; what is no URL of PostgreSQL is SQLite's to judge."""
+    return postgres if url.startswith(postgres.PREFIX) else sqlite
+
+
+def of(database: peewee.Database) -> Dialect:
+    """The dialect that a database speaks."""
+    return postgres if isinstance(database, peewee.PostgresqlDatabase) else sqlite
