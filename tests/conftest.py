@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from databases import Server
+
 # A loaded machine may take its time; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("fastdeploy", deadline=None)
 hypothesis.settings.load_profile("fastdeploy")
@@ -21,3 +23,11 @@ def _clean_environment() -> Iterator[None]:
             if name == "PORT" or name.startswith("FASTDEPLOY_"):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests of this process; what it commits need not outlive a power cut."""
+    server = Server("fsync = off", "full_page_writes = off")
+    yield server
+    server.stop()

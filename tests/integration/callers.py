@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any, Final, TypeVar
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -21,11 +22,17 @@ from fastdeploy_bot.core.queue import Claim
 from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store import postgres, sqlite
 from fastdeploy_bot.store.models import Deployment, Token, User
 from fastdeploy_bot.web.context import EXTENSION, Bot
 from fastdeploy_bot.words import DeploymentState, Role
 
 T = TypeVar("T")
+
+on_sqlite: Final = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests about what SQLite alone has; all others run on both databases."""
+on_postgres: Final = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""For tests about what PostgreSQL alone has."""
 
 SECRET: Final = "s3cret"
 KEY: Final = "k" * 64
@@ -207,6 +214,12 @@ def is_problem(response: TestResponse, status: int) -> bool:
         and {"type", "title", "status", "detail"} == told.keys()
         and all(isinstance(told[key], str) and told[key] for key in ("type", "title", "detail"))
     )
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let writers wait so long for each other, on whatever database; one in use has to be connected to anew."""
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", seconds)
+    monkeypatch.setattr(postgres, "BUSY_SECONDS", seconds)
 
 
 def at_once(act: Callable[[int], T], threads: int) -> list[T]:

@@ -11,12 +11,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles, sync
+from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles, be_patient, sync
+from databases import Raw, Server
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store import sqlite
 from fastdeploy_bot.web.context import EXTENSION
 from fastdeploy_bot.words import WebhookSecret
 
@@ -29,29 +29,46 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, home: Path) -> str:
+    """Where the rows are: every test that asks for it, or for what is made of it, runs on both engines."""
+    if request.param == "sqlite":
+        return f"sqlite:///{home / 'fastdeploy.db'}"
+    server: Server = request.getfixturevalue("postgres")
+    return server.ready()
+
+
 @pytest.fixture
-def settings(home: Path) -> Settings:
+def settings(home: Path, database_url: str) -> Settings:
     """What the bot is run with."""
-    return Settings(home=home, secret_key=KEY, webhook_secrets=(WebhookSecret(SECRET),))
+    return Settings(home=home, database_url=database_url, secret_key=KEY, webhook_secrets=(WebhookSecret(SECRET),))
 
 
 @pytest.fixture
-def database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A database with the schema in it, in use by this process; its file.
+def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database with the schema in it, in use by this process; its URL.
 
     Writers are patient: where many threads write at once, a loaded machine may take its time.
     """
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 60)
-    store.connect(settings.effective_database_url)
+    be_patient(monkeypatch, 60)
+    store.connect(database_url)
     store.migrate()
-    yield settings.home / "fastdeploy.db"
+    yield database_url
     store.disconnect()
 
 
 @pytest.fixture
-def app(settings: Settings, database: Path) -> Iterator[Flask]:
+def raw(database: str) -> Iterator[Raw]:
+    """Another program at the same database."""
+    program = Raw(database)
+    yield program
+    program.close()
+
+
+@pytest.fixture
+def app(settings: Settings, database: str) -> Iterator[Flask]:
     """The app over that database; nothing runs behind it."""
-    assert database.exists()
+    assert database == settings.effective_database_url
     store.disconnect()
     app = create_app(settings)
     app.testing = True

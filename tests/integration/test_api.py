@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,21 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from callers import REPOSITORY, SOON, Auth, GitHub, Host, ServiceFiles, bearer, is_problem, sha, sync
+from callers import (
+    REPOSITORY,
+    SOON,
+    Auth,
+    GitHub,
+    Host,
+    ServiceFiles,
+    be_patient,
+    bearer,
+    is_problem,
+    on_sqlite,
+    sha,
+    sync,
+)
+from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.settings import Settings
@@ -336,21 +349,19 @@ def test_a_fault_of_the_bot_tells_nothing_of_its_inside(
 
 
 def test_a_database_that_is_locked_is_told_to_come_again(
-    auth: Auth, settings: Settings, database: Path, monkeypatch: pytest.MonkeyPatch
+    auth: Auth, settings: Settings, raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503 with Retry-After; once the lock is gone all goes on."""
     headers, wish = auth("deployer"), {"service": "shop", "sha": sha(2)}
     store.disconnect()
-    monkeypatch.setattr("fastdeploy_bot.store.sqlite.BUSY_SECONDS", 0.05)
+    be_patient(monkeypatch, 0.05)
     app = create_app(settings)
     impatient = app.test_client()
-    other = sqlite3.connect(database, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    raw.begin_writing()
 
     refused = impatient.post(f"{V1}/deployments", json=wish, headers=headers)
     reading = impatient.get(f"{V1}/deployments", headers=headers)
-    other.execute("ROLLBACK")
-    other.close()
+    raw.execute("ROLLBACK")
 
     assert is_problem(refused, 503)
     assert int(refused.headers["Retry-After"]) > 0
@@ -358,10 +369,11 @@ def test_a_database_that_is_locked_is_told_to_come_again(
     assert 201 == impatient.post(f"{V1}/deployments", json=wish, headers=headers).status_code
 
 
-def test_a_database_that_is_gone_is_told_so(client: FlaskClient, database: Path) -> None:
+@on_sqlite
+def test_a_database_that_is_gone_is_told_so(client: FlaskClient, home: Path) -> None:
     """503 with Retry-After from readyz and from every read; the process itself is well."""
     store.disconnect()
-    for path in database.parent.glob("fastdeploy.db*"):
+    for path in home.glob("fastdeploy.db*"):
         path.unlink()
 
     ready = client.get("/readyz")

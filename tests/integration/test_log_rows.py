@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.core import deployments, logs
 from fastdeploy_bot.core.deployments import Order
@@ -39,9 +37,9 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(database: Path) -> Shelf:
+def shelf(database: str) -> Shelf:
     """A database with a service in it."""
-    assert database.exists()
+    assert database
     return Shelf(store.write(lambda: Service.create(name="shop", repository="a/b", created=1)))
 
 
@@ -155,7 +153,7 @@ def test_each_deployment_has_a_log_of_its_own(shelf: Shelf) -> None:
     assert (b"one", b"other") == (logs.read(one).data, logs.read(other).data)
 
 
-def test_one_look_is_one_moment(database: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_look_is_one_moment(raw: Raw, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     """Output that comes in the middle of a look is in the next one, and its end does not run ahead of its bytes."""
     number = shelf.take()
     keep(number, 0, b"early", CHUNK)
@@ -163,9 +161,7 @@ def test_one_look_is_one_moment(database: Path, shelf: Shelf, monkeypatch: pytes
 
     def late(of: int) -> tuple[int, int] | None:
         found = true_gap(of)
-        with closing(sqlite3.connect(database)) as other:
-            other.execute('INSERT INTO log_chunk (deployment_id, "offset", data) VALUES (?, 5, ?)', (of, b"late"))
-            other.commit()
+        raw.execute('INSERT INTO log_chunk (deployment_id, "offset", data) VALUES (?, 5, ?)', of, b"late")
         return found
 
     monkeypatch.setattr(logs, "_gap", late)

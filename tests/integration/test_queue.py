@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
+import psycopg
 import pytest
 
 from callers import Host, at_once, sha
+from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.core import deployments, queue
 from fastdeploy_bot.core.deployments import Ending, Order
@@ -162,20 +163,16 @@ def test_the_reason_why_it_waits_goes_when_it_begins() -> None:
     assert "" == deployments.find(1).reason
 
 
-def test_the_database_itself_forbids_two_running_deployments_of_a_service(database: Path) -> None:
+def test_the_database_itself_forbids_two_running_deployments_of_a_service(raw: Raw) -> None:
     """Whoever writes, with whatever program: the second one fails."""
     first, _ = queued(service(), 2)
     assert claim(first)
-    other = sqlite3.connect(database)
+    columns = ", ".join(f'"{field.column_name}"' for field in Deployment._meta.sorted_fields[1:])
+    copy = f"INSERT INTO deployment ({columns}) SELECT {columns} FROM deployment WHERE id = 1"  # noqa: S608 - our own
 
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        other.execute("UPDATE deployment SET state = 'running' WHERE id = 2")
-    copy = "INSERT INTO deployment SELECT 99, service_id, state, origin, sha, ref, before, repository, actor, title, "
-    columns = [column[1] for column in other.execute("PRAGMA table_info(deployment)")]
-    rest = ", ".join(f'"{column}"' for column in columns[10:])
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        other.execute(f"{copy}{rest} FROM deployment WHERE id = 1")
-    other.close()
+    for statement in ("UPDATE deployment SET state = 'running' WHERE id = 2", copy):
+        with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError), match=r"(?i)unique"):
+            raw.execute(statement)
 
     assert 1 == running()
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from peewee import BlobField, BooleanField, TextField
 
-from callers import at_once
+from callers import at_once, be_patient, on_sqlite
+from databases import Raw, Server
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import SettingsError, Unavailable
-from fastdeploy_bot.store import models, sqlite
+from fastdeploy_bot.store import models
 from fastdeploy_bot.store.models import Service, proxy
 
 MODELS = models._Row.__subclasses__()
@@ -23,20 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 MIGRATE = "import sys; from fastdeploy_bot import store; store.connect(sys.argv[1]); print(*store.migrate())"
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    """A database that does not exist yet."""
-    yield f"sqlite:///{tmp_path / 'fresh.db'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that nothing is in yet."""
+    server: Server | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    yield f"sqlite:///{tmp_path / 'fresh.db'}" if server is None else server.empty()
     if proxy.obj is not None:
         store.disconnect()
-
-
-@pytest.fixture
-def raw(database: Path) -> Iterator[sqlite3.Connection]:
-    """Another program at the same file."""
-    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-    yield connection
-    connection.close()
 
 
 def create(name: str) -> Service:
@@ -47,6 +41,7 @@ def create(name: str) -> Service:
 # --- writing ---
 
 
+@on_sqlite
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
 def test_every_connection_is_set_up_to_keep_what_it_commits(pragma: str, value: object) -> None:
@@ -59,15 +54,15 @@ def test_every_connection_is_set_up_to_keep_what_it_commits(pragma: str, value: 
 
 
 @pytest.mark.usefixtures("database")
-def test_a_write_is_there_for_everybody_when_it_returns(raw: sqlite3.Connection) -> None:
+def test_a_write_is_there_for_everybody_when_it_returns(raw: Raw) -> None:
     """Committed, and answered with what the function answered."""
     row = store.write(lambda: create("shop"))
 
-    assert [(row.id, "shop")] == raw.execute("SELECT id, name FROM service").fetchall()
+    assert [(row.id, "shop")] == raw.execute("SELECT id, name FROM service")
 
 
 @pytest.mark.usefixtures("database")
-def test_a_write_that_raises_leaves_nothing(raw: sqlite3.Connection) -> None:
+def test_a_write_that_raises_leaves_nothing(raw: Raw) -> None:
     """All of it or none of it; the error comes out as it is."""
 
     def half() -> None:
@@ -77,7 +72,7 @@ def test_a_write_that_raises_leaves_nothing(raw: sqlite3.Connection) -> None:
     with pytest.raises(KeyError, match="oops"):
         store.write(half)
 
-    assert [] == raw.execute("SELECT * FROM service").fetchall()
+    assert [] == raw.execute("SELECT * FROM service")
     assert "next" == store.write(lambda: create("next")).name
 
 
@@ -101,9 +96,9 @@ def test_writes_from_many_threads_all_arrive() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_writer_waits_for_another_program(raw: sqlite3.Connection) -> None:
+def test_a_writer_waits_for_another_program(raw: Raw) -> None:
     """A backup or a command may hold the lock for a moment."""
-    raw.execute("BEGIN IMMEDIATE")
+    raw.begin_writing()
     raw.execute("INSERT INTO service (name, repository, problem, created) VALUES ('first', '', '', 1)")
 
     def act(number: int) -> None:
@@ -118,36 +113,35 @@ def test_a_writer_waits_for_another_program(raw: sqlite3.Connection) -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_readers_go_on_beside_a_writer(raw: sqlite3.Connection) -> None:
+def test_readers_go_on_beside_a_writer(raw: Raw) -> None:
     """A read waits for nobody, and sees what was committed."""
     store.write(lambda: create("shop"))
-    raw.execute("BEGIN IMMEDIATE")
+    raw.begin_writing()
     raw.execute("UPDATE service SET name = 'changed'")
 
     assert "shop" == Service.get().name
     raw.execute("ROLLBACK")
 
 
-def test_a_lock_that_is_held_for_long_is_told(
-    raw: sqlite3.Connection, database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_is_held_for_long_is_told(raw: Raw, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unavailable: the caller may try again; nothing was written."""
     store.disconnect()
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
-    store.connect(f"sqlite:///{database}")
-    raw.execute("BEGIN IMMEDIATE")
+    be_patient(monkeypatch, 0.05)
+    store.connect(database)
+    raw.begin_writing()
 
     with pytest.raises(Unavailable, match="try again"):
         store.write(lambda: create("shop"))
 
     raw.execute("ROLLBACK")
-    assert [] == raw.execute("SELECT * FROM service").fetchall()
+    assert [] == raw.execute("SELECT * FROM service")
 
 
-def test_a_database_that_may_only_be_read_is_told(database: Path) -> None:
+@on_sqlite
+def test_a_database_that_may_only_be_read_is_told(database: str) -> None:
     """Unavailable for writes, while reads go on."""
     store.disconnect()
-    store.connect(f"sqlite:///{database}")
+    store.connect(database)
     proxy.obj.execute_sql("PRAGMA query_only = 1")
 
     with pytest.raises(Unavailable, match="readonly"):
@@ -166,7 +160,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         store.pending()
 
 
-@pytest.mark.parametrize("url", ["postgresql://user:hunter2@host/db", "mysql://x", "fastdeploy.db", ""])
+@pytest.mark.parametrize("url", ["mysql://user:hunter2@host/db", "fastdeploy.db", ""])
 def test_another_kind_of_database_is_refused_without_its_password(url: str) -> None:
     """What is not built is an error that says what is expected."""
     with pytest.raises(SettingsError, match="database_url") as caught:
@@ -175,24 +169,27 @@ def test_another_kind_of_database_is_refused_without_its_password(url: str) -> N
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.__name__))
-def test_an_id_is_never_used_again(model: type[models.Service], raw: sqlite3.Connection) -> None:
+def test_an_id_is_never_used_again(model: type[models.Service], raw: Raw) -> None:
     """Also when the newest row is gone: links and tokens that name it mean nothing else from then on."""
-    raw.execute("PRAGMA foreign_keys = 0")
-    table = model._meta.table_name
-    first = insert(raw, table)
-    raw.execute(f'DELETE FROM "{table}"')  # noqa: S608 - our own tables
+    raw.forget_references()
+    first = insert(raw, model)
+    raw.execute(f'DELETE FROM "{model._meta.table_name}"')  # noqa: S608 - our own tables
 
-    assert first + 1 == insert(raw, table)
+    assert first + 1 == insert(raw, model)
 
 
-def insert(raw: sqlite3.Connection, table: str) -> int:
+def insert(raw: Raw, model: type[models.Service]) -> int:
     """Insert a row with something in each column that needs it; answers its id."""
-    columns = [column[1] for column in raw.execute(f'PRAGMA table_info("{table}")') if column[3]]
-    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
-    query = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'  # noqa: S608 - our own tables
-    return raw.execute(query, list(range(len(columns)))).lastrowid or 0
+    samples = {TextField: "x", BlobField: b"x", BooleanField: True}
+    needed = {
+        field.column_name: next((sample for kind, sample in samples.items() if isinstance(field, kind)), 1)
+        for field in model._meta.sorted_fields[1:]
+        if not field.null
+    }
+    names, marks = ", ".join(f'"{name}"' for name in needed), ", ".join("?" * len(needed))
+    query = f'INSERT INTO "{model._meta.table_name}" ({names}) VALUES ({marks}) RETURNING id'  # noqa: S608
+    return int(raw.execute(query, *needed.values())[0][0])
 
 
 # --- the schema ---
@@ -235,39 +232,34 @@ def test_a_schema_that_is_too_old_is_told(url: str) -> None:
         store.check()
 
 
-def test_a_schema_of_a_newer_version_is_refused(raw: sqlite3.Connection) -> None:
+def test_a_schema_of_a_newer_version_is_refused(raw: Raw) -> None:
     """Nothing is changed in it: its version knows more than this one."""
-    table = "SELECT name FROM sqlite_master WHERE sql LIKE '%0001%' OR name LIKE '%migration%' AND type = 'table'"
-    (history,) = raw.execute(table).fetchone()
-    columns = [column[1] for column in raw.execute(f'PRAGMA table_info("{history}")')]
-    kept = dict(zip(columns, raw.execute(f'SELECT * FROM "{history}"').fetchone(), strict=True))  # noqa: S608
-    newer = {name: value for name, value in kept.items() if name != "id"} | {"name": "9999_later"}
-    marks = ", ".join("?" * len(newer))
-    raw.execute(f'INSERT INTO "{history}" ({", ".join(newer)}) VALUES ({marks})', list(newer.values()))  # noqa: S608
-
-    for act in (store.pending, store.migrate, store.check):
-        with pytest.raises(Unavailable, match="9999_later"):
-            act()
+    raw.execute("UPDATE schema_migration SET name = '9999_later' WHERE name = '0001_initial'")
+    try:
+        for act in (store.pending, store.migrate, store.check):
+            with pytest.raises(Unavailable, match="9999_later"):
+                act()
+    finally:
+        raw.execute("UPDATE schema_migration SET name = '0001_initial' WHERE name = '9999_later'")
 
 
+@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.__name__))
-def test_the_schema_is_what_the_models_say(model: type[models.Service], raw: sqlite3.Connection) -> None:
+def test_the_schema_is_what_the_models_say(model: type[models.Service]) -> None:
     """Every column by its name, and null only where both say so."""
-    meta = model._meta
-    expected = {field.column_name: field.null for field in meta.sorted_fields if field.column_name != "id"}
+    expected = {field.column_name: field.null for field in model._meta.sorted_fields if field.column_name != "id"}
 
-    columns = raw.execute(f'PRAGMA table_info("{meta.table_name}")').fetchall()
+    columns = proxy.obj.get_columns(model._meta.table_name)
 
-    assert expected == {name: not notnull for _, name, _, notnull, _, _ in columns if name != "id"}
+    assert expected == {column.name: column.null for column in columns if column.name != "id"}
 
 
-def test_every_table_has_a_model(raw: sqlite3.Connection) -> None:
+@pytest.mark.usefixtures("database")
+def test_every_table_has_a_model() -> None:
     """And nothing else is in the schema but its history."""
-    tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     known = {model._meta.table_name for model in MODELS}
 
-    assert known <= tables
-    assert 1 == len({name for name in tables - known if not name.startswith("sqlite_")})
+    assert known | {"schema_migration"} == {name for name in proxy.obj.get_tables() if not name.startswith("sqlite_")}
 
 
 def test_a_migration_that_fails_leaves_nothing_half_done(
@@ -277,12 +269,12 @@ def test_a_migration_that_fails_leaves_nothing_half_done(
     folder = tmp_path / "migrations"
     folder.mkdir()
     good = folder / "0001_initial.py"
-    good.write_text('def up(_, database):\n    database.execute_sql("CREATE TABLE one (id)")\n')
+    good.write_text('def up(_, database):\n    database.execute_sql("CREATE TABLE one (id INTEGER)")\n')
     bad = folder / "0002_bad.py"
     bad.write_text(
         "def up(_, database):\n"
-        '    database.execute_sql("CREATE TABLE two (id)")\n'
-        '    database.execute_sql("CREATE TABLE one (id)")\n'
+        '    database.execute_sql("CREATE TABLE two (id INTEGER)")\n'
+        '    database.execute_sql("CREATE TABLE one (id INTEGER)")\n'
     )
     monkeypatch.setattr(store.database, "MIGRATIONS", folder)
     store.connect(url)

@@ -113,14 +113,12 @@ class Bot:
 
 
 @pytest.fixture
-def bot(tmp_path: Path) -> Iterator[Bot]:
+def bot(home: Path, database: str) -> Iterator[Bot]:
     """A bot of its own for each test."""
-    store.connect(f"sqlite:///{tmp_path / 'fastdeploy.db'}")
-    store.migrate()
-    made = Bot(tmp_path)
+    assert database
+    made = Bot(home)
     yield made
     made.clear()
-    store.disconnect()
 
 
 def pid_of_child(folder: RunFolder) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +24,7 @@ from callers import (
     states,
     verdicts,
 )
+from databases import Raw
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment, Verdict
@@ -308,17 +307,15 @@ def test_a_bad_service_file_refuses_its_own_service_only(
     assert "branchs" in shown["problem"]
 
 
-def test_202_means_that_the_row_is_on_disk(github: GitHub, service: ServiceFiles, database: Path) -> None:
+def test_202_means_that_the_row_is_on_disk(github: GitHub, service: ServiceFiles, raw: Raw) -> None:
     """Another connection reads the delivery, its verdict and its deployment as soon as it is answered."""
     service()
 
     response = github.push(guid="g-1")
 
     assert 202 == response.status_code
-    other = sqlite3.connect(database)
     query = "SELECT v.verdict, d.state FROM delivery JOIN verdict v ON v.delivery_id = delivery.id "
-    rows = other.execute(query + "JOIN deployment d ON d.id = v.deployment_id WHERE guid = 'g-1'").fetchall()
-    other.close()
+    rows = raw.execute(query + "JOIN deployment d ON d.id = v.deployment_id WHERE guid = 'g-1'")
     assert [("deploy", "queued")] == rows
 
 
