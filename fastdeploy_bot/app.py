@@ -11,7 +11,7 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.settings import Settings, load, require_serving
-from fastdeploy_bot.web import answers, api, bodies, health, hooks, proxies
+from fastdeploy_bot.web import answers, api, bodies, health, hooks, openapi, proxies
 from fastdeploy_bot.web.context import EXTENSION, Bot
 
 
@@ -20,14 +20,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load().settings
     require_serving(settings)
     _connect(settings)
-    app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
+    app = _routed()
     app.extensions[EXTENSION] = Bot(settings, catalogue(settings), Bell(settings.bell_dir))
-    for blueprint in (hooks.bp, api.bp, health.bp):
-        app.register_blueprint(blueprint)
     answers.register(app)
     app.teardown_appcontext(lambda _error: store.release())
     app.wsgi_app = proxies.trusting(bodies.bounded(app.wsgi_app), settings.trusted_proxies)  # type: ignore[method-assign,assignment]
     return app
+
+
+def document(settings: Settings) -> openapi.Document:
+    """The OpenAPI document of a bot with those settings."""
+    return openapi.document(_routed(), settings.effective_public_url)
 
 
 def settings_of(app: Flask) -> Settings:
@@ -51,6 +54,14 @@ def _connect(settings: Settings) -> None:
     """Use the settings' database; what is written there rings for those who follow the feed."""
     store.connect(settings.effective_database_url)
     store.when_changed(Bell(settings.feed_bell_dir).ring)
+
+
+def _routed() -> Flask:
+    """An app with every route, and no bot behind it yet."""
+    app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
+    for blueprint in (hooks.bp, api.bp, health.bp, openapi.bp):
+        app.register_blueprint(blueprint)
+    return app
 
 
 def template_folder() -> str:

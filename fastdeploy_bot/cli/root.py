@@ -28,11 +28,12 @@ COMMANDS: Final = {
     "user": "keeping",
     "simulate": "simulating",
     "step": "stepping",
+    "openapi": "describing",
 }
 """Every command, and the module that holds it."""
 
 NOT_BUILT: Final = (
-    "worker", "doctor", "rollback", "lock", "unlock", "deliveries", "backup", "prune", "openapi",
+    "worker", "doctor", "rollback", "lock", "unlock", "deliveries", "backup", "prune",
 )  # fmt: skip
 """Commands that later versions will have."""
 

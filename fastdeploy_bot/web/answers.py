@@ -47,6 +47,12 @@ class Text(Response):
     media: ClassVar[str | None] = "text/plain"
 
 
+class Html(Response):
+    """An answer that is a page."""
+
+    media: ClassVar[str | None] = "text/html"
+
+
 class Nothing(Response):
     """An answer without a body."""
 

@@ -31,7 +31,7 @@ from fastdeploy_bot.errors import Conflict, Invalid, NotFound, Unauthenticated, 
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer, Nothing, Text
-from fastdeploy_bot.web.operations import Body, Query, operation
+from fastdeploy_bot.web.operations import NEWEST, Body, Guid, Id, Name, Query, operation
 from fastdeploy_bot.words import DeploymentState, StepReport
 
 T = TypeVar("T")
@@ -42,8 +42,6 @@ LARGEST: Final = 1024 * 1024
 """Bytes of a request's body."""
 PAGE: Final = 50
 LARGEST_PAGE: Final = 200
-NEWEST: Final = 2**63 - 1
-"""The largest id that a row can have."""
 ID: Final = f"<int(max={NEWEST}):id>"
 """How a route writes an id."""
 COMMIT: Final = Meta(extra_json_schema={"pattern": "^[0-9a-fA-F]{40}$"})
@@ -159,7 +157,7 @@ def list_services() -> Answer[Page[ServiceView]]:
 
 @bp.get("/services/<name>")
 @operation(Action.READ)
-def show_service(name: str) -> Answer[ServiceView]:
+def show_service(name: Name) -> Answer[ServiceView]:
     """One service as it stands."""
     operations.authorize(context.principal(), service=name)
     bot = context.bot()
@@ -178,7 +176,7 @@ def sync_services() -> Answer[Sync]:
 
 @bp.get("/services/<name>/tokens")
 @operation(Action.MANAGE)
-def list_tokens(name: str) -> Answer[Page[TokenView]]:
+def list_tokens(name: Name) -> Answer[Page[TokenView]]:
     """A service's tokens, without their texts."""
     operations.authorize(context.principal(), service=name)
     return answers.as_json(Page(views.tokens(tokens.of_service(services.find(name))), None))
@@ -186,7 +184,7 @@ def list_tokens(name: str) -> Answer[Page[TokenView]]:
 
 @bp.post("/services/<name>/tokens")
 @operation(Action.MANAGE, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True, example={"days": 30})
-def create_token(name: str, body: Body[NewToken]) -> Answer[ServiceToken]:
+def create_token(name: Name, body: Body[NewToken]) -> Answer[ServiceToken]:
     """A new service token, shown this once."""
     who = context.principal()
     operations.authorize(who, service=name)
@@ -201,7 +199,7 @@ def create_token(name: str, body: Body[NewToken]) -> Answer[ServiceToken]:
 
 @bp.delete(f"/services/<name>/tokens/{ID}")
 @operation(Action.MANAGE, statuses=[HTTPStatus.NO_CONTENT])
-def revoke_token(name: str, id: int) -> Nothing:
+def revoke_token(name: Name, id: Id) -> Nothing:
     """End a service token."""
     operations.authorize(context.principal(), service=name)
     tokens.revoke(services.find(name), id, now=clock.now())
@@ -253,7 +251,7 @@ def list_deployments(query: Query[Filter]) -> Answer[Page[DeploymentView]]:
 
 @bp.get(f"/deployments/{ID}")
 @operation(Action.READ)
-def show_deployment(id: int) -> Answer[DeploymentView]:
+def show_deployment(id: Id) -> Answer[DeploymentView]:
     """One deployment with its steps."""
     return answers.as_json(_view(_readable(id)))
 
@@ -266,7 +264,7 @@ def show_deployment(id: int) -> Answer[DeploymentView]:
         "X-Log-Gap": "`from-to`: the bytes from the first to before the second were not kept",
     },
 )
-def show_log(id: int, query: Query[Excerpt]) -> Text:
+def show_log(id: Id, query: Query[Excerpt]) -> Text:
     """A deployment's output from `?offset=` on, as bytes; `X-Log-Gap` says what was not kept of it."""
     _readable(id)
     excerpt = logs.read(id, query.read().offset)
@@ -280,7 +278,7 @@ def show_log(id: int, query: Query[Excerpt]) -> Text:
 
 @bp.post(f"/deployments/{ID}/cancel")
 @operation(Action.STEER, statuses=[HTTPStatus.ACCEPTED], errors=[Conflict])
-def cancel_deployment(id: int) -> Answer[DeploymentView]:
+def cancel_deployment(id: Id) -> Answer[DeploymentView]:
     """End a deployment that has not begun; ask a running one to stop."""
     who = context.principal()
     operations.authorize(who)
@@ -291,7 +289,7 @@ def cancel_deployment(id: int) -> Answer[DeploymentView]:
 
 @bp.post(f"/deployments/{ID}/retry")
 @operation(Action.STEER, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True)
-def retry_deployment(id: int) -> Answer[DeploymentView]:
+def retry_deployment(id: Id) -> Answer[DeploymentView]:
     """Deploy the same commit once more."""
     who = context.principal()
     operations.authorize(who)
@@ -300,7 +298,7 @@ def retry_deployment(id: int) -> Answer[DeploymentView]:
 
 @bp.post(f"/deployments/{ID}/steps")
 @operation(Action.REPORT, errors=[Conflict], example={"name": "Migrate", "state": "running"})
-def report_step(id: int, body: Body[StepReport]) -> Answer[StepView]:
+def report_step(id: Id, body: Body[StepReport]) -> Answer[StepView]:
     """Note what a script says of one of its steps; the same name again is an update."""
     operations.authorize(context.principal(), deployment=id)
     return answers.as_json(views.step(deployments.report_step(id, body.read(), at=clock.now())))
@@ -308,7 +306,7 @@ def report_step(id: int, body: Body[StepReport]) -> Answer[StepView]:
 
 @bp.post(f"/deployments/{ID}/finish")
 @operation(Action.REPORT, errors=[Conflict], example={"state": "success"})
-def report_end(id: int, body: Body[End]) -> Answer[DeploymentView]:
+def report_end(id: Id, body: Body[End]) -> Answer[DeploymentView]:
     """Note how a script says its deployment ended."""
     operations.authorize(context.principal(), deployment=id)
     given = body.read()
@@ -327,7 +325,7 @@ def list_deliveries(query: Query[Window]) -> Answer[Page[DeliveryView]]:
 
 @bp.get("/deliveries/<guid>")
 @operation(Action.BROWSE)
-def show_delivery(guid: str) -> Answer[DeliveryView]:
+def show_delivery(guid: Guid) -> Answer[DeliveryView]:
     """One delivery with its verdicts."""
     operations.authorize(context.principal())
     return answers.as_json(views.delivery(deliveries.find(guid)))

@@ -18,7 +18,7 @@ from fastdeploy_bot.forge.github.signatures import SignatureMissing
 from fastdeploy_bot.store.models import Delivery
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer
-from fastdeploy_bot.web.operations import operation
+from fastdeploy_bot.web.operations import Guid, operation
 from fastdeploy_bot.words import Push
 
 bp = Blueprint("hooks", __name__)
@@ -54,7 +54,7 @@ def github() -> Answer[Receipt]:
 
 @bp.post("/api/v1/deliveries/<guid>/replay")
 @operation(Action.STEER, statuses=[HTTPStatus.ACCEPTED], errors=[Conflict, Gone], idempotent=True)
-def replay(guid: str) -> Answer[Receipt]:
+def replay(guid: Guid) -> Answer[Receipt]:
     """Decide a kept push once more."""
     who = context.principal()
     operations.authorize(who)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from flask import current_app, request
+from msgspec import Meta
 
-from fastdeploy_bot.core import access
+from fastdeploy_bot.core import access, servicefile
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.errors import FastdeployError, Invalid, Malformed
 from fastdeploy_bot.words import Principal
@@ -24,6 +25,17 @@ S = TypeVar("S", bound=msgspec.Struct)
 View = Callable[..., Any]  # each takes its own path's values and answers its own type
 
 LONGEST_NUMBER: Final = 19
+NEWEST: Final = 2**63 - 1
+"""The largest id that a row can have."""
+
+Id = Annotated[int, Meta(ge=1, le=NEWEST, examples=[7])]
+Name = Annotated[str, Meta(pattern=f"^{servicefile.NAME.pattern}$", description="A service's name.", examples=["shop"])]
+Guid = Annotated[
+    str,
+    Meta(
+        pattern="^[^/]+$", description="GitHub's id of a delivery.", examples=["72d3162e-cc78-11e3-81ab-4c9367dc0958"]
+    ),
+]
 
 
 class Body(Generic[T]):
@@ -68,10 +80,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """A route as it is declared."""
 
     summary: str
+    path: Mapping[str, Any]
+    """The types of the values in its path, by their names. (Any, here and below: types have no narrower type.)"""
     action: Action | None
     """What the caller must be allowed to do; None where no token is asked for."""
     body: Any
-    """The body's type, or None. (Any: types of types have no better name, here and below.)"""
+    """The body's type, or None."""
     query: Any
     answer: Any
     """The type that a successful answer's JSON is; None where it is not JSON."""
@@ -104,11 +118,12 @@ def operation(
     """Declare a view's operation; its types are taken from the view's annotations."""
 
     def declare(view: View) -> View:
-        hints = get_type_hints(view)
+        hints = get_type_hints(view, include_extras=True)
         answer = hints.pop("return")
-        readers = {name: get_origin(hint)(*get_args(hint)) for name, hint in hints.items() if get_args(hint)}
+        readers = {name: get_origin(hint)(*get_args(hint)) for name, hint in hints.items() if _is_reader(hint)}
         declared = Operation(
             summary=(view.__doc__ or "").strip().splitlines()[0],
+            path={name: hint for name, hint in hints.items() if name not in readers},
             action=action,
             body=_shape(readers, Body),
             query=_shape(readers, Query),
@@ -138,6 +153,10 @@ def authorize(who: Principal, *, service: str | None = None, deployment: int | N
     running = cast("Operation", of(current_app.view_functions[request.endpoint or ""]))
     assert running.action is not None, "an operation for anyone has nothing to authorise"  # noqa: S101 - a bug
     access.authorize(who, running.action, service=service, deployment=deployment)
+
+
+def _is_reader(hint: Any) -> bool:
+    return get_origin(hint) in (Body, Query)
 
 
 def _shape(readers: Mapping[str, Body[Any] | Query[Any]], kind: type[Body[Any] | Query[Any]]) -> Any:

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles, be_patient, sync
 from databases import Raw, Server
+from described import Judge
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core.catalogue import Catalogue
@@ -67,14 +68,17 @@ def raw(database: str) -> Iterator[Raw]:
 
 @pytest.fixture
 def app(settings: Settings, database: str) -> Iterator[Flask]:
-    """The app over that database; nothing runs behind it."""
+    """The app over that database; nothing runs behind it, and every answer has to be as the document describes it."""
     assert database == settings.effective_database_url
     store.disconnect()
     app = create_app(settings)
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    judge = Judge()
+    app.after_request(judge)
     yield app
     store.disconnect()
+    assert not judge.surprises
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+import described
 from callers import (
     KEY,
     SECRET,
@@ -98,6 +99,8 @@ STEP: Final = {"name": "Build", "state": "running"}
 ROUTES: Final = [
     Route("GET", "/healthz", "/healthz", 200, list(Who)),
     Route("GET", "/readyz", "/readyz", 200, list(Who)),
+    Route("GET", "/api/openapi.json", "/api/openapi.json", 200, list(Who)),
+    Route("GET", "/api/docs", "/api/docs", 200, list(Who)),
     Route("POST", "/webhooks/github", "/webhooks/github", 202, list(Who)),
     Route("POST", f"{V1}/token", f"{V1}/token", 422, list(Who), body={}),
     Route("GET", f"{V1}/services", f"{V1}/services", 200, [*READERS, *SERVICES]),
@@ -277,6 +280,20 @@ def test_every_route_is_in_the_table(app: Flask) -> None:
     }
 
     assert {route.name for route in ROUTES} == there
+
+
+def test_the_document_says_who_may() -> None:
+    """OpenAPI's security of each operation is what this table says and the other tests prove."""
+    kinds = {Who.SERVICE: "service", Who.DEPLOYMENT: "deployment"}
+
+    for route in ROUTES:
+        told = described.operation(route.method, route.rule)["security"]
+        roles = [READERS.index(Who(each["user"][0])) for each in told if "user" in each]
+        named = {who for who, kind in kinds.items() if {kind: []} in told}
+        open_to_all = told in ([], [{"webhook": []}])
+        allowed = set(Who) if open_to_all else {*named, *(READERS[roles[0] :] if roles else ())}
+
+        assert set(route.who) - {Who.OTHER_SERVICE} == allowed - {Who.OTHER_SERVICE}, route.name
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=by_name)
