@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries
+from fastdeploy_bot.core import clock, deliveries, forecast
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
+from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Token, User
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState, EventType, Origin, Role, StepState
@@ -32,6 +33,13 @@ class StepView(msgspec.Struct, frozen=True):
     started: Moment | None
     finished: Moment | None
     message: str
+
+
+class ForetoldStep(StepView, frozen=True):
+    """A step, and how long it usually takes."""
+
+    usual: float | None
+    """Seconds; None where too few runs are known."""
 
 
 class ToldStep(StepView, frozen=True):
@@ -65,12 +73,16 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     delivery: str | None
     cancelling: bool
     """Asked to stop, and still running."""
+    progress: float | None
+    """How far it has come, from 0 to 1; None where that cannot be said."""
+    longer: bool
+    """Whether it takes longer than usual."""
 
 
 class DeploymentView(DeploymentFacts, frozen=True, kw_only=True):
     """A deployment with its steps, and where its page is."""
 
-    steps: list[StepView]
+    steps: list[ForetoldStep]
     url: str
 
 
@@ -168,7 +180,13 @@ def told_step(row: Step) -> ToldStep:
 
 def deployment_facts(row: Deployment) -> DeploymentFacts:
     """A deployment from its row, as the feed tells it."""
+    running = row.state == DeploymentState.RUNNING
+    return _facts(row, forecast.habit(row.service_id) if running else Habit(), _steps(row) if running else [])
+
+
+def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFacts:
     state = DeploymentState(row.state)
+    outlook = forecast.outlook(habit, row, steps, now=clock.now())
     return DeploymentFacts(
         id=row.id,
         service=row.service.name,
@@ -186,20 +204,26 @@ def deployment_facts(row: Deployment) -> DeploymentFacts:
         exit_status=row.exit_status,
         signal=row.signal,
         reason=row.reason,
-        eta=None,
+        eta=outlook.eta,
         parent=row.parent_id,
         taken_over_by=row.taken_over_by_id,
         delivery=row.delivery.guid if row.delivery_id else None,
         cancelling=state is DeploymentState.RUNNING and row.cancelled_by is not None,
+        progress=1.0 if state is DeploymentState.SUCCESS else outlook.progress,
+        longer=outlook.longer,
     )
+
+
+def _steps(row: Deployment) -> list[Step]:
+    return list(Step.select().where(Step.deployment == row.id).order_by(Step.position))
 
 
 def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
     """A deployment from its row, with its steps."""
-    steps = Step.select().where(Step.deployment == row.id).order_by(Step.position)
+    steps, habit = _steps(row), forecast.habit(row.service_id)
     return DeploymentView(
-        **msgspec.structs.asdict(deployment_facts(row)),
-        steps=[step(each) for each in steps],
+        **msgspec.structs.asdict(_facts(row, habit, steps)),
+        steps=[ForetoldStep(**msgspec.structs.asdict(step(each)), usual=habit.steps.get(each.name)) for each in steps],
         url=f"{public_url}/deployments/{row.id}",
     )
 
@@ -288,7 +312,17 @@ _STATUS_FIELDS: Final = ("id", "service", "state", "created", "started", "finish
 _FOR_VISITORS: Final = {
     (Visibility.STATUS, EventType.DEPLOYMENT): _STATUS_FIELDS,
     (Visibility.STATUS, EventType.SERVICE): ("name", "removed"),
-    (Visibility.PUBLIC, EventType.DEPLOYMENT): (*_STATUS_FIELDS, "sha", "ref", "title", "exit_status", "signal", "eta"),
+    (Visibility.PUBLIC, EventType.DEPLOYMENT): (
+        *_STATUS_FIELDS,
+        "sha",
+        "ref",
+        "title",
+        "exit_status",
+        "signal",
+        "eta",
+        "progress",
+        "longer",
+    ),
     (Visibility.PUBLIC, EventType.SERVICE): ("name", "removed"),
     (Visibility.PUBLIC, EventType.STEP): tuple(ToldStep.__struct_fields__),
 }

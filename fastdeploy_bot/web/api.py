@@ -15,6 +15,7 @@ from fastdeploy_bot.core import (
     clock,
     deliveries,
     deployments,
+    feed,
     logs,
     services,
     starting,
@@ -23,16 +24,28 @@ from fastdeploy_bot.core import (
     views,
 )
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.core.tokens import Issued
-from fastdeploy_bot.core.views import DeliveryView, DeploymentView, Moment, ServiceView, StepView, TokenView
-from fastdeploy_bot.errors import Conflict, Invalid, NotFound, Unauthenticated, Unavailable
+from fastdeploy_bot.core.views import (
+    DeliveryFacts,
+    DeliveryView,
+    DeploymentFacts,
+    DeploymentView,
+    Moment,
+    ServiceFacts,
+    ServiceView,
+    StepView,
+    TokenView,
+    ToldStep,
+)
+from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer, Nothing, Text
 from fastdeploy_bot.web.operations import NEWEST, Body, Guid, Id, Name, Query, operation
-from fastdeploy_bot.words import DeploymentState, StepReport
+from fastdeploy_bot.words import DeploymentState, EventType, StepReport
 
 T = TypeVar("T")
 
@@ -113,6 +126,34 @@ class Filter(Window, frozen=True):
     service: str = ""
     state: DeploymentState | UnsetType = UNSET
     sha: str = ""
+
+
+class Since(msgspec.Struct, frozen=True):
+    """Which stretch of the feed is asked for."""
+
+    since: Annotated[int, Meta(ge=0, le=NEWEST, description="The id of the last event known.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=feed.PAGE, description="How many events at most.")] = PAGE
+
+
+class FeedEvent(msgspec.Struct, frozen=True):
+    """An event: its object stands under the name of its type."""
+
+    id: int
+    type: EventType
+    deployment: DeploymentFacts | UnsetType = UNSET
+    step: ToldStep | UnsetType = UNSET
+    service: ServiceFacts | UnsetType = UNSET
+    delivery: DeliveryFacts | UnsetType = UNSET
+
+
+class Events(msgspec.Struct, frozen=True):
+    """A stretch of the feed, oldest first."""
+
+    items: list[FeedEvent]
+    next: int
+    """For `?since=`."""
+    reset: bool
+    """Whether the events after `since` are no longer kept: read the present state, and go on from `next`."""
 
 
 class Excerpt(msgspec.Struct, frozen=True):
@@ -315,6 +356,19 @@ def report_end(id: Id, body: Body[End]) -> Answer[DeploymentView]:
     return answers.as_json(_view(row))
 
 
+@bp.get("/events")
+@operation(Action.BROWSE)
+def list_events(query: Query[Since]) -> Answer[Events]:
+    """The feed by polling: what changed after an event, oldest first."""
+    operations.authorize(context.principal())
+    asked = query.read()
+    try:
+        found = feed.since(asked.since, limit=asked.limit)
+    except Gone:
+        return answers.as_json(Events([], feed.newest(), True))
+    return answers.as_json(Events([_event(told) for told in found], found[-1].id if found else asked.since, False))
+
+
 @bp.get("/deliveries")
 @operation(Action.BROWSE)
 def list_deliveries(query: Query[Window]) -> Answer[Page[DeliveryView]]:
@@ -337,6 +391,12 @@ def _readable(number: int) -> Deployment:
     row = Deployment.get_or_none(Deployment.id == number)
     operations.authorize(who, service=None if row is None else row.service.name)
     return row if row is not None else deployments.find(number)
+
+
+def _event(told: Told) -> FeedEvent:
+    """An event as it was written: an earlier version's object stays as that version saw it (so Any, for the types)."""
+    written: Any = msgspec.Raw(told.data.encode())
+    return FeedEvent(told.id, told.type, **{told.type.value: written})
 
 
 def _view(row: Deployment) -> DeploymentView:

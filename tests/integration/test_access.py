@@ -188,6 +188,7 @@ ROUTES: Final = [
         [Who.DEPLOYMENT],
         body={"state": "success"},
     ),
+    Route("GET", f"{V1}/events", f"{V1}/events", 200, READERS),
     Route("GET", f"{V1}/deliveries", f"{V1}/deliveries", 200, READERS),
     Route("GET", f"{V1}/deliveries/<guid>", f"{V1}/deliveries/g-1", 200, READERS, missing=f"{V1}/deliveries/none"),
     Route(

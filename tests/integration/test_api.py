@@ -89,6 +89,8 @@ def test_a_deployment_has_the_shape_that_is_promised(get: Any, github: GitHub, h
         "signal": None,
         "reason": "",
         "eta": None,
+        "progress": None,
+        "longer": False,
         "parent": None,
         "taken_over_by": None,
         "delivery": "g-1",

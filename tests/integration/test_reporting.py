@@ -361,7 +361,7 @@ def test_progress_that_comes_twice_is_taken_once() -> None:
         progress.absorb(1, told, log_limit=LIMIT)
 
     assert b"abc" == logs.read(1).data
-    build = Step.get(Step.deployment == 1)
+    build = Step.get(Step.deployment == 1, Step.name == "Build")
     assert (5_000, 7_000) == (build.started, build.finished)
 
 

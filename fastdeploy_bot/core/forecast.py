@@ -1,0 +1,110 @@
+"""The forecast: how long a deployment still takes, judged by the service's last successes.
+
+Durations are in seconds. Each step weighs as much as it usually takes; what a run usually takes beside its steps
+weighs as one more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.store.models import Deployment, Step
+from fastdeploy_bot.words import DeploymentState, StepState
+
+RUNS: Final = 10
+"""How many of the last successes are looked at."""
+FEWEST: Final = 3
+"""With fewer, nothing is foretold."""
+FULLEST: Final = 0.95
+"""How far a deployment has come at most before it has ended."""
+
+
+class Habit(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a service's deployments and their steps usually take."""
+
+    usual: float | None = None
+    """The median; None where too few runs are known."""
+    slow: float | None = None
+    """The 90th percentile: what takes longer takes longer than usual."""
+    steps: Mapping[str, float] = {}
+    """By name, the median of each step."""
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a running deployment has come."""
+
+    eta: float | None = None
+    """Seconds left; None where that cannot be said."""
+    progress: float | None = None
+    """From 0 to 0.95; None where that cannot be said."""
+    longer: bool = False
+    """Whether it takes longer than usual."""
+
+
+def habit(service: int) -> Habit:
+    """What the last successes of the service tell, by its row's id."""
+    runs = list(
+        Deployment.select(Deployment.id, Deployment.started, Deployment.finished)
+        .where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
+        .order_by(Deployment.id.desc())
+        .limit(RUNS)
+    )
+    if len(runs) < FEWEST:
+        return Habit()
+    lengths = sorted(_between(run.started, run.finished) for run in runs)
+    return Habit(
+        usual=median(lengths),
+        slow=lengths[math.ceil(0.9 * len(lengths)) - 1],
+        steps=_medians([run.id for run in runs]),
+    )
+
+
+def outlook(habit: Habit, deployment: Deployment, steps: Sequence[Step], *, now: int) -> Outlook:
+    """How far a running deployment has come at the moment `now`; of one that does not run, nothing is said."""
+    if deployment.state != DeploymentState.RUNNING or habit.usual is None or habit.slow is None:
+        return Outlook()
+    elapsed = _between(deployment.started, now)
+    done = _done(habit, steps, now)
+    known = sum(habit.steps.get(step.name, 0.0) for step in steps)
+    beside = max(0.0, habit.usual - known)
+    left = known - done + beside * (1 - done / known) if known else max(0.0, beside - elapsed)
+    whole = known + beside
+    longer = elapsed > habit.slow
+    return Outlook(
+        eta=None if longer else round(left, 1),
+        progress=min(FULLEST, round(1 - left / whole, 3)) if whole else None,
+        longer=longer,
+    )
+
+
+def _done(habit: Habit, steps: Sequence[Step], now: int) -> float:
+    """The weight of what is behind: of steps that ended or were passed by, and of the running one's time so far."""
+    furthest = max((step.position for step in steps if step.state != StepState.PENDING), default=0)
+    return sum(_part(habit.steps.get(step.name, 0.0), step, furthest, now) for step in steps)
+
+
+def _part(usual: float, step: Step, furthest: int, now: int) -> float:
+    if step.state == StepState.RUNNING and step.position == furthest:
+        return min(usual, _between(step.started, now))
+    return usual if step.position <= furthest else 0.0
+
+
+def _medians(runs: Iterable[int]) -> dict[str, float]:
+    rows = Step.select().where(
+        Step.deployment.in_(list(runs)), Step.state == StepState.SUCCESS, Step.started.is_null(False)
+    )
+    taken: dict[str, list[float]] = {}
+    for row in rows:
+        taken.setdefault(row.name, []).append(_between(row.started, row.finished))
+    return {name: median(times) for name, times in taken.items()}
+
+
+def _between(start: int | None, end: int | None) -> float:
+    """Seconds; a clock that was set back makes none of them negative."""
+    return 0.0 if start is None or end is None else max(0, end - start) / clock.SECOND
