@@ -1,0 +1,124 @@
+"""Display: how states, times and commits are written on a page. Pure."""
+
+from __future__ import annotations
+
+import signal as signals
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote
+
+from flask import Flask
+
+from fastdeploy_bot.core import clock
+
+GLYPHS: Final = {
+    "queued": "◌",
+    "waiting": "⧖",
+    "running": "◐",
+    "success": "✓",
+    "failure": "✗",
+    "cancelled": "⊘",
+    "superseded": "⇥",
+    "lost": "?",
+    "pending": "◌",
+    "skipped": "⊘",
+}
+"""One glyph for each state, of deployments and of steps."""
+NO_STATE: Final = "○"
+COLOURS: Final = {"running": "#0969da", "success": "#1a7f37", "failure": "#cf222e", "lost": "#cf222e"}
+"""Of the icon in a browser's tab; every other state is grey."""
+GREY: Final = "#6e7781"
+SHORT_SHA: Final = 7
+_MEANINGS: Final = {126: "a command could not be executed", 127: "a command was not found"}
+"""What shells mean by an exit status. Source: POSIX.1-2024, Shell Command Language, 2.8.2."""
+
+
+def register(app: Flask) -> None:
+    """Give templates these words as filters."""
+    app.jinja_env.filters.update(
+        glyph=glyph, icon=icon, age=age, moment=clock.text, stamp=stamp, duration=duration, short=short, ref=ref_name
+    )
+
+
+def glyph(state: str | None) -> str:
+    """A state's glyph; an empty ring for none."""
+    return GLYPHS.get(state or "", NO_STATE)
+
+
+def icon(state: str | None) -> str:
+    """The icon in a browser's tab, as an address that holds it."""
+    colour = COLOURS.get(state or "", GREY)
+    drawing = (
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>"
+        f"<rect width='32' height='32' rx='8' fill='{colour}'/>"
+        "<text x='16' y='24' font-size='22' text-anchor='middle' fill='#fff' font-family='sans-serif'>"
+        f"{glyph(state)}</text></svg>"
+    )
+    return "data:image/svg+xml," + quote(drawing, safe=" ='/:<>")
+
+
+def age(moment: int | None, now: int) -> str:
+    """How long ago a moment was: `just now`, `41 s ago`, `3 min ago`, `2 h ago`, `5 d ago`."""
+    if moment is None:
+        return ""
+    seconds = max(0, now - moment) // clock.SECOND
+    return "just now" if seconds < 1 else f"{span(seconds)} ago"
+
+
+def span(seconds: int) -> str:
+    """A time in its largest unit, cut off: `41 s`, `3 min`, `2 h`, `5 d`."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def duration(seconds: float | None) -> str:
+    """How long something took: `0.4s`, `12s`, `1m 12s`, `2h 05m`; empty for what is not known."""
+    if seconds is None:
+        return ""
+    if 0 < seconds < 1:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3_600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    return f"{whole // 3_600}h {whole % 3_600 // 60:02}m"
+
+
+def stamp(moment: int | None) -> str:
+    """A moment as people read it, in UTC."""
+    if moment is None:
+        return ""
+    return datetime.fromtimestamp(moment / clock.SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def short(sha: str) -> str:
+    """The first digits of a commit."""
+    return sha[:SHORT_SHA]
+
+
+def ref_name(ref: str) -> str:
+    """A branch or tag by its own name."""
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+def ending(exit_status: int | None, signal: int | None) -> str:
+    """How a script's process ended, in words; empty where it is not known."""
+    if signal is not None:
+        return f"killed by {_signal_name(signal)}"
+    if exit_status is None:
+        return ""
+    if exit_status > 128 and exit_status - 128 in signals.valid_signals():
+        return f"exit status {exit_status}: a command was killed by {_signal_name(exit_status - 128)}"
+    meaning = _MEANINGS.get(exit_status)
+    return f"exit status {exit_status}" + (f": {meaning}" if meaning else "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name, meaning = signals.Signals(number).name, signals.strsignal(number)
+    except ValueError:
+        return f"signal {number}"
+    return f"{name} ({meaning})" if meaning else name
