@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
+from fastdeploy_bot.core import clock, deployments, progress, queue, services, sessions, tokens
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
 from fastdeploy_bot.core.services import Sync
@@ -24,6 +24,7 @@ from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import postgres, sqlite
 from fastdeploy_bot.store.models import Deployment, Token, User
+from fastdeploy_bot.web import browser
 from fastdeploy_bot.web.context import EXTENSION, Bot
 from fastdeploy_bot.words import DeploymentState, Role
 
@@ -137,8 +138,56 @@ class Auth:
         return self._known[name]
 
     def _user(self, role: str) -> str:
-        user = store.write(lambda: User.create(username=role, password="!", role=Role(role), created=0))
-        return tokens.for_user(user, now=clock.now()).token
+        return tokens.for_user(user_of(role), now=clock.now()).token
+
+
+class Browser:
+    """A browser with cookies of its own, that sends forms as browsers do."""
+
+    def __init__(self, app: Flask, *, origin: str = "http://localhost") -> None:
+        self.app = app
+        self.client = app.test_client()
+        self.origin = origin
+
+    def signed_in(self, role: str, *, name: str = "", now: int | None = None) -> Browser:
+        """As a user with that role, whose session began just now or at `now`."""
+        user = user_of(role, name=name)
+        moment = clock.now() if now is None else now
+        begun = store.write(lambda: sessions.begin(user, peer="127.0.0.1", agent="a browser", now=moment))
+        self.show(begun.cookie)
+        return self
+
+    def show(self, cookie: str) -> None:
+        """Have that as the session's cookie."""
+        self.client.set_cookie("fastdeploy", cookie)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        """A page."""
+        return self.client.get(path, **options)
+
+    def post(self, path: str, *, headers: Mapping[str, str] | None = None, **fields: str) -> TestResponse:
+        """A form with those fields and its token; `headers` in place of a right Origin."""
+        sent = {"Origin": self.origin} if headers is None else headers
+        data = {"form_token": self.form_token(path)} | fields
+        return self.client.post(path, data=data, headers=sent, base_url=self.origin)
+
+    def form_token(self, path: str) -> str:
+        """The token that the form for that path carries."""
+        if path == "/login":
+            self.client.get(path, base_url=self.origin)
+        with self.client, self.app.test_request_context(path, method="POST", headers=self._cookies()):
+            return browser.form_token()
+
+    def _cookies(self) -> dict[str, str]:
+        found = self.client._cookies.values() if self.client._cookies else []
+        return {"Cookie": "; ".join(f"{each.decoded_key}={each.value}" for each in found)}
+
+
+def user_of(role: str, *, name: str = "") -> User:
+    """The user with that role, called as the role or by `name`; made where there is none. Has no password."""
+    username = name or role
+    found: User | None = User.get_or_none(User.username == username)
+    return found or store.write(lambda: User.create(username=username, password="!", role=Role(role), created=0))
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Access: every route against everyone who might call it."""
+"""Access: every route for programs against everyone who might call it; pages are in `test_page_access`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ from callers import (
     revoke,
     sha,
     sync,
+    user_of,
 )
-from fastdeploy_bot.core import tokens
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, sessions, tokens
 from fastdeploy_bot.forge.github import signatures
+from fastdeploy_bot.web import operations
 
 
 class Who(StrEnum):
@@ -45,6 +48,7 @@ class Who(StrEnum):
     EXPIRED = "an expired token"
     REVOKED = "a revoked token"
     COOKIE = "an admin's token in a cookie"
+    SESSION = "an admin's session"
     QUERY = "an admin's token in the address"
     VIEWER = "viewer"
     DEPLOYER = "deployer"
@@ -101,7 +105,6 @@ ROUTES: Final = [
     Route("GET", "/readyz", "/readyz", 200, list(Who)),
     Route("GET", "/api/openapi.json", "/api/openapi.json", 200, list(Who)),
     Route("GET", "/api/docs", "/api/docs", 200, list(Who)),
-    Route("GET", "/static/<digest>/<name>", "/static/0/fastdeploy.css", 200, list(Who)),
     Route("POST", "/webhooks/github", "/webhooks/github", 202, list(Who)),
     Route("POST", f"{V1}/token", f"{V1}/token", 422, list(Who), body={}),
     Route("GET", f"{V1}/services", f"{V1}/services", 200, [*READERS, *SERVICES]),
@@ -209,6 +212,7 @@ class World:
 
     client: FlaskClient
     headers: Mapping[Who, Mapping[str, str]]
+    cookies: Mapping[Who, str]
 
     def call(self, who: Who, route: Route, *, path: str = "", method: str = "") -> TestResponse:
         """Call a route as somebody."""
@@ -218,8 +222,8 @@ class World:
         sent = {**self.headers[who], **(event if body else {}), **signed}
         admin = self.headers[Who.ADMIN]["Authorization"].removeprefix("Bearer ")
         self.client.delete_cookie("fastdeploy")
-        if who is Who.COOKIE:
-            self.client.set_cookie("fastdeploy", admin)
+        if who in self.cookies:
+            self.client.set_cookie("fastdeploy", self.cookies[who])
         query = {"access_token": admin, "token": admin} if who is Who.QUERY else {}
         extra: dict[str, Any] = {"data": body} if body else {"json": route.body}
         return self.client.open(
@@ -244,7 +248,9 @@ def world(app: Flask, client: FlaskClient, github: GitHub, service: ServiceFiles
     github.push(after=sha(4))
     headers |= {role: auth(role.value) for role in READERS}
     headers |= strangers() | {Who.OTHER_SERVICE: auth.service("other")}
-    return World(client, headers)
+    admin = headers[Who.ADMIN]["Authorization"].removeprefix("Bearer ")
+    session = store.write(lambda: sessions.begin(user_of("admin"), peer="", agent="", now=clock.now()))
+    return World(client, headers, {Who.COOKIE: admin, Who.SESSION: session.cookie})
 
 
 def strangers() -> dict[Who, Mapping[str, str]]:
@@ -264,6 +270,7 @@ def strangers() -> dict[Who, Mapping[str, str]]:
         Who.EXPIRED: bearer(expired),
         Who.REVOKED: bearer(revoked),
         Who.COOKIE: {},
+        Who.SESSION: {},
         Who.QUERY: {},
     }
 
@@ -278,6 +285,7 @@ def test_every_route_is_in_the_table(app: Flask) -> None:
     there = {
         f"{method} {re.sub('<[^<>:]+:', '<', rule.rule)}"
         for rule in app.url_map.iter_rules()
+        if operations.of(app.view_functions[rule.endpoint]) is not None
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 

@@ -1,0 +1,104 @@
+"""Sessions: browsers that signed in. The row decides; the cookie is known by its SHA-256 only.
+
+A session lasts 12 hours, prolonged by what its owner does, never by what they read, and at most 30 days.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, tokens
+from fastdeploy_bot.errors import Unauthenticated
+from fastdeploy_bot.store.models import Session, User
+from fastdeploy_bot.words import Principal, PrincipalKind, Role
+
+LIFE: Final = 12 * 3_600 * clock.SECOND
+LONGEST: Final = 30 * clock.DAY
+"""How old a session can become, however often it is prolonged."""
+LONGEST_AGENT: Final = 200
+_WORTHWHILE: Final = 60 * clock.SECOND
+"""A session that would gain less than this is left as it is."""
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """A new session; the only moment at which its cookie is known."""
+
+    id: int
+    cookie: str
+    expires: int
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A session that lasts."""
+
+    principal: Principal
+    """Its user, without the address from which they ask."""
+    id: int
+    created: int
+    expires: int
+
+
+def begin(user: User, *, peer: str, agent: str, now: int) -> Begun:
+    """A session of the user's. To be called inside a write."""
+    Session.delete().where(Session.created <= now - LONGEST).execute()
+    cookie = secrets.token_urlsafe(32)
+    row = Session.create(
+        hash=tokens.digest(cookie),
+        user=user,
+        created=now,
+        expires=now + LIFE,
+        peer=peer,
+        agent="".join(filter(str.isprintable, agent))[:LONGEST_AGENT],
+    )
+    return Begun(row.id, cookie, row.expires)
+
+
+def find(cookie: str, *, now: int) -> Found:
+    """The session that a cookie speaks for. Raises Unauthenticated where it is unknown, expired or ended."""
+    row = Session.select(Session, User).join(User).where(Session.hash == tokens.digest(cookie)).get_or_none()
+    if row is None:
+        raise Unauthenticated("this session is not known")
+    if row.ended is not None:
+        raise Unauthenticated("this session was ended")
+    if row.expires <= now:
+        raise Unauthenticated("this session has expired: sign in again")
+    who = Principal(PrincipalKind.USER, row.user.username, role=Role(row.user.role))
+    return Found(who, row.id, row.created, row.expires)
+
+
+def prolong(found: Found, *, now: int) -> Found:
+    """The session as it lasts 12 hours from now, as far as it is not too old for that."""
+    expires = min(now + LIFE, found.created + LONGEST)
+    if expires - found.expires < _WORTHWHILE:
+        return found
+    mine = (Session.id == found.id) & Session.ended.is_null()
+    store.write(lambda: Session.update(expires=expires).where(mine).execute())
+    return msgspec.structs.replace(found, expires=expires)
+
+
+def of_user(user: User, *, now: int) -> list[Session]:
+    """The user's sessions that last, newest first."""
+    return list(Session.select().where(_lasting(user, now)).order_by(Session.id.desc()))
+
+
+def end(user: User, number: int, *, now: int) -> bool:
+    """End one of the user's sessions; False where there is none of that id. To be called inside a write."""
+    return bool(Session.update(ended=now).where(_lasting(user, now), Session.id == number).execute())
+
+
+def end_all(user: User, *, now: int) -> int:
+    """End every session of the user; answers how many there were. To be called inside a write."""
+    return int(Session.update(ended=now).where(_lasting(user, now)).execute())
+
+
+def known(user: User, peer: str) -> bool:
+    """Whether the user has signed in from that address in the last 30 days."""
+    return bool(Session.select().where(Session.user == user, Session.peer == peer).exists())
+
+
+def _lasting(user: User, now: int) -> object:
+    return (Session.user == user) & Session.ended.is_null() & (Session.expires > now)

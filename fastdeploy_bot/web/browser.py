@@ -1,0 +1,238 @@
+"""Browsers: who reads a page, may they, and does what they send come from one of our own forms.
+
+Pages know their reader by the cookie alone, as the API knows its caller by the `Authorization` header alone. Every
+request that may change something is refused unless it comes from a form of ours, whether or not its view asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from flask import Flask, Response, after_this_request, current_app, g, redirect, request, url_for
+from werkzeug.exceptions import HTTPException
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import access, clock, sessions
+from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.servicefile import Visibility
+from fastdeploy_bot.core.sessions import Begun, Found
+from fastdeploy_bot.errors import Forbidden, Unauthenticated
+from fastdeploy_bot.web import context, operations
+from fastdeploy_bot.words import Principal, PrincipalKind
+
+COOKIE: Final = "fastdeploy"
+FORM_COOKIE: Final = "fastdeploy-form"
+"""What the form tokens of those are bound to who have not signed in."""
+SECURE_PREFIX: Final = "__Host-"
+FIELD: Final = "form_token"
+LOGIN, SIGN_IN = "signin.login", "signin.sign_in"
+"""The views of the one form that is for those who have not signed in."""
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LONGEST_FORM: Final = 64 * 1024
+LONGEST_PATH: Final = 2_000
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: under that, forms are sent with the origin "null".
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Sent with every answer that does not say otherwise itself."""
+
+
+class SignedOut(Unauthenticated):
+    """You are not signed in."""
+
+
+def register(app: Flask) -> None:
+    """Hold every request of a browser to these rules, and give templates what their forms need."""
+    app.before_request(_require_own_form)
+    app.after_request(_protect)
+    app.jinja_env.globals.update(reader=_shown_reader, form_token=form_token, may=_may)
+
+
+def reader() -> Principal:
+    """Who reads the page: the user who signed in, or a visitor."""
+    found = session()
+    who = Principal(PrincipalKind.VISITOR, "") if found is None else found.principal
+    return msgspec.structs.replace(who, peer=context.peer())
+
+
+def session() -> Found | None:
+    """The reader's session; None for a visitor."""
+    if "session" not in g:
+        g.session = _session()
+    found: Found | None = g.session
+    return found
+
+
+def require(action: Action, *, service: str | None = None, visibility: Visibility = Visibility.PRIVATE) -> Principal:
+    """The reader, if they may do that.
+
+    Visitors who may not are asked to sign in, and come back to this page; nothing tells them whether it exists: to be
+    called before anything is looked for. Raises Forbidden for users who may not.
+    """
+    who = reader()
+    if who.kind is PrincipalKind.VISITOR and not access.may(who, action, service=service, visibility=visibility):
+        raise _ask_to_sign_in()
+    access.authorize(who, action, service=service, visibility=visibility)
+    return who
+
+
+def form_token() -> str:
+    """What a form has to carry in its field `form_token`."""
+    return _form_token(_bound_to() or _begin_form(), context.bot().settings.keys[0])
+
+
+def sign_in(answer: Response, begun: Begun) -> Response:
+    """Let the reader be who has begun the session."""
+    _set_cookie(answer, COOKIE, begun.cookie, max_age=sessions.LONGEST // clock.SECOND)
+    return answer
+
+
+def sign_out(answer: Response) -> Response:
+    """Let the browser forget its session."""
+    answer.delete_cookie(cookie_name(), path="/", secure=_secure(), httponly=True, samesite="Lax")
+    return answer
+
+
+def cookie_name() -> str:
+    """What the session's cookie is called."""
+    return _named(COOKIE)
+
+
+def local_path(text: str, default: str = "/") -> str:
+    """The path, if it is one of this bot's own pages; browsers take much for the address of another host."""
+    own = re.fullmatch(r"/(?![/\\])[^\\\x00-\x20\x7f]*", text) is not None
+    return text if own and len(text) <= LONGEST_PATH else default
+
+
+def is_own_origin() -> bool:
+    """Whether the request comes from a page of this bot: by its Origin, or by what else the browser says of that."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if origin is None and site is not None:
+        return site == "same-origin"
+    told = _origin(request.headers.get("Referer", "") if origin is None else origin)
+    return bool(told) and told == _own_origin()
+
+
+def _session() -> Found | None:
+    cookie = request.cookies.get(cookie_name())
+    if not cookie:
+        return None
+    try:
+        return sessions.find(cookie, now=clock.now())
+    except Unauthenticated:
+        return None
+
+
+def _shown_reader() -> Principal:
+    """The reader as a page shows them; a page that tells of a broken database cannot ask it."""
+    try:
+        return reader()
+    except store.DatabaseError:
+        return Principal(PrincipalKind.VISITOR, "")
+
+
+def _may(action: str, *, service: str | None = None, visibility: Visibility = Visibility.PRIVATE) -> bool:
+    return access.may(_shown_reader(), Action(action), service=service, visibility=visibility)
+
+
+def _ask_to_sign_in() -> Exception:
+    if request.method not in SAFE_METHODS:
+        return SignedOut("nothing was done: sign in, and try again")
+    wanted = request.full_path if request.query_string else request.path
+    return HTTPException(response=redirect(url_for(LOGIN, next=local_path(wanted)), 303))
+
+
+def _require_own_form() -> None:
+    """Refuse what would change something and does not come from a form of ours. Raises Forbidden, SignedOut."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None or request.method in SAFE_METHODS or operations.of(view) is not None:
+        return
+    request.max_content_length = LONGEST_FORM
+    if not is_own_origin():
+        raise Forbidden(f"forms are taken from {_own_origin()} alone: open the page there, and try again")
+    found = session()
+    if found is None and request.endpoint != SIGN_IN:
+        raise _ask_to_sign_in()
+    if not _is_own_token(request.form.get(FIELD, "")):
+        raise Forbidden("this form is out of date: reload its page, and try again")
+    if found is not None:
+        g.session = sessions.prolong(found, now=clock.now())
+
+
+def _is_own_token(given: str) -> bool:
+    bound = _bound_to()
+    genuine = [_form_token(bound, key) for key in context.bot().settings.keys] if bound else []
+    return any(hmac.compare_digest(each.encode(), given.encode(errors="replace")) for each in genuine)
+
+
+def _bound_to() -> str | None:
+    """The cookie that this page's form tokens are bound to."""
+    name = FORM_COOKIE if request.endpoint in (LOGIN, SIGN_IN) or session() is None else COOKIE
+    return request.cookies.get(_named(name))
+
+
+def _begin_form() -> str:
+    """A new value to bind form tokens to."""
+    if "form_cookie" not in g:
+        g.form_cookie = secrets.token_urlsafe(32)
+        after_this_request(lambda answer: _set_cookie(answer, FORM_COOKIE, g.form_cookie))
+    value: str = g.form_cookie
+    return value
+
+
+def _form_token(cookie: str, secret_key: str) -> str:
+    key = hmac.digest(secret_key.encode(), b"fastdeploy form token", hashlib.sha256)
+    return hmac.digest(key, cookie.encode(), hashlib.sha256).hex()
+
+
+def _set_cookie(answer: Response, name: str, value: str, *, max_age: int | None = None) -> Response:
+    answer.set_cookie(_named(name), value, max_age=max_age, path="/", secure=_secure(), httponly=True, samesite="Lax")
+    return answer
+
+
+def _named(name: str) -> str:
+    return SECURE_PREFIX + name if _secure() else name
+
+
+def _secure() -> bool:
+    """Whether browsers come by https; over plain http a secure cookie would never come back."""
+    return context.bot().settings.effective_public_url.startswith("https://")
+
+
+def _own_origin() -> str:
+    """Where our forms come from; without a `public_url` wherever the browser found us."""
+    return _origin(context.bot().settings.public_url or request.host_url)
+
+
+def _origin(url: str) -> str:
+    """The origin of an address, as browsers write it; empty where it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if port in (None, usual) else f":{port}")
+
+
+def _protect(answer: Response) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer

@@ -1,0 +1,223 @@
+"""Access: every page and every form against everyone who might come by a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from callers import Auth, Browser, ServiceFiles, sync, user_of
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, sessions
+from fastdeploy_bot.web import operations
+
+
+class Who(StrEnum):
+    """Everyone who might come."""
+
+    VISITOR = "a visitor"
+    GARBAGE = "a guessed cookie"
+    EXPIRED = "an admin whose session has expired"
+    ENDED = "an admin who has signed out"
+    TOKEN = "an admin's token in the header"
+    TOKEN_COOKIE = "an admin's token in the cookie"
+    VIEWER = "viewer"
+    DEPLOYER = "deployer"
+    ADMIN = "admin"
+
+
+STRANGERS: Final = frozenset(list(Who)[: list(Who).index(Who.VIEWER)])
+"""Nobody of these is signed in."""
+READERS: Final = (Who.VIEWER, Who.DEPLOYER, Who.ADMIN)
+DEPLOYERS: Final = (Who.DEPLOYER, Who.ADMIN)
+
+
+class Forgery(StrEnum):
+    """What is wrong with a form that no page of ours has sent."""
+
+    NO_TOKEN = "no form token"
+    WRONG_TOKEN = "a guessed form token"
+    OTHERS_TOKEN = "the form token of another session"
+    FOREIGN = "another origin"
+    SUBDOMAIN = "the origin of a neighbour"
+    OTHER_PORT = "the origin of another port"
+    OTHER_SCHEME = "the origin of another scheme"
+    NULL = "no origin to speak of"
+    NOTHING = "neither origin nor anything like it"
+    CROSS_SITE = "no origin, but from another site"
+    SAME_SITE = "no origin, but from a neighbour"
+    REFERER = "no origin, but a foreign page"
+
+
+FORGED_HEADERS: Final[Mapping[Forgery, Mapping[str, str]]] = {
+    Forgery.FOREIGN: {"Origin": "https://evil.example"},
+    Forgery.SUBDOMAIN: {"Origin": "http://evil.localhost"},
+    Forgery.OTHER_PORT: {"Origin": "http://localhost:8080"},
+    Forgery.OTHER_SCHEME: {"Origin": "https://localhost"},
+    Forgery.NULL: {"Origin": "null"},
+    Forgery.NOTHING: {},
+    Forgery.CROSS_SITE: {"Sec-Fetch-Site": "cross-site", "Referer": "http://localhost/"},
+    Forgery.SAME_SITE: {"Sec-Fetch-Site": "same-site", "Referer": "http://localhost/"},
+    Forgery.REFERER: {"Referer": "https://evil.example/http://localhost/"},
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page or a form, how it is asked for with what exists, and who may."""
+
+    method: str
+    rule: str
+    path: str
+    status: int
+    """For those who may."""
+    who: Sequence[Who]
+    fields: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""
+    """The same for a thing that does not exist, where its path names one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a test's name."""
+        return f"{self.method} {self.rule}"
+
+    def expected(self, who: Who) -> int:
+        """The status that somebody is owed."""
+        if who in self.who:
+            return self.status
+        if who in STRANGERS:
+            return 303 if self.method == "GET" else 401
+        return 403
+
+
+PAGES: Final = [
+    Page("GET", "/static/<digest>/<name>", "/static/0/fastdeploy.css", 200, list(Who)),
+    Page("GET", "/login", "/login", 200, list(Who)),
+    Page("POST", "/login", "/login", 401, list(Who), fields={"username": "nobody", "password": "guessed"}),
+    Page("POST", "/logout", "/logout", 303, READERS),
+    Page("POST", "/session/renew", "/session/renew", 200, READERS),
+]
+FORMS: Final = [page for page in PAGES if page.method == "POST"]
+
+
+@dataclass(frozen=True)
+class World:
+    """A bot with something of everything, and the browser of everyone."""
+
+    browsers: Mapping[Who, Browser]
+    headers: Mapping[Who, Mapping[str, str]]
+
+    def call(self, who: Who, page: Page, *, path: str = "", method: str = "") -> TestResponse:
+        """Ask for a page, or send a form, as somebody."""
+        browser, headers = self.browsers[who], self.headers.get(who, {})
+        if page.method == "POST":
+            sent = {"Origin": browser.origin, **headers}
+            return browser.post(path or page.path, headers=sent, **page.fields)
+        return browser.client.open(path or page.path, method=method or page.method, headers=headers)
+
+    def forge(self, page: Page, forgery: Forgery) -> TestResponse:
+        """Send a form as an admin's browser would for a page that is not ours."""
+        browser = self.browsers[Who.ADMIN]
+        others = self.browsers[Who.DEPLOYER].form_token(page.path)
+        tokens = {Forgery.NO_TOKEN: "", Forgery.WRONG_TOKEN: "0" * 64, Forgery.OTHERS_TOKEN: others}
+        given = {"form_token": tokens[forgery]} if forgery in tokens else {}
+        headers = FORGED_HEADERS.get(forgery, {"Origin": browser.origin})
+        return browser.post(page.path, headers=headers, **{**page.fields, **given})
+
+
+@pytest.fixture
+def world(app: Flask, service: ServiceFiles, auth: Auth) -> World:
+    """A service of each visibility, and everyone's browser."""
+    service("shop", branches=["main"], supersede=False)
+    sync(app)
+    browsers = {who: Browser(app) for who in Who}
+    for who in READERS:
+        browsers[who].signed_in(who.value)
+    browsers[Who.GARBAGE].show("x" * 43)
+    browsers[Who.EXPIRED].signed_in("admin", now=clock.now() - sessions.LIFE)
+    browsers[Who.ENDED].signed_in("admin", now=clock.now())
+    newest = sessions.of_user(user_of("admin"), now=clock.now())[0]
+    assert store.write(lambda: sessions.end(user_of("admin"), newest.id, now=clock.now()))
+    token = auth("admin")
+    browsers[Who.TOKEN_COOKIE].show(token["Authorization"].removeprefix("Bearer "))
+    return World(browsers, {Who.TOKEN: token})
+
+
+def by_name(page: Page) -> str:
+    """What a page is called in a test's name."""
+    return page.name
+
+
+def test_every_page_is_in_the_table(app: Flask) -> None:
+    """A new page fails here until it is said who may see it; what is no page is in `test_access`."""
+    there = {
+        f"{method} {re.sub('<[^<>:]+:', '<', rule.rule)}"
+        for rule in app.url_map.iter_rules()
+        if operations.of(app.view_functions[rule.endpoint]) is None
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert {page.name for page in PAGES} == there
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_everyone_is_answered_as_they_may(world: World, page: Page) -> None:
+    """Visitors are asked to sign in, or told that nothing was done; users get 403, or what they asked for."""
+    refused = [who for who in Who if who not in page.who]
+    some = page.who if page.method == "GET" else page.who[:1]
+
+    answered = {who: world.call(who, page) for who in [*refused, *some]}
+
+    assert {who: page.expected(who) for who in answered} == {who: each.status_code for who, each in answered.items()}
+    for who, answer in answered.items():
+        if answer.status_code == 303 and who in STRANGERS and page.method == "GET":
+            assert f"/login?next={page.path.replace('/', '%2F')}" == answer.location.replace("next=/", "next=%2F")
+
+
+@pytest.mark.parametrize("who", list(Who))
+@pytest.mark.parametrize("page", FORMS, ids=by_name)
+def test_whoever_may_send_a_form_can(world: World, who: Who, page: Page) -> None:
+    """Each of those who may, each on what nobody has touched before."""
+    assert page.expected(who) == world.call(who, page).status_code
+
+
+@pytest.mark.parametrize("forgery", list(Forgery))
+@pytest.mark.parametrize("page", FORMS, ids=by_name)
+def test_no_form_is_taken_that_is_not_ours(world: World, page: Page, forgery: Forgery) -> None:
+    """403 to an admin's own browser, whatever page made it send the form."""
+    assert 403 == world.forge(page, forgery).status_code
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.method == "GET"], ids=by_name)
+def test_asking_for_the_head_alone_opens_nothing(world: World, page: Page) -> None:
+    """HEAD is answered as GET is, without a body."""
+    answered = {who: world.call(who, page, method="HEAD") for who in Who}
+
+    assert {who: page.expected(who) for who in Who} == {who: each.status_code for who, each in answered.items()}
+    assert {b""} == {each.data for each in answered.values()}
+
+
+def test_only_those_who_may_learn_that_something_is_missing(world: World) -> None:
+    """404 to whom the kind is open; to everyone else as if it were there."""
+    for page in [page for page in PAGES if page.missing]:
+        answered = {who: world.call(who, page, path=page.missing).status_code for who in Who}
+
+        assert {who: 404 if who in page.who else page.expected(who) for who in Who} == answered, page.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_answer_is_guarded(world: World, page: Page) -> None:
+    """No foreign script, frame, form or sniffing; and nothing of it stays in a cache."""
+    for who in (Who.VISITOR, Who.VIEWER, Who.ADMIN):
+        headers = world.call(who, page).headers
+
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+        guards = [headers[name] for name in ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy")]
+        assert ["nosniff", "DENY", "same-origin"] == guards
+        assert page.rule.startswith("/static/") or headers["Cache-Control"] == "no-store"
