@@ -32,8 +32,6 @@ T = TypeVar("T")
 
 on_sqlite: Final = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests about what SQLite alone has; all others run on both databases."""
-on_postgres: Final = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-"""For tests about what PostgreSQL alone has."""
 
 SECRET: Final = "s3cret"
 KEY: Final = "k" * 64
