@@ -86,6 +86,7 @@ def test_a_change_outside_of_a_write_is_a_bug() -> None:
         changes.of_service(1)
 
 
+@pytest.mark.usefixtures("database")
 def test_a_thing_that_changes_twice_in_a_write_is_told_once(service: ServiceFiles, catalogue: Catalogue) -> None:
     """As it was at the end."""
     service("shop")
@@ -95,10 +96,7 @@ def test_a_thing_that_changes_twice_in_a_write_is_told_once(service: ServiceFile
         changes.of_service(row.id)
         changes.of_service(row.id)
 
-    store.connect(f"sqlite:///{service.folder.parent / 'fastdeploy.db'}")
-    store.migrate()
     store.write(twice)
-    store.disconnect()
 
     assert told() == [("service", "shop")]
 
