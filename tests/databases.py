@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -59,8 +61,15 @@ class Server:
         return self._ready
 
     def restart(self) -> None:
-        """Stop at once, cutting every connection off, and start again."""
+        """Cut every connection off, and start again."""
+        with self.away():
+            pass
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """For a while, no server."""
         self._server.stop()
+        yield
         self._server.start()
 
     def stop(self) -> None:
