@@ -11,7 +11,21 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.settings import Settings, load, require_serving
-from fastdeploy_bot.web import answers, api, assets, bodies, browser, display, health, hooks, openapi, proxies, signin
+from fastdeploy_bot.web import (
+    acting,
+    answers,
+    api,
+    assets,
+    bodies,
+    browser,
+    display,
+    health,
+    hooks,
+    openapi,
+    pages,
+    proxies,
+    signin,
+)
 from fastdeploy_bot.web.context import EXTENSION, Bot
 
 
@@ -25,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     answers.register(app)
     assets.register(app)
     display.register(app)
+    pages.register(app)
     app.teardown_appcontext(lambda _error: store.release())
     browser.register(app)
     app.wsgi_app = proxies.trusting(bodies.bounded(app.wsgi_app), settings.trusted_proxies)  # type: ignore[method-assign,assignment]
@@ -62,7 +77,7 @@ def _connect(settings: Settings) -> None:
 def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    for blueprint in (hooks.bp, api.bp, health.bp, openapi.bp, assets.bp, signin.bp):
+    for blueprint in (hooks.bp, api.bp, health.bp, openapi.bp, assets.bp, signin.bp, pages.bp, acting.bp):
         app.register_blueprint(blueprint)
     return app
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Final, NamedTuple, cast
+
 import msgspec
+from peewee import JOIN
 
 from fastdeploy_bot.errors import Gone, NotFound
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
 from fastdeploy_bot.words import VerdictKind
+
+SHOWN: Final = 200
+"""How many of the newest deliveries are shown."""
+_TOLD: Final = (
+    *("guid", "event", "action", "repository", "ref", "before", "after", "commit"),
+    *("received", "reason", "peer", "headers"),
+)
 
 
 class ToldVerdict(msgspec.Struct, frozen=True):
@@ -16,6 +26,70 @@ class ToldVerdict(msgspec.Struct, frozen=True):
     verdict: VerdictKind
     reason: str
     deployment: int | None
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery as a page shows it; `received` is in Unix milliseconds."""
+
+    guid: str
+    event: str
+    action: str | None
+    repository: str | None
+    ref: str | None
+    before: str | None
+    after: str | None
+    commit: str | None
+    received: int
+    duplicate_of: str | None
+    reason: str
+    peer: str
+    headers: str
+    """JSON."""
+    replayable: bool
+    """Whether it is a push whose body is still kept."""
+    verdicts: list[ToldVerdict]
+
+
+class Heard(NamedTuple):
+    """What a delivery decided for one service."""
+
+    guid: str
+    received: int
+    verdict: VerdictKind
+    reason: str
+
+
+def latest(limit: int, *, guid: str | None = None) -> list[Arrival]:
+    """The newest deliveries with all their verdicts, newest first; with a GUID, that one alone."""
+    first = Delivery.alias()
+    told = [getattr(Delivery, name) for name in _TOLD]
+    query = Delivery.select(
+        *told, Delivery.id, Delivery.body.is_null(False).alias("kept"), first.guid.alias("first_guid")
+    ).join(first, JOIN.LEFT_OUTER, on=(Delivery.duplicate_of == first.id))
+    if guid is not None:
+        query = query.where(Delivery.guid == guid)
+    # peewee's own types know only models.
+    rows = cast("list[dict[str, Any]]", list(query.order_by(Delivery.id.desc()).limit(limit).dicts()))
+    verdicts = _verdicts([row["id"] for row in rows])
+    return [
+        Arrival(
+            **{name: row[name] for name in _TOLD},
+            duplicate_of=row["first_guid"],
+            replayable=bool(row["kept"]) and row["event"] == "push",
+            verdicts=verdicts.get(row["id"], []),
+        )
+        for row in rows
+    ]
+
+
+def last_of(service: Service) -> Heard | None:
+    """The newest delivery that was decided for a service."""
+    told = Verdict.select(Verdict.verdict, Verdict.reason, Delivery.guid, Delivery.received).join(Delivery)
+    mine = told.where(Verdict.service == service).order_by(Verdict.id.desc()).limit(1)
+    row = next(iter(mine), None)
+    if row is None:
+        return None
+    return Heard(row.delivery.guid, row.delivery.received, VerdictKind(row.verdict), row.reason)
 
 
 def find(guid: str) -> Delivery:
@@ -40,3 +114,13 @@ def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
         ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
         for row in rows.order_by(Verdict.id)
     ]
+
+
+def _verdicts(numbers: list[int]) -> dict[int, list[ToldVerdict]]:
+    """All that was decided about these deliveries, by their ids."""
+    found: dict[int, list[ToldVerdict]] = {}
+    rows = Verdict.select(Verdict, Service).join(Service).where(Verdict.delivery.in_(numbers))
+    for row in rows.order_by(Verdict.id):
+        told = ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
+        found.setdefault(row.delivery_id, []).append(told)
+    return found

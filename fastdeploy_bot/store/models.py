@@ -137,6 +137,7 @@ class Verdict(_Row):
     """What was decided about a delivery for one service."""
 
     delivery = peewee.ForeignKeyField(Delivery)
+    delivery_id: int
     service = peewee.ForeignKeyField(Service)
     verdict = Text()
     reason = Text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
@@ -10,6 +11,8 @@ from urllib.parse import quote
 from flask import Flask
 
 from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.standing import Need, Run, Standing
+from fastdeploy_bot.words import ZERO_SHA, DeploymentState
 
 GLYPHS: Final = {
     "queued": "◌",
@@ -28,6 +31,11 @@ NO_STATE: Final = "○"
 COLOURS: Final = {"running": "#0969da", "success": "#1a7f37", "failure": "#cf222e", "lost": "#cf222e"}
 """Of the icon in a browser's tab; every other state is grey."""
 GREY: Final = "#6e7781"
+_PHRASES: Final = {
+    DeploymentState.RUNNING: "deploying",
+    DeploymentState.SUCCESS: "deployed",
+    DeploymentState.FAILURE: "failed to deploy",
+}
 SHORT_SHA: Final = 7
 _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was not found"}
 """What shells mean by an exit status. Source: POSIX.1-2024, Shell Command Language, 2.8.2."""
@@ -35,9 +43,8 @@ _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was 
 
 def register(app: Flask) -> None:
     """Give templates these words as filters."""
-    app.jinja_env.filters.update(
-        glyph=glyph, icon=icon, age=age, moment=clock.text, stamp=stamp, duration=duration, short=short, ref=ref_name
-    )
+    app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name)
+    app.jinja_env.filters.update(age=age, left=left, duration=duration, moment=clock.text, stamp=stamp)
 
 
 def glyph(state: str | None) -> str:
@@ -63,6 +70,12 @@ def age(moment: int | None, now: int) -> str:
         return ""
     seconds = max(0, now - moment) // clock.SECOND
     return "just now" if seconds < 1 else f"{span(seconds)} ago"
+
+
+def left(seconds: float) -> str:
+    """How long something still takes, roughly: `40 s`, `2 min`."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"
 
 
 def span(seconds: int) -> str:
@@ -114,6 +127,53 @@ def ending(exit_status: int | None, signal: int | None) -> str:
         return f"exit status {exit_status}: a command was killed by {_signal_name(exit_status - 128)}"
     meaning = _MEANINGS.get(exit_status)
     return f"exit status {exit_status}" + (f": {meaning}" if meaning else "")
+
+
+def phrase(state: DeploymentState) -> str:
+    """What a deployment in that state does, before the commit's name."""
+    return _PHRASES.get(state, state)
+
+
+def changes_url(github_url: str, run: Run) -> str:
+    """Where GitHub shows what a deployment changes; empty where that is not known."""
+    if not run.sha or not run.repository:
+        return ""
+    base = f"{github_url.rstrip('/')}/{quote(run.repository)}"
+    known = run.before and run.before != ZERO_SHA
+    return f"{base}/compare/{run.before}...{run.sha}" if known else f"{base}/commit/{run.sha}"
+
+
+def worst(board: Sequence[Standing]) -> DeploymentState | None:
+    """The state that stands for all services: that of the one which needs somebody most."""
+    return next((each.run.state for each in board if each.run is not None), None)
+
+
+def headline(board: Sequence[Standing], *, now: int) -> str:
+    """How all services stand, in one sentence."""
+    if not board:
+        return "No services yet"
+    bad = [each for each in board if each.need is Need.FAILED and each.run is not None]
+    if bad:
+        word = "were lost" if all(_is_lost(each) for each in bad) else "failed"
+        word = "was lost" if len(bad) == 1 and word == "were lost" else word
+        newest = max(each.run.since for each in bad if each.run is not None)
+        return f"{_of_all(len(bad), board)} {word} {'' if len(bad) == 1 else 'lately, the last one '}{age(newest, now)}"
+    if broken := sum(each.need is Need.BROKEN for each in board):
+        return f"{_of_all(broken, board)} {'needs' if broken == 1 else 'need'} attention"
+    if running := sum(each.need is Need.RUNNING for each in board):
+        return f"{_of_all(running, board)} {'is' if running == 1 else 'are'} being deployed"
+    live = sum(each.live is not None for each in board)
+    if live == len(board):
+        return f"all {live} services are live" if live > 1 else "the service is live"
+    return f"{_of_all(live, board)} {'is' if live == 1 else 'are'} live" if live else "nothing is deployed yet"
+
+
+def _of_all(count: int, board: Sequence[Standing]) -> str:
+    return f"{count} of {len(board)} services" if len(board) > 1 else "the service"
+
+
+def _is_lost(each: Standing) -> bool:
+    return each.run is not None and each.run.state is DeploymentState.LOST
 
 
 def _signal_name(number: int) -> str:

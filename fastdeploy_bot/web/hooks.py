@@ -58,7 +58,7 @@ def replay(guid: Guid) -> Answer[Receipt]:
     """Decide a kept push once more."""
     who = context.principal()
     operations.authorize(who)
-    delivery, push = _kept_push(guid)
+    delivery, push = kept_push(guid)
     entries = context.bot().catalogue.entries()
     return creating.once(
         who,
@@ -67,7 +67,8 @@ def replay(guid: Guid) -> Answer[Receipt]:
     )
 
 
-def _kept_push(guid: str) -> tuple[Delivery, Push]:
+def kept_push(guid: str) -> tuple[Delivery, Push]:
+    """A delivery whose push can be decided again. Raises NotFound, Gone, Conflict where it is no push."""
     delivery = deliveries.find(guid)
     headers = {"X-GitHub-Event": delivery.event, "X-GitHub-Delivery": delivery.guid}
     webhook = payloads.parse(deliveries.body(delivery), headers)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from urllib.parse import unquote
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from callers import Auth, Browser, ServiceFiles, sync, user_of
+from callers import Auth, Browser, GitHub, Host, ServiceFiles, sha, sync, user_of
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, sessions
 from fastdeploy_bot.web import operations
@@ -96,8 +97,49 @@ class Page:
         return 403
 
 
+ENDED, QUEUED = 1, 2
+"""The deployments that there are, of shop."""
+ONCE: Final = {"nonce": "n-1"}
+WISH: Final = {"sha": sha(9), **ONCE}
+
 PAGES: Final = [
     Page("GET", "/static/<digest>/<name>", "/static/0/fastdeploy.css", 200, list(Who)),
+    Page("GET", "/", "/", 200, READERS),
+    Page("GET", "/services/<name>", "/services/shop", 200, READERS, missing="/services/none"),
+    Page("POST", "/services/<name>/deploy", "/services/shop/deploy", 303, DEPLOYERS, WISH, "/services/none/deploy"),
+    Page("GET", "/deployments/<id>", f"/deployments/{ENDED}", 200, READERS, missing="/deployments/99"),
+    Page(
+        "GET", "/deployments/<id>/lines", f"/deployments/{ENDED}/lines", 200, READERS, missing="/deployments/99/lines"
+    ),
+    Page("GET", "/deployments/<id>/log", f"/deployments/{ENDED}/log", 200, READERS, missing="/deployments/99/log"),
+    Page(
+        "POST",
+        "/deployments/<id>/cancel",
+        f"/deployments/{QUEUED}/cancel",
+        303,
+        DEPLOYERS,
+        missing="/deployments/99/cancel",
+    ),
+    Page(
+        "POST",
+        "/deployments/<id>/retry",
+        f"/deployments/{ENDED}/retry",
+        303,
+        DEPLOYERS,
+        ONCE,
+        "/deployments/99/retry",
+    ),
+    Page("GET", "/deliveries", "/deliveries", 200, READERS),
+    Page("GET", "/deliveries/<guid>", "/deliveries/g-1", 200, READERS, missing="/deliveries/none"),
+    Page(
+        "POST",
+        "/deliveries/<guid>/replay",
+        "/deliveries/g-1/replay",
+        303,
+        DEPLOYERS,
+        ONCE,
+        "/deliveries/none/replay",
+    ),
     Page("GET", "/login", "/login", 200, list(Who)),
     Page("POST", "/login", "/login", 401, list(Who), fields={"username": "nobody", "password": "guessed"}),
     Page("POST", "/logout", "/logout", 303, READERS),
@@ -132,10 +174,14 @@ class World:
 
 
 @pytest.fixture
-def world(app: Flask, service: ServiceFiles, auth: Auth) -> World:
-    """A service of each visibility, and everyone's browser."""
+def world(app: Flask, service: ServiceFiles, auth: Auth, github: GitHub, host: Host) -> World:
+    """A private service with two deployments, and everyone's browser."""
     service("shop", branches=["main"], supersede=False)
     sync(app)
+    github.push(guid="g-1")
+    host.begin(ENDED)
+    host.end(ENDED)
+    github.push(after=sha(3))
     browsers = {who: Browser(app) for who in Who}
     for who in READERS:
         browsers[who].signed_in(who.value)
@@ -177,7 +223,7 @@ def test_everyone_is_answered_as_they_may(world: World, page: Page) -> None:
     assert {who: page.expected(who) for who in answered} == {who: each.status_code for who, each in answered.items()}
     for who, answer in answered.items():
         if answer.status_code == 303 and who in STRANGERS and page.method == "GET":
-            assert f"/login?next={page.path.replace('/', '%2F')}" == answer.location.replace("next=/", "next=%2F")
+            assert f"/login?next={page.path}" == unquote(answer.location)
 
 
 @pytest.mark.parametrize("who", list(Who))

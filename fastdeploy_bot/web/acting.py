@@ -1,0 +1,97 @@
+"""Acting: the forms of the pages. Each does one thing, once however often it is sent, and shows what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+
+from fastdeploy_bot.core import clock, deployments, idempotency, intake, starting
+from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.idempotency import Answered
+from fastdeploy_bot.core.starting import Wish
+from fastdeploy_bot.errors import Conflict, Malformed
+from fastdeploy_bot.web import browser, context, hooks
+from fastdeploy_bot.web.pages import ID
+from fastdeploy_bot.words import DeploymentState, Principal
+
+bp = Blueprint("acting", __name__)
+
+_FIELDS: Final = ("head", "ref", "sha")
+"""What a form may say beside who sends it."""
+
+
+@bp.post("/services/<name>/deploy")
+def deploy(name: str) -> ResponseReturnValue:
+    """Deploy the commit that the form showed, or the one that was typed."""
+    who = browser.require(Action.START, service=name)
+    head, ref, sha = (request.form.get(field, "").strip() for field in _FIELDS)
+    wish = Wish(sha=sha) if sha else Wish(sha=head or None, ref=ref or None)
+    entries = context.bot().catalogue.entries()
+
+    def start() -> str:
+        return _page_of(starting.start(starting.entry_of(entries, name), wish, by=who, now=clock.now()).id)
+
+    return _once(who, start)
+
+
+@bp.post(f"/deployments/{ID}/cancel")
+def cancel(id: int) -> ResponseReturnValue:
+    """End a deployment that has not begun; ask a running one to stop. To ask twice is no mistake."""
+    who = browser.require(Action.STEER)
+    try:
+        deployments.cancel(id, by=who, now=clock.now())
+    except Conflict:
+        if deployments.find(id).state != DeploymentState.CANCELLED:
+            raise
+    context.bot().bell.ring()
+    return _see(_page_of(id))
+
+
+@bp.post(f"/deployments/{ID}/retry")
+def retry(id: int) -> ResponseReturnValue:
+    """Deploy the same commit once more."""
+    who = browser.require(Action.STEER)
+    return _once(who, lambda: _page_of(deployments.retry(id, by=who, now=clock.now()).id))
+
+
+@bp.post("/deliveries/<guid>/replay")
+def replay(guid: str) -> ResponseReturnValue:
+    """Decide a kept push once more."""
+    who = browser.require(Action.STEER)
+    delivery, push = hooks.kept_push(guid)
+    entries = context.bot().catalogue.entries()
+
+    def decide() -> str:
+        intake.replay(delivery, push, entries, by=who, now=clock.now())
+        return f"/deliveries/{guid}"
+
+    return _once(who, decide)
+
+
+def _once(who: Principal, act: Callable[[], str]) -> Response:
+    """Do what a form asks for and show the page that `act` names; the same form once more shows that page again."""
+    nonce = request.form.get("nonce", "")
+    if not nonce:
+        raise Malformed("nonce: the form lacks the field by which it is known: reload its page, and try again")
+    content = "\n".join([request.path, *(request.form.get(field, "") for field in _FIELDS)])
+    asked = idempotency.Request(
+        principal=f"{who.kind} {who.name}",
+        key=f"form {nonce}",
+        content=content.encode(),
+        secrets=context.bot().settings.keys,
+    )
+    answered = idempotency.once(asked, lambda: Answered(HTTPStatus.SEE_OTHER, act().encode()), now=clock.now())
+    context.bot().bell.ring()
+    return _see(answered.body.decode())
+
+
+def _see(path: str) -> Response:
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
+
+
+def _page_of(number: int) -> str:
+    return f"/deployments/{number}"

@@ -1,0 +1,157 @@
+"""A believable bot to look at: five services in five states, with a past."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import logs
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.services import sync
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Verdict
+
+SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+STEPS: Final = (("Checkout", 2), ("Build", 22), ("Migrate", 20), ("Restart", 8))
+"""The steps of every service, and the seconds that each usually takes."""
+TITLES: Final = (
+    "Bump dependencies",
+    "Fix the dates of the feed",
+    "Show prices with tax",
+    "Cache the sitemap",
+    "Drop Python 3.10",
+)
+PAST: Final = {
+    "api": (8 * DAY, 6 * DAY, 5 * DAY, 26 * HOUR, 2 * HOUR),
+    "shop": (7 * DAY, 4 * DAY, 3 * DAY, 2 * DAY),
+    "blog": (6 * DAY, 4 * DAY, 30 * HOUR, 5 * HOUR),
+    "docs": (5 * DAY, 3 * DAY, 9 * HOUR),
+    "search": (4 * DAY, 20 * HOUR),
+}
+"""How long ago each service was deployed."""
+LOG: Final = "\n".join(
+    [
+        "$ ./manage.py migrate",
+        "Operations to perform:",
+        "  Apply all migrations: shop, sessions",
+        "Running migrations:",
+        "  Applying shop.0041_prices… OK",
+        "  Applying shop.0042_tax…",
+        'psycopg.errors.NotNullViolation: column "rate" of relation "tax" contains null values',
+        "",
+    ]
+)
+
+
+def draw(home: Path, *, now: int) -> dict[str, int]:
+    """Write the services' files and rows; answers the newest deployment of each. The database is connected."""
+    for name in ("api", "blog", "docs", "search", "shop"):
+        _file(home, name)
+    sync(Catalogue(home / "services").entries(), now=now - 9 * DAY)
+    past = sorted((age, name) for name, ages in PAST.items() for age in ages)
+    newest = {name: _succeeded(name, now - age).id for age, name in reversed(past)}
+    newest["shop"] = _failed(now - 3 * MINUTE)
+    newest["search"] = store.write(lambda: _row("search", "queued", created=now - 20 * SECOND, reason="4 of 4 run")).id
+    newest["blog"] = _running(now)
+    return newest
+
+
+def commit(name: str) -> str:
+    """A made-up commit."""
+    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def _file(home: Path, name: str) -> None:
+    path = home / "services" / name / "service.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    visibility = {"docs": "public", "api": "status"}.get(name, "private")
+    keys = {"repository": f"octo-org/{name}", "branches": ["main"], "visibility": visibility}
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
+
+
+def _succeeded(name: str, at: int) -> Deployment:
+    def write() -> Deployment:
+        row = _row(name, "success", created=at - 60 * SECOND, started=at - 57 * SECOND, finished=at, exit_status=0)
+        _steps(row, at - 57 * SECOND, ["success"] * len(STEPS))
+        logs.append(row.id, 0, b"built\nrestarted\n", limit=1 << 20)
+        return row
+
+    return store.write(write)
+
+
+def _failed(at: int) -> int:
+    def write() -> int:
+        row = _row("shop", "failure", created=at - 40 * SECOND, started=at - 38 * SECOND, finished=at, exit_status=1)
+        _steps(row, at - 38 * SECOND, ["success", "success", "failure", "skipped"])
+        logs.append(row.id, 0, LOG.encode(), limit=1 << 20)
+        return row.id
+
+    return store.write(write)
+
+
+def _running(now: int) -> int:
+    def write() -> int:
+        row = _row("blog", "running", created=now - 45 * SECOND, started=now - 41 * SECOND)
+        _steps(row, now - 41 * SECOND, ["success", "success", "running", "pending"])
+        logs.append(row.id, 0, "".join(f"Applying 00{n}_feed… OK\n" for n in range(10, 43)).encode(), limit=1 << 20)
+        return row.id
+
+    return store.write(write)
+
+
+def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:
+    service = Service.get(Service.name == name)
+    number = Deployment.select().count()
+    sha, title = commit(f"{name} {number}"), TITLES[number % len(TITLES)]
+    before = commit(f"{name} {number - 1}")
+    delivery = Delivery.create(
+        guid=commit(f"delivery {number}")[:12],
+        event="push",
+        repository=f"octo-org/{name}",
+        ref="refs/heads/main",
+        before=before,
+        after=sha,
+        commit=sha,
+        peer="140.82.115.3",
+        headers=json.dumps({"X-GitHub-Event": "push", "User-Agent": "GitHub-Hookshot/1"}),
+        body=b"{}",
+        received=created,
+    )
+    row = Deployment.create(
+        service=service,
+        state=state,
+        origin="push",
+        sha=sha,
+        ref="refs/heads/main",
+        before=before,
+        repository=f"octo-org/{name}",
+        actor=("anna", "ben")[number % 2],
+        title=title,
+        delivery=delivery,
+        created=created,
+        host=None if state == "queued" else "web1",
+        **facts,
+    )
+    told = {"verdict": "deploy", "reason": "refs/heads/main is mapped", "counts": True, "decided": created}
+    Verdict.create(delivery=delivery, service=service, deployment=row, **told)
+    return row
+
+
+def _steps(row: Deployment, at: int, states: Sequence[str]) -> None:
+    for position, ((name, seconds), state) in enumerate(zip(STEPS, states, strict=True), start=1):
+        begun = state in {"success", "failure", "running"}
+        Step.create(
+            deployment=row,
+            name=name,
+            position=position,
+            state=state,
+            started=at if begun else None,
+            finished=at + seconds * SECOND if begun and state != "running" else None,
+        )
+        at += seconds * SECOND
