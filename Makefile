@@ -79,8 +79,9 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# GitHub's example payloads and an independent signer. Without npm, or without a way to its registry, the other
-# tests still run, and those that miss this say so (.ci/run turns that into a failure).
+# GitHub's example payloads, its description of its API (of many the one that is read), and an independent signer.
+# Without npm, or without a way to its registry, the other tests still run, and those that miss this say so (.ci/run
+# turns that into a failure).
 npm:
 	@if ! command -v npm >/dev/null; then \
 		echo "npm is absent: the tests that need GitHub's examples will say so"; \
@@ -93,4 +94,5 @@ $(NPM)/.installed: $(NPM_FILES)
 	@mkdir -p $(NPM)
 	@cp $(NPM_FILES) $(NPM)/
 	@cd $(NPM) && npm ci --silent --no-fund --no-audit
+	@find $(NPM)/node_modules/@octokit/openapi/generated -type f ! -name api.github.com.json -delete
 	@touch $@

@@ -1,4 +1,4 @@
-"""GitHub's own examples, and a signer that shares no code with ours: both from npm's @octokit packages.
+"""GitHub's own examples, its description of its API, and a signer that shares no code with ours: all from npm.
 
 `make npm` puts them where they are looked for; TEST_NPM names another `node_modules` folder.
 """
@@ -11,13 +11,14 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 DEFAULT = Path(__file__).parent.parent / ".cache" / "npm" / "node_modules"
 EXAMPLES = "@octokit/webhooks-examples/api.github.com/index.json"
 SIGNER = "@octokit/webhooks-methods/package.json"
+OPENAPI = "@octokit/openapi/generated/api.github.com.json"
 
 SIGN = """
 import { readFileSync } from "node:fs";
@@ -63,6 +64,12 @@ def examples() -> list[Example]:
     ]
 
 
+def openapi() -> dict[str, Any]:  # Any: a document of thousands of shapes
+    """GitHub's description of its REST API. Raises OctokitMissing."""
+    document: dict[str, Any] = json.loads((_material() / OPENAPI).read_text("utf-8"))
+    return document
+
+
 def sign_all(secret: str, bodies: Sequence[str]) -> list[str]:
     """The signatures of the bodies, by one run of @octokit/webhooks-methods. Raises OctokitMissing."""
     done = subprocess.run(
@@ -85,8 +92,8 @@ def _example(event: str, number: int, payload: dict[str, object]) -> Example:
 
 def _material() -> Path:
     folder = Path(os.environ.get("TEST_NPM") or DEFAULT)
-    if not all((folder / needed).exists() for needed in (EXAMPLES, SIGNER)):
-        raise OctokitMissing(f"GitHub's examples are not in {folder}: run `make npm`")
+    if not all((folder / needed).exists() for needed in (EXAMPLES, SIGNER, OPENAPI)):
+        raise OctokitMissing(f"GitHub's examples and description are not in {folder}: run `make npm`")
     return folder
 
 

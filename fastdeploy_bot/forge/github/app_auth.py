@@ -1,0 +1,145 @@
+"""App auth: what calls to GitHub are signed in with, a fixed token or the tokens of a GitHub App.
+
+Source: https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+import jwt
+import msgspec
+
+from fastdeploy_bot.forge.github import policy
+from fastdeploy_bot.forge.github.client import CallFailed, Client, InstallationToken
+
+T = TypeVar("T")
+
+BACKDATED: Final = 60
+"""Seconds that a JWT is said to be older than it is: GitHub's clock may be behind."""
+VALID: Final = 540
+"""Seconds until a JWT ends; GitHub takes 600 at most, by its own clock."""
+EARLY: Final = 300_000
+"""Milliseconds before its end at which a token is not used any more."""
+SKEWED: Final = 5_000
+"""Milliseconds by which the clocks differ when that can be the reason of a refusal."""
+
+
+class Credentials(Protocol):
+    """Gives out tokens. May be used by many threads."""
+
+    def token(self, repository: str, *, now: int) -> str:
+        """What a call for a repository is signed in with; `now` in Unix milliseconds. Raises CallFailed."""
+
+    def renewed(self, repository: str, refused: str, *, now: int) -> str | None:
+        """Another token after GitHub refused that one; None where there is no other. Raises CallFailed."""
+
+
+class FixedToken:
+    """One token for everything: that of a user."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self, _repository: str, *, now: int) -> str:  # noqa: ARG002 - it has no end that we know of
+        """The token."""
+        return self._token
+
+    def renewed(self, _repository: str, _refused: str, *, now: int) -> str | None:  # noqa: ARG002 - as above
+        """There is no other."""
+        return None
+
+
+class AppTokens:
+    """A GitHub App's tokens, one a repository, kept until shortly before their end."""
+
+    def __init__(self, client: Client, issuer: str, private_key: str) -> None:
+        """The issuer is the App's client id or its number; the key is PEM."""
+        self._client = client
+        self._issuer = issuer
+        self._key = private_key
+        self._lock = threading.Lock()
+        self._ahead = 0
+        """How many milliseconds GitHub's clock is ahead of ours, as far as it matters."""
+        self._installations: dict[str, int] = {}
+        self._tokens: dict[str, InstallationToken] = {}
+
+    def token(self, repository: str, *, now: int) -> str:
+        """The repository's token; where many ask at once for a new one, one request brings it. Raises CallFailed."""
+        with self._lock:
+            return self._token(repository, now)
+
+    def renewed(self, repository: str, refused: str, *, now: int) -> str | None:
+        """Another token than the refused one. Raises CallFailed."""
+        with self._lock:
+            kept = self._tokens.get(repository)
+            if kept is not None and kept.token == refused:
+                del self._tokens[repository]
+            return self._token(repository, now)
+
+    def _token(self, repository: str, now: int) -> str:
+        kept = self._tokens.get(repository)
+        if kept is None or kept.expires - EARLY <= now + self._ahead:
+            kept = self._tokens[repository] = self._fetch(repository, now)
+        return kept.token
+
+    def _fetch(self, repository: str, now: int) -> InstallationToken:
+        known = self._installations.get(repository)
+        if known is not None:
+            try:
+                return self._of_installation(known, repository, now)
+            except CallFailed as error:
+                if error.refusal.status != 404:
+                    raise
+        # Unknown, or gone since: an App that was taken away and put back has another installation.
+        found = self._signed(lambda signed: self._client.installation_of(signed, repository), now)
+        self._installations[repository] = found
+        return self._of_installation(found, repository, now)
+
+    def _of_installation(self, number: int, repository: str, now: int) -> InstallationToken:
+        return self._signed(lambda signed: self._client.installation_token(signed, number, repository), now)
+
+    def _signed(self, call: Callable[[str], T], now: int) -> T:
+        """Make a call as the App; where GitHub's clock shows another time than ours, once more by GitHub's."""
+        try:
+            try:
+                return call(self._jwt(now))
+            except CallFailed as error:
+                if not self._corrected(error, now):
+                    raise
+                return call(self._jwt(now))
+        except CallFailed as error:
+            raise _explained(error) from error
+
+    def _jwt(self, now: int) -> str:
+        moment = (now + self._ahead) // 1_000
+        claims = {"iat": moment - BACKDATED, "exp": moment + VALID, "iss": self._issuer}
+        return jwt.encode(claims, self._key, algorithm="RS256")
+
+    def _corrected(self, error: CallFailed, now: int) -> bool:
+        """Whether a refusal may be due to our clock, which from now on is read by GitHub's."""
+        date = policy.date(error.refusal.headers)
+        if error.refusal.status != 401 or date is None:
+            return False
+        ahead = int(date * 1_000) - now
+        if abs(ahead - self._ahead) < SKEWED:
+            return False
+        self._ahead = ahead
+        return True
+
+
+_HINTS: Final = {
+    401: "does GitHub know this App by that id and that private key?",
+    404: "is the GitHub App installed on the repository?",
+    422: "does the App's installation grant metadata read and commit statuses write?",
+}
+
+
+def _explained(error: CallFailed) -> CallFailed:
+    """The failure, with what to look at where GitHub does not let the App in."""
+    hint = _HINTS.get(error.refusal.status or 0)
+    if hint is None:
+        return error
+    return CallFailed(msgspec.structs.replace(error.refusal, message=f"{error.refusal.message}; {hint}"))
