@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
+from fastdeploy_bot import store
 from fastdeploy_bot.store.models import Deployment, Report
 from fastdeploy_bot.words import DeploymentState, ReportKind
 
@@ -25,6 +27,75 @@ def mark(deployment: Deployment, *, now: int) -> None:
     for each in told_of:
         if ReportKind.STATUS in json.loads(each.report):
             _mark(each, now)
+
+
+def owed(*, now: int) -> list[Report]:
+    """What is to be told by now, in the order in which it came to be so."""
+    query = Report.select().where(Report.changes > Report.told, Report.due <= now)
+    return list(query.order_by(Report.due, Report.id))
+
+
+def next_due() -> int | None:
+    """The earliest moment at which something is to be told; None where nothing is owed."""
+    first = Report.select().where(Report.changes > Report.told).order_by(Report.due).limit(1).first()
+    return None if first is None else int(first.due)
+
+
+def of(deployment: Deployment) -> Report | None:
+    """What was told, or is owed, of a deployment's commit; None where it is not told to anybody."""
+    mine = (
+        Report.repository == deployment.repository,
+        Report.sha == deployment.sha,
+        Report.context == context(deployment.service.name),
+    )
+    found: Report | None = Report.get_or_none(*mine)
+    return found
+
+
+def subject(report: Report) -> Deployment:
+    """The deployment whose state is the commit's: one that is under way, or else the one that ended last."""
+    service = report.deployment.service_id
+    rows = list(Deployment.select().where(Deployment.service == service, Deployment.sha == report.sha))
+    under_way = [row for row in rows if not DeploymentState(row.state).final]
+    if under_way:
+        return max(under_way, key=lambda row: (row.state == DeploymentState.RUNNING, row.id))
+    return max(rows, key=lambda row: (row.finished or 0, row.id))
+
+
+def successor(deployment: Deployment) -> Deployment | None:
+    """The last one of those that took a deployment's place; None where nothing did."""
+    last = None
+    while deployment.taken_over_by_id is not None:
+        last = deployment = deployment.taken_over_by
+    return last
+
+
+def note_told(report: Report, state: str, description: str, *, now: int) -> None:
+    """GitHub knows all of the changes that `report` was read with."""
+    _settle(report, state=state, description=description, told_at=now, problem="")
+
+
+def note_known(report: Report) -> None:
+    """GitHub knew already what the changes amount to."""
+    _settle(report, problem="")
+
+
+def note_refused(report: Report, problem: str) -> None:
+    """GitHub will not hear of it; the next change is another matter."""
+    _settle(report, problem=problem)
+
+
+def postpone(report: Report, problem: str, *, due: int) -> None:
+    """This try was in vain; the next one is due then."""
+    fields = {"attempts": Report.attempts + 1, "due": due, "problem": problem}
+    store.write(lambda: Report.update(fields).where(Report.id == report.id).execute())
+
+
+def _settle(report: Report, **fields: Any) -> None:
+    """Nothing is owed of the changes that were seen; of later ones it still is."""
+    seen = {"told": report.changes, "attempts": 0} | fields
+    older = (Report.id == report.id) & (Report.told < report.changes)
+    store.write(lambda: Report.update(seen).where(older).execute())
 
 
 def _taken_over_by(deployment: Deployment) -> Iterator[Deployment]:

@@ -16,6 +16,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.engine import relay
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.settings import Settings
@@ -36,20 +37,29 @@ class Engine:
     def __init__(self, settings: Settings, catalogue: Catalogue, bell: Bell) -> None:
         self.bell = bell
         self.settings = settings
-        self.dispatcher = Dispatcher(settings, catalogue, bell, host_id(settings.home))
-        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        host = host_id(settings.home)
+        self.dispatcher = Dispatcher(settings, catalogue, bell, host)
+        self._feed_bell = Bell(settings.feed_bell_dir)
+        self._threads = [threading.Thread(target=self._run, name="dispatcher", daemon=True)]
+        if settings.tells_github:
+            work, needed = relay.of(settings, host).run, (self._feed_bell, self.dispatcher.stopping)
+            self._threads.append(threading.Thread(target=work, args=needed, name="relay", daemon=True))
 
     def start(self) -> None:
         """Begin to wait for rows."""
         self.settings.runs_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         process.write_shim(self.settings.bin_dir)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Claim nothing more and let go of all runs; their scripts go on and the next engine finds them."""
         self.dispatcher.stopping.set()
         self.bell.ring()
-        self._thread.join(STOP_SECONDS)
+        self._feed_bell.ring()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         self._tidy_up()

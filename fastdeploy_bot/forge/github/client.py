@@ -84,8 +84,8 @@ class Client:
 
     def create_status(
         self, token: str, repository: str, sha: str, status: Status, *, context: str, target_url: str
-    ) -> None:
-        """Let a commit have this status under that context."""
+    ) -> dict[str, str]:
+        """Let a commit have this status under that context; answers the headers that say how to go on."""
         path = f"/repos/{_path(repository)}/statuses/{quote(sha, safe='')}"
         body = {
             "state": status.state,
@@ -93,12 +93,12 @@ class Client:
             "context": context,
             "target_url": target_url,
         }
-        self._call("POST", path, token, HTTPStatus.CREATED, body)
+        return self._call("POST", path, token, HTTPStatus.CREATED, body).headers
 
     def installation_of(self, jwt: str, repository: str) -> int:
         """The id of the App's installation on a repository."""
         answer = self._call("GET", f"/repos/{_path(repository)}/installation", jwt, HTTPStatus.OK)
-        number = answer.get("id")
+        number = answer.data.get("id")
         if not isinstance(number, int):
             raise _not_understood("no id of an installation")
         return number
@@ -109,24 +109,25 @@ class Client:
         path = f"/app/installations/{installation}/access_tokens"
         answer = self._call("POST", path, jwt, HTTPStatus.CREATED, body)
         try:
-            expires = datetime.fromisoformat(answer["expires_at"])
-            token = InstallationToken(str(answer["token"]), int(expires.timestamp() * 1_000))
+            expires = datetime.fromisoformat(answer.data["expires_at"])
+            token = InstallationToken(str(answer.data["token"]), int(expires.timestamp() * 1_000))
         except (KeyError, TypeError, ValueError) as error:
             raise _not_understood("no token") from error
         return token
 
     def _call(
         self, method: str, path: str, token: str, expected: HTTPStatus, body: Mapping[str, object] | None = None
-    ) -> dict[str, Any]:  # Any: each endpoint has its own answer
+    ) -> _Answer:
         """What GitHub answers, where that is what was expected."""
         try:
             answer = self._send(method, self._base + path, token, body)
             data = _read(answer)
         except requests.RequestException as error:
             raise CallFailed(Refusal(None, f"GitHub cannot be reached: {_cause(error)}")) from error
+        headers = {name: answer.headers[name] for name in policy.DECIDING if name in answer.headers}
         if answer.status_code != expected:
-            raise CallFailed(Refusal(answer.status_code, _complaint(answer.status_code, data), _deciding(answer)))
-        return data if isinstance(data, dict) else {}
+            raise CallFailed(Refusal(answer.status_code, _complaint(answer.status_code, data), headers))
+        return _Answer(data if isinstance(data, dict) else {}, headers)
 
     def _send(self, method: str, url: str, token: str, body: Mapping[str, object] | None) -> requests.Response:
         """Send a call, and once more to where a renamed repository is now."""
@@ -148,6 +149,14 @@ class Client:
         """Whether an address is of the same host as ours: a token is shown to no other."""
         ours, theirs = urlsplit(self._base), urlsplit(url)
         return (ours.scheme, ours.netloc.lower()) == (theirs.scheme, theirs.netloc.lower())
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What GitHub answered."""
+
+    data: dict[str, Any]  # Any: each endpoint has its own answer
+    headers: dict[str, str]
+    """Those that say how to go on."""
 
 
 class _Bearer(AuthBase):
@@ -180,10 +189,6 @@ def _read(answer: requests.Response) -> Any:  # Any: JSON is yet to be judged
         return json.loads(data)
     except (ValueError, RecursionError):
         return None
-
-
-def _deciding(answer: requests.Response) -> dict[str, str]:
-    return {name: answer.headers[name] for name in policy.DECIDING if name in answer.headers}
 
 
 def _complaint(status: int, data: Any) -> str:  # Any: JSON is yet to be judged

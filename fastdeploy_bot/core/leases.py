@@ -1,0 +1,33 @@
+"""Leases: a duty that one host at a time has, for as long as its row says."""
+
+from __future__ import annotations
+
+from fastdeploy_bot import store
+from fastdeploy_bot.store.models import Lease
+
+
+def taken_until(name: str, *, by_others_than: str) -> int:
+    """Until when somebody else has the duty; 0 where nobody else does."""
+    row = Lease.get_or_none(Lease.name == name, Lease.holder != by_others_than)
+    return 0 if row is None else int(row.until)
+
+
+def take(name: str, holder: str, *, until: int, now: int) -> bool:
+    """Have the duty until then, or longer than so far; False where somebody else has it."""
+
+    def decide() -> bool:
+        free = (Lease.holder == holder) | (Lease.until <= now)
+        if Lease.update(holder=holder, until=until).where(Lease.name == name, free).execute():
+            return True
+        if Lease.get_or_none(Lease.name == name) is not None:
+            return False
+        Lease.create(name=name, holder=holder, until=until)
+        return True
+
+    return store.write(decide)
+
+
+def hand_over(name: str, holder: str, to: str, *, until: int) -> None:
+    """Let somebody else have until then what `holder` has; where it has not, nothing happens."""
+    mine = (Lease.name == name) & (Lease.holder == holder)
+    store.write(lambda: Lease.update(holder=to, until=until).where(mine).execute())

@@ -1,0 +1,69 @@
+"""A duty that one process has at a time: one of a host by a lock that dies with it, one host by a lease."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from fastdeploy_bot.core import clock, leases
+
+LEASE: Final = 120 * clock.SECOND
+RENEWED: Final = 90 * clock.SECOND
+"""How much of a lease is left at least when something is begun: more than it can take."""
+LOOK_SECONDS: Final = 1.0
+"""After how long to look again whether another process of this host has let go."""
+
+
+class Duty:
+    """To be used from one thread."""
+
+    def __init__(self, name: str, *, lock: Path, host: str) -> None:
+        """`lock` is a file of this host's own, `host` its name for itself."""
+        self._name = name
+        self._path = lock
+        self._host = host
+        self._lock: int | None = None
+        self._until = 0
+
+    def busy(self, *, now: int) -> float:
+        """For how many seconds at least somebody else has the duty; 0.0: it is ours now."""
+        if not self._locked():
+            return LOOK_SECONDS
+        if now < self._until - RENEWED:
+            return 0.0
+        theirs = leases.taken_until(self._name, by_others_than=self._host)
+        if theirs > now:
+            return (theirs - now) / clock.SECOND
+        if not leases.take(self._name, self._host, until=now + LEASE, now=now):
+            return LOOK_SECONDS
+        self._until = now + LEASE
+        return 0.0
+
+    def hand_over(self, to: str, *, until: int) -> None:
+        """Let somebody else have it until then; nobody of ours does meanwhile, not after a restart either."""
+        self._until = 0
+        leases.hand_over(self._name, self._host, to, until=until)
+
+    def let_go(self) -> None:
+        """Let whoever looks next have it."""
+        if self._lock is None:
+            return
+        try:
+            leases.hand_over(self._name, self._host, self._host, until=0)
+        finally:
+            os.close(self._lock)
+            self._lock, self._until = None, 0
+
+    def _locked(self) -> bool:
+        """Whether this process is the one of this host. Then whoever of it had the lease before is gone."""
+        if self._lock is None:
+            lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            self._lock = lock
+        return True
