@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -24,6 +29,24 @@ def key() -> rsa.RSAPrivateKey:
 def pem() -> str:
     """The key's text, as GitHub gives it out."""
     return key().private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+
+
+def certificate(folder: Path) -> Path:
+    """A file with the key and a certificate for localhost and 127.0.0.1 that it signed itself."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key().public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key(), SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_text(pem() + signed.public_bytes(Encoding.PEM).decode())
+    return path
 
 
 def forms() -> dict[str, str]:

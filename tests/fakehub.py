@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 import secrets
+import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, NamedTuple
@@ -108,8 +110,7 @@ class _Token(NamedTuple):
 class FakeHub:
     """Use as a context manager. `prefix` is what an Enterprise Server has before its paths."""
 
-    def __init__(self, *, prefix: str = "", clock: Callable[[], float] = time.time) -> None:
-        self.clock = clock
+    def __init__(self, *, prefix: str = "", tls: ssl.SSLContext | None = None) -> None:
         self.down = False
         """Whether every connection is dropped without a word."""
         self.skew = 0.0
@@ -134,6 +135,10 @@ class FakeHub:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            # Hands are shaken by the thread of a connection, so that a client that will not does no harm.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> FakeHub:
@@ -148,7 +153,7 @@ class FakeHub:
     @property
     def url(self) -> str:
         """What `github_api_url` is."""
-        return f"http://127.0.0.1:{self._server.server_port}{self._prefix}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}{self._prefix}"
 
     def fail(self, *faults: Fault, on: str = "") -> None:
         """Let the next requests whose path holds `on` go wrong, each in the way of one fault."""
@@ -172,7 +177,7 @@ class FakeHub:
 
     def now(self) -> float:
         """The time by its own clock."""
-        return self.clock() + self.skew
+        return time.time() + self.skew
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Answer:
         """What becomes of a request."""
@@ -270,6 +275,8 @@ class FakeHub:
             raise Refused(422, "Validation Failed", "target_url must use http(s) scheme")
 
     def _require_write(self, repository: str, bearer: str) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", repository):
+            raise Refused(404, "Not Found")
         if bearer == TOKEN:
             return
         token = self.tokens.get(bearer)
@@ -360,6 +367,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
+
+    def handle(self) -> None:
+        """Serve a connection; one that the client breaks off is no fault of ours."""
+        with contextlib.suppress(OSError):
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

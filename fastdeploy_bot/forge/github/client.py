@@ -171,8 +171,11 @@ class _Bearer(AuthBase):
 
 
 def _path(repository: str) -> str:
-    """A repository as part of a path, whatever its row holds."""
-    return "/".join(quote(part, safe="") for part in repository.split("/", 1))
+    """A repository as part of a path, whatever its row holds. Raises CallFailed where it would lead elsewhere."""
+    parts = repository.split("/", 1)
+    if len(parts) != 2 or {"", ".", ".."} & set(parts):
+        raise CallFailed(Refusal(404, f"no repository has the name {repository!r}"))
+    return "/".join(quote(part, safe="") for part in parts)
 
 
 def _read(answer: requests.Response) -> Any:  # Any: JSON is yet to be judged

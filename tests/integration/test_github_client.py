@@ -1,0 +1,391 @@
+"""The client and signing in, against a GitHub that believes nothing; each request is judged by GitHub's description."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import appkeys
+import fakehub
+import githubapi
+import octokit
+from fakehub import DROPPED, FakeHub, Fault
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.forge.github import client as github
+from fastdeploy_bot.forge.github.app_auth import AppTokens, FixedToken
+from fastdeploy_bot.forge.github.client import CallFailed, Client
+from fastdeploy_bot.forge.github.texts import Status, StatusState
+
+REPOSITORY = "octo-org/shop"
+SHA = "a" * 40
+STATUS = Status(StatusState.PENDING, "Migrate · ≈ 40 s left")
+PAGE = "https://deploy.example/deployments/7"
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A GitHub, to which nothing wrong may have been said in the end."""
+    with FakeHub() as made:
+        yield made
+    assert [] == made.wrongs
+
+
+@pytest.fixture
+def client(hub: FakeHub) -> Iterator[Client]:
+    """A client of that GitHub."""
+    with closing(Client(hub.url, fakehub.VERSION)) as made:
+        yield made
+
+
+@pytest.fixture
+def tokens(client: Client) -> AppTokens:
+    """Signs in as the App."""
+    return AppTokens(client, fakehub.CLIENT_ID, appkeys.pem())
+
+
+def tell(client: Client, token: str = fakehub.TOKEN, repository: str = REPOSITORY, sha: str = SHA) -> None:
+    """Let a commit have a status."""
+    client.create_status(token, repository, sha, STATUS, context="fastdeploy/shop", target_url=PAGE)
+
+
+def refused(client: Client, **call: str) -> CallFailed:
+    """How such a call fails."""
+    with pytest.raises(CallFailed) as caught:
+        tell(client, **call)
+    return caught.value
+
+
+# --- the client -------------------------------------------------------------------------------------------
+
+
+def test_a_status_is_told(client: Client, hub: FakeHub) -> None:
+    """State, description, context and link."""
+    tell(client)
+
+    assert [fakehub.Status("pending", STATUS.description, PAGE)] == hub.told(SHA)
+
+
+def test_an_enterprise_servers_path_is_kept() -> None:
+    """`https://HOST/api/v3`."""
+    with FakeHub(prefix="/api/v3") as hub, closing(Client(hub.url, fakehub.VERSION)) as client:
+        tell(client)
+
+        assert [f"POST /api/v3/repos/{REPOSITORY}/statuses/{SHA}"] == hub.paths()
+        assert ([], 1) == (hub.wrongs, len(hub.told(SHA)))
+
+
+def test_githubs_own_description_finds_what_is_wrong_with_a_request() -> None:
+    """The judge of the other tests judges."""
+    octokit.require()
+    path = f"/repos/{REPOSITORY}/statuses/{SHA}"
+
+    assert "" == githubapi.complaint("POST", path, {"state": "success"})
+    assert "" == githubapi.complaint("GET", f"/repos/{REPOSITORY}/installation", None)
+    assert "state" in githubapi.complaint("POST", path, {"description": "x"})
+    assert "cancelled" in githubapi.complaint("POST", path, {"state": "cancelled"})
+    assert "url" in githubapi.complaint("POST", path, {"state": "success", "url": "x"})
+    assert "maybe" in githubapi.complaint(
+        "POST", "/app/installations/1/access_tokens", {"permissions": {"statuses": "maybe"}}
+    )
+    assert "none of our operations" in githubapi.complaint("POST", "/repos/octo-org/shop/hooks", {})
+
+
+@pytest.mark.parametrize(
+    ("fault", "message", "permanent"),
+    [
+        (Fault(404, "Not Found"), "GitHub answered 404: Not Found", True),
+        (Fault(422, "Bad\x1b[31m\nnews"), "GitHub answered 422: Bad [31m news", True),
+        (Fault(403, "secondary rate limit"), "GitHub answered 403: secondary rate limit", False),
+        (Fault(502, raw=b"<html>"), "GitHub answered 502", False),
+        (Fault(500, raw=b"[" * 100_000), "GitHub answered 500", False),
+        (Fault(200, raw=b"<html>sign in to the hotel"), "GitHub answered 200", False),
+        (DROPPED, "GitHub cannot be reached: the connection failed", False),
+        (Fault(500, raw=b"x" * (github.LARGEST_ANSWER + 1)), "GitHub cannot be reached: its answer is larger", False),
+    ],
+)
+def test_a_refusal_is_told_in_a_line(client: Client, hub: FakeHub, fault: Fault, message: str, permanent: bool) -> None:
+    """What GitHub said, and whether it would say so again."""
+    hub.fail(fault)
+
+    failed = refused(client)
+
+    assert str(failed).startswith(message)
+    assert permanent is failed.permanent
+
+
+def test_the_first_of_githubs_errors_is_told(client: Client) -> None:
+    """Its message alone says "Validation Failed"."""
+    failed = refused(client, sha="main")
+
+    assert "GitHub answered 422: No commit found for SHA: main" == str(failed)
+
+
+def test_a_github_that_says_nothing_is_given_up_after_a_while(
+    client: Client, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that is no refusal."""
+    monkeypatch.setattr(github, "TIMEOUT", (5.0, 0.2))
+    patience = threading.Event()
+    hub.fail(Fault(hold=patience))
+
+    failed = refused(client)
+    patience.set()
+
+    assert "GitHub cannot be reached: it took too long" == str(failed)
+    assert not failed.permanent
+
+
+def test_an_answer_that_never_ends_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast its pieces come."""
+    monkeypatch.setattr(github, "LONGEST_ANSWER_SECONDS", -1.0)
+
+    assert "GitHub cannot be reached: it took too long" == str(refused(client))
+
+
+def test_a_renamed_repository_is_followed_once(client: Client, hub: FakeHub) -> None:
+    """With the same method, body and token."""
+    hub.renamed.add("octo-org/old")
+
+    tell(client, repository="octo-org/old")
+
+    assert 1 == len(hub.told(SHA))
+    assert [307, 201] == [call.status for call in hub.calls]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_second_move_is_not_followed(client: Client, hub: FakeHub, status: int) -> None:
+    """It might never end."""
+    hub.fail(*[Fault(status, headers={"Location": f"/repos/{REPOSITORY}/statuses/{SHA}"})] * 2)
+
+    failed = refused(client)
+
+    assert f"GitHub answered {status}: moved to where it is not followed" == str(failed)
+    assert failed.permanent
+    assert 2 == len(hub.calls)
+
+
+@pytest.mark.parametrize("address", ["{other}/x", "//{host}/x", "https://{host}/x", "http://me@{ours}/x"])
+def test_nothing_is_sent_to_another_host(client: Client, hub: FakeHub, address: str) -> None:
+    """A token is for the host of `github_api_url`, its port and its scheme."""
+    with FakeHub() as other:
+        places = {
+            "other": other.url,
+            "host": other.url.removeprefix("http://"),
+            "ours": hub.url.removeprefix("http://"),
+        }
+        hub.fail(Fault(307, headers={"Location": address.format(**places)}))
+
+        failed = refused(client)
+
+        assert "GitHub answered 307: moved to where it is not followed" == str(failed)
+        assert ([], 1) == (other.calls, len(hub.calls))
+
+
+def test_a_password_in_netrc_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Client, hub: FakeHub
+) -> None:
+    """`requests` would put it in the token's place."""
+    (tmp_path / "netrc").write_text(
+        "machine 127.0.0.1 login me password hunter2\nmachine localhost login me password x"
+    )
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    tell(client)
+
+    assert [f"Bearer {fakehub.TOKEN}"] == [call.headers["authorization"] for call in hub.calls]
+
+
+def test_over_https_certificates_and_netrc_are_handled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment may name an authority of one's own; it may not name who calls."""
+    certificate = appkeys.certificate(tmp_path)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    with FakeHub(tls=context) as hub, closing(Client(hub.url, fakehub.VERSION)) as client:
+        stranger = refused(client)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        tell(client)
+
+        assert "GitHub cannot be reached: its certificate cannot be verified" == str(stranger)
+        assert [f"Bearer {fakehub.TOKEN}"] == [call.headers["authorization"] for call in hub.calls]
+
+
+def test_a_proxy_of_the_environment_sees_nothing_of_loopback(
+    client: Client, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain http would show it the token."""
+    with FakeHub() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+
+        tell(client)
+
+        assert ([], 1) == (proxy.calls, len(hub.calls))
+
+
+@pytest.mark.parametrize("repository", ["octo-org/../../x", "octo-org/shop?x=1#y", "octo org/é", "octo-org/shop/x"])
+def test_a_repositorys_name_stays_in_its_place(client: Client, hub: FakeHub, repository: str) -> None:
+    """Whatever a row holds, no other path is called."""
+    assert 404 == refused(client, repository=repository).refusal.status
+
+    [call] = hub.calls
+    assert re.fullmatch(rf"/repos/[^/]+/[^/]+/statuses/{SHA}", call.path)
+
+
+@pytest.mark.parametrize("repository", ["../../user/repos", "octo-org/..", "./shop", "shop", "/shop", "octo-org/"])
+def test_what_is_no_repository_is_not_asked_for(client: Client, hub: FakeHub, repository: str) -> None:
+    """Dots would be taken out of the path on the way."""
+    assert refused(client, repository=repository).permanent
+    assert [] == hub.calls
+
+
+# --- signing in -------------------------------------------------------------------------------------------
+
+
+def test_a_fixed_token_is_all_there_is() -> None:
+    """When GitHub refuses it, there is no other."""
+    credentials = FixedToken("t")
+
+    assert "t" == credentials.token(REPOSITORY, now=0)
+    assert credentials.renewed(REPOSITORY, "t", now=0) is None
+
+
+@pytest.mark.parametrize("issuer", [fakehub.CLIENT_ID, fakehub.APP_ID])
+def test_an_app_gets_a_token_for_one_repository_and_no_more_than_it_needs(
+    client: Client, hub: FakeHub, issuer: str
+) -> None:
+    """By its client id or its number."""
+    token = AppTokens(client, issuer, appkeys.pem()).token(REPOSITORY, now=clock.now())
+
+    tell(client, token)
+    assert ["GET", "POST", "POST"] == [call.method for call in hub.calls]
+    assert {"repositories": ["shop"], "permissions": {"metadata": "read", "statuses": "write"}} == hub.calls[1].body
+
+
+def test_a_token_is_kept_until_five_minutes_before_its_end(tokens: AppTokens, hub: FakeHub) -> None:
+    """Then another one is got, and the installation is known."""
+    now = clock.now()
+
+    first = {tokens.token(REPOSITORY, now=now + minutes * 60_000) for minutes in (0, 30, 54)}
+    hub.skew = 56 * 60.0
+    second = tokens.token(REPOSITORY, now=now + 56 * 60_000)
+
+    assert 1 == len(first)
+    assert second not in first
+    assert ["GET", "POST", "POST"] == [call.method for call in hub.calls]
+
+
+def test_many_threads_share_one_request(tokens: AppTokens, hub: FakeHub) -> None:
+    """All of them wait for the one that is under way."""
+    patience = threading.Event()
+    hub.fail(Fault(hold=patience), on="access_tokens")
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(tokens.token, REPOSITORY, now=clock.now()) for _ in range(8)]
+        patience.set()
+        got = {each.result() for each in asked}
+
+    assert 1 == len(got)
+    assert 2 == len(hub.calls)
+
+
+def test_a_refused_token_is_replaced_once_for_all(tokens: AppTokens, hub: FakeHub) -> None:
+    """Whoever was refused later gets what the first one brought."""
+    now = clock.now()
+    old = tokens.token(REPOSITORY, now=now)
+
+    first = tokens.renewed(REPOSITORY, old, now=now)
+    second = tokens.renewed(REPOSITORY, old, now=now)
+
+    assert old != first == second
+    assert 3 == len(hub.calls)
+
+
+@pytest.mark.parametrize("skew", [-7_200.0, 7_200.0])
+def test_a_clock_that_is_wrong_is_corrected_once(tokens: AppTokens, hub: FakeHub, skew: float) -> None:
+    """By the time of GitHub's answer; later calls are right at once, and the token's end is by GitHub's clock."""
+    hub.skew = skew
+    now = clock.now()
+
+    token = tokens.token(REPOSITORY, now=now)
+    again = tokens.token(REPOSITORY, now=now + 30 * 60_000)
+
+    assert token == again
+    assert [401, 200, 201] == [call.status for call in hub.calls]
+
+
+@pytest.mark.parametrize("skew", [-50.0, 50.0])
+def test_clocks_may_differ_by_a_minute(tokens: AppTokens, hub: FakeHub, skew: float) -> None:
+    """Without one refusal."""
+    hub.skew = skew
+
+    tokens.token(REPOSITORY, now=clock.now())
+
+    assert [200, 201] == [call.status for call in hub.calls]
+
+
+def test_an_app_that_github_does_not_know_is_refused_without_a_third_try(client: Client, hub: FakeHub) -> None:
+    """With what to look at."""
+    with pytest.raises(CallFailed, match="does GitHub know this App by that id and that private key") as caught:
+        AppTokens(client, "Iv23other", appkeys.pem()).token(REPOSITORY, now=clock.now())
+
+    assert caught.value.permanent
+    assert 1 == len(hub.calls)
+
+
+def test_a_repository_without_the_app_is_told_as_that(tokens: AppTokens) -> None:
+    """With what to look at."""
+    with pytest.raises(CallFailed, match="404: Not Found; is the GitHub App installed on the repository"):
+        tokens.token("octo-org/other", now=clock.now())
+
+
+def test_a_permission_that_was_not_granted_is_told_as_that(tokens: AppTokens, hub: FakeHub) -> None:
+    """With what to look at."""
+    hub.granted = {"metadata": "read", "statuses": "read"}
+
+    with pytest.raises(CallFailed, match="does the App's installation grant"):
+        tokens.token(REPOSITORY, now=clock.now())
+
+
+def test_an_app_that_was_taken_away_and_put_back_is_found_again(tokens: AppTokens, hub: FakeHub) -> None:
+    """Its installation has another number then."""
+    now = clock.now()
+    old = tokens.token(REPOSITORY, now=now)
+    hub.installations[REPOSITORY] = 78
+
+    fresh = tokens.renewed(REPOSITORY, old, now=now)
+
+    assert fresh not in (None, old)
+    assert [200, 201, 404, 200, 201] == [call.status for call in hub.calls]
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"id": "77"}', b"[]"])
+def test_an_answer_that_makes_no_sense_is_tried_again_later(tokens: AppTokens, hub: FakeHub, body: bytes) -> None:
+    """It may be some proxy's."""
+    hub.fail(Fault(200, raw=body), on="/installation")
+
+    with pytest.raises(CallFailed, match="not understood") as caught:
+        tokens.token(REPOSITORY, now=clock.now())
+
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"token": "t"}', b'{"token": "t", "expires_at": "soon"}', b"null"])
+def test_a_token_without_an_end_is_none(tokens: AppTokens, hub: FakeHub, body: bytes) -> None:
+    """It may be some proxy's."""
+    hub.fail(Fault(201, raw=body), on="access_tokens")
+
+    with pytest.raises(CallFailed, match="not understood"):
+        tokens.token(REPOSITORY, now=clock.now())
+
+
+def test_a_token_is_not_shown() -> None:
+    """Not in a traceback either."""
+    assert "secret" not in repr(github.InstallationToken("secret", 1))
