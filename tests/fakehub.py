@@ -121,6 +121,8 @@ class FakeHub:
         self.granted: dict[str, str] = {"metadata": "read", "statuses": "write", "contents": "read"}
         self.renamed: set[str] = set()
         """Names that octo-org/shop once had."""
+        self.held = threading.Event()
+        """Set as soon as a request is held back."""
         self.calls: list[Call] = []
         self.wrongs: list[str] = []
         self.statuses: dict[tuple[str, str, str], list[Status]] = {}
@@ -185,7 +187,8 @@ class FakeHub:
         body: Json | None = json.loads(raw) if raw else None
         fault = self._next_fault(path)
         if fault.hold is not None:
-            fault.hold.wait(30)
+            self.held.set()
+            fault.hold.wait(60)
         wrong = fault.drop or fault.status is not None
         answer = self._truth(method, path, headers, body) if fault.done or not wrong else None
         if wrong or answer is None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast
+from fastdeploy_bot.core import clock, deliveries, forecast, outbox
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
@@ -79,10 +79,26 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it takes longer than usual."""
 
 
+class ReportView(msgspec.Struct, frozen=True, kw_only=True):
+    """What GitHub was told of a deployment's commit, for its service."""
+
+    context: str
+    state: str | None
+    description: str | None
+    """Of the commit status as it was told last; null before the first time."""
+    told: Moment | None
+    owed: bool
+    """Whether there is news that GitHub was not told yet."""
+    problem: str
+    """Why the last try to tell it was in vain; empty when it was not."""
+
+
 class DeploymentView(DeploymentFacts, frozen=True, kw_only=True):
     """A deployment with its steps, and where its page is."""
 
     steps: list[ForetoldStep]
+    report: ReportView | None
+    """Null where GitHub is not told of it."""
     url: str
 
 
@@ -214,6 +230,21 @@ def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFa
     )
 
 
+def report(row: Deployment) -> ReportView | None:
+    """What GitHub was told of a deployment; None where it is not told of it."""
+    told = outbox.of(row)
+    if told is None:
+        return None
+    return ReportView(
+        context=told.context,
+        state=told.state,
+        description=told.description,
+        told=clock.text(told.told_at),
+        owed=told.changes > told.told,
+        problem=told.problem,
+    )
+
+
 def _steps(row: Deployment) -> list[Step]:
     return list(Step.select().where(Step.deployment == row.id).order_by(Step.position))
 
@@ -224,6 +255,7 @@ def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
     return DeploymentView(
         **msgspec.structs.asdict(_facts(row, habit, steps)),
         steps=[ForetoldStep(**msgspec.structs.asdict(step(each)), usual=habit.steps.get(each.name)) for each in steps],
+        report=report(row),
         url=f"{public_url}/deployments/{row.id}",
     )
 

@@ -88,7 +88,7 @@ class Relay:
                     log.exception("the relay failed; it tries again")
                     stopping.wait(LOOK_SECONDS)
         finally:
-            self._end()
+            self.end()
 
     def tick(self, *, now: int) -> float:
         """Tell GitHub one thing, where one is due; answers in how many seconds to look again."""
@@ -106,12 +106,8 @@ class Relay:
         self._send(letter, now)
         return GAP / clock.SECOND
 
-    def _listen(self, bell: Bell, stopping: threading.Event) -> None:
-        with bell.listen() as ears:
-            while not stopping.is_set():
-                ears.wait(self.tick(now=clock.now()))
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Let another process have the duty, and let go of all connections."""
         try:
             self._duty.let_go()
         except Exception:
@@ -119,6 +115,11 @@ class Relay:
         finally:
             self._client.close()
             store.disconnect()
+
+    def _listen(self, bell: Bell, stopping: threading.Event) -> None:
+        with bell.listen() as ears:
+            while not stopping.is_set():
+                ears.wait(self.tick(now=clock.now()))
 
     def _next(self, now: int) -> Letter | None:
         """The oldest change of state, or else the oldest new description that may be sent now."""
