@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, outbox
+from fastdeploy_bot.core import clock, forecast, outbox
 from fastdeploy_bot.engine.duty import Duty
 from fastdeploy_bot.forge.github import policy, texts
 from fastdeploy_bot.forge.github.app_auth import AppTokens, Credentials, FixedToken
@@ -221,8 +221,8 @@ def _drafted(number: int, now: int) -> Letter | None:
         return None
     deployment = outbox.subject(report)
     heir = outbox.successor(deployment)
-    successor = None if heir is None else Successor(heir.sha, _facts(heir))
-    status = texts.status(_facts(deployment), successor)
+    successor = None if heir is None else Successor(heir.sha, _facts(heir, now))
+    status = texts.status(_facts(deployment, now), successor)
     return Letter(report, status, deployment.id, _due(report, deployment, now))
 
 
@@ -232,22 +232,24 @@ def _due(report: Report, deployment: Deployment, now: int) -> int:
     return (report.told_at or 0) + max(NEWS, running // AGEING)
 
 
-def _facts(deployment: Deployment) -> Facts:
+def _facts(deployment: Deployment, now: int) -> Facts:
+    steps = list(Step.select().where(Step.deployment == deployment.id).order_by(Step.position))
+    outlook = forecast.outlook(forecast.habit(deployment.service_id), deployment, steps, now=now)
     return Facts(
         state=DeploymentState(deployment.state),
         reason=deployment.reason,
-        step=_step(deployment),
+        step=_step(deployment, steps),
+        left=outlook.eta,
+        overdue=outlook.longer,
         took=_took(deployment),
         cancelling=deployment.cancelled_by is not None,
     )
 
 
-def _step(deployment: Deployment) -> str:
+def _step(deployment: Deployment, steps: Iterable[Step]) -> str:
     """The step that runs, or the last one that failed."""
     wanted = StepState.RUNNING if deployment.state == DeploymentState.RUNNING else StepState.FAILURE
-    found = Step.select().where(Step.deployment == deployment.id, Step.state == wanted)
-    last = found.order_by(Step.position.desc()).first()
-    return "" if last is None else str(last.name)
+    return ([step.name for step in steps if step.state == wanted] or [""])[-1]
 
 
 def _took(deployment: Deployment) -> float | None:

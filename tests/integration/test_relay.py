@@ -109,6 +109,11 @@ def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
     deployments.report_step(number, StepReport(name=name, state=state), at=clock.now())
 
 
+def again(number: int) -> int:
+    """Deploy the same commit once more."""
+    return store.write(lambda: deployments.retry(number, by=LOCAL, now=clock.now())).id
+
+
 def row(commit: str = HEAD) -> Report:
     """What stands of a commit."""
     found: Report = Report.get(Report.sha == commit)
@@ -195,6 +200,30 @@ def test_what_is_superseded_gets_the_state_of_what_took_its_place(
     assert f"https://deploy.example/deployments/{second}" == hub.told(sha(3))[-1].target_url
 
 
+def test_the_time_left_is_told_where_earlier_runs_tell_it(
+    push: Callable[..., int], host: Host, sender: Sender, hub: FakeHub
+) -> None:
+    """And where it takes longer than usual, that."""
+    number = push()
+    for _ in range(3):
+        host.begin(number)
+        host.end(number)
+        Deployment.update(started=0, finished=60 * clock.SECOND).execute()
+        number = again(number)
+    host.begin(number)
+    step(number, "Migrate")
+    Deployment.update(started=sender.now - 19 * clock.SECOND).where(Deployment.id == number).execute()
+    sender.tick()
+    step(number, "Restart")
+    sender.settle(50)
+
+    assert ["Migrate · ≈ 40 s left", "Restart · ≈ 30 s left"] == [status.description for status in hub.told(HEAD)]
+
+    step(number, "Purge")
+    sender.settle()
+    assert "Purge · longer than usual" == hub.told(HEAD)[-1].description
+
+
 def test_a_commit_that_is_deployed_again_is_pending_again(
     push: Callable[..., int], host: Host, sender: Sender, hub: FakeHub
 ) -> None:
@@ -203,10 +232,10 @@ def test_a_commit_that_is_deployed_again_is_pending_again(
     host.begin(number)
     host.end(number, FAILURE)
     sender.settle()
-    again = store.write(lambda: deployments.retry(number, by=LOCAL, now=clock.now())).id
+    second = again(number)
     sender.settle()
-    host.begin(again)
-    host.end(again)
+    host.begin(second)
+    host.end(second)
     sender.settle()
 
     assert ["failure", "pending", "success"] == hub.states(HEAD)
@@ -219,7 +248,7 @@ def test_a_run_that_goes_on_counts_more_than_one_that_was_called_off(
     number = push()
     host.begin(number)
     host.end(number, FAILURE)
-    running, waiting = (store.write(lambda: deployments.retry(number, by=LOCAL, now=clock.now())).id for _ in "ab")
+    running, waiting = again(number), again(number)
     host.begin(running)
     deployments.cancel(waiting, by=LOCAL, now=clock.now())
     sender.settle()
