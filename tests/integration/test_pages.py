@@ -1,0 +1,431 @@
+"""Pages: what they show, to whom, and what their forms do."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from peewee import Database
+
+import scenes
+from callers import Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, logs, steps
+from fastdeploy_bot.store.models import Audit, Deployment, proxy
+from fastdeploy_bot.web import assets
+from fastdeploy_bot.words import DeploymentState, StepReport, StepState
+
+KIB = 1_024
+HOSTILE = "<script>alert(1)</script>\"'&"
+
+
+@pytest.fixture
+def deployer(app: Flask) -> Browser:
+    """A deployer's browser."""
+    return Browser(app).signed_in("deployer")
+
+
+@pytest.fixture
+def visitor(app: Flask) -> Browser:
+    """The browser of somebody who has not signed in."""
+    return Browser(app)
+
+
+@pytest.fixture
+def scene(database: object, home: Path) -> dict[str, int]:
+    """Five services in five states; the newest deployment of each."""
+    assert database is not None
+    return scenes.draw(home, now=clock.now())
+
+
+def text(browser: Browser, path: str) -> str:
+    """A page's text as it is read, without its tags."""
+    answer = browser.get(path)
+    assert 200 == answer.status_code, answer.text
+    body = re.sub(r"<[^>]*>", "", answer.text.partition("<main")[2].partition(">")[2])
+    return " ".join(html.unescape(body).split())
+
+
+def nonce(browser: Browser, path: str, action: str) -> str:
+    """The number that the form for that action carries on that page."""
+    form = browser.get(path).text.partition(f'action="{action}"')[2]
+    found = re.search(r'name="nonce" value="([^"]+)"', form)
+    assert found, f"no form for {action} on {path}"
+    return found[1]
+
+
+@contextmanager
+def queries() -> Iterator[list[str]]:
+    """Every statement that is executed meanwhile."""
+    database: Database = proxy.obj
+    seen: list[str] = []
+    original: Callable[..., Any] = database.execute_sql
+
+    def noted(sql: str, *arguments: Any, **options: Any) -> Any:  # peewee's own signature
+        seen.append(sql)
+        return original(sql, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "execute_sql", noted)
+        yield seen
+
+
+# --- the overview
+
+
+def test_the_overview_begins_with_what_is_broken(deployer: Browser, scene: dict[str, int]) -> None:
+    """One sentence, then the services by how much they need somebody."""
+    page = deployer.get("/").text
+
+    assert scene
+    assert "1 of 5 services failed 3 min ago" in text(deployer, "/")
+    assert ["shop", "blog", "search", "api", "docs"] == re.findall(r'class="name" href="/services/(\w+)"', page)
+    assert "failed 3 min ago at “Migrate”" in text(deployer, "/")
+
+
+@pytest.mark.usefixtures("two_services")
+def test_all_is_well_in_one_sentence(deployer: Browser, github: GitHub, host: Host) -> None:
+    """Where nothing is broken and nothing runs."""
+    github.push()
+    github.push(repository="octo-org/other", repository_id=2)
+    for number in (1, 2):
+        host.begin(number)
+        host.end(number)
+
+    assert text(deployer, "/").startswith("all 2 services are live")
+
+
+def test_an_empty_bot_teaches(deployer: Browser) -> None:
+    """The file to write, the address for GitHub, and two ways to try it."""
+    shown = text(deployer, "/")
+
+    for lesson in (
+        "No services yet",
+        "services/<name>/service.toml",
+        "/webhooks/github",
+        "fastdeploy simulate",
+        "curl",
+    ):
+        assert lesson in shown
+
+
+def test_a_first_delivery_is_told(deployer: Browser, github: GitHub) -> None:
+    """Whoever sets up a webhook sees that it works."""
+    assert "Waiting for the first delivery" in text(deployer, "/")
+
+    github.deliver(b'{"zen": "Keep it simple."}', event="ping")
+
+    assert "The webhook works: the last delivery came just now" in text(deployer, "/")
+
+
+def test_a_broken_service_file_is_told_with_what_is_wrong(deployer: Browser, app: Flask, service: ServiceFiles) -> None:
+    """In the words of `check`."""
+    service.text("shop", "branch = 1\n")
+    sync(app)
+
+    assert "its service file cannot be used" in text(deployer, "/")
+    assert "branch: unknown key" in text(deployer, "/")
+    assert "branch: unknown key" in text(deployer, "/services/shop")
+
+
+def test_services_and_deployments_are_found(deployer: Browser, scene: dict[str, int]) -> None:
+    """By name, title or commit."""
+    commit = Deployment.get_by_id(scene["shop"]).sha
+
+    assert 1 == deployer.get("/?q=shop").text.count('class="name"')
+    assert f"#{scene['shop']}" not in text(deployer, "/?q=nothing-like-it")
+    assert f"/deployments/{scene['shop']}" in deployer.get(f"/?q={commit[:9]}").text
+    assert "No deployment has that" in text(deployer, "/?q=100%25")
+
+
+def test_older_deployments_are_a_page_away(deployer: Browser, scene: dict[str, int]) -> None:
+    """Twenty at a time."""
+    assert scene
+    first = deployer.get("/").text
+    older = re.search(r'href="(/\?before=\d+)"', first)
+
+    assert older
+    assert "older →" not in deployer.get(older[1]).text
+
+
+@pytest.mark.parametrize("query", ["before=x", "before=-1", "before=99999999999999999999"])
+def test_a_place_that_is_none_is_refused(deployer: Browser, query: str) -> None:
+    """422, and no guess."""
+    assert 422 == deployer.get(f"/?{query}").status_code
+
+
+def test_an_overview_costs_the_same_for_fifty_services(app: Flask, deployer: Browser, service: ServiceFiles) -> None:
+    """Reading does not grow with what there is."""
+    service("shop")
+    sync(app)
+    with queries() as few:
+        deployer.get("/")
+    for number in range(50):
+        service(f"service-{number}", repository=f"octo-org/{number}")
+    sync(app)
+    with queries() as many:
+        deployer.get("/")
+
+    assert len(few) == len(many)
+    assert len(many) <= 15
+
+
+def test_the_overview_keeps_to_its_budget(deployer: Browser, scene: dict[str, int]) -> None:
+    """Page, stylesheet and script together, and no other request but the feed's."""
+    assert scene
+    page = deployer.get("/")
+
+    own = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+    sizes = [len(deployer.get(path, headers={"Accept-Encoding": "gzip"}).data) for path in own]
+    assert set(assets.TYPES) == {Path(path).name for path in own}
+    assert sum(sizes) + len(gzip.compress(page.data)) <= 15 * KIB
+    assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page.text)
+
+
+# --- a deployment
+
+
+def test_a_failure_opens_at_its_failed_step(deployer: Browser, scene: dict[str, int]) -> None:
+    """The step, the exit status in words, the last lines, and Retry beside them."""
+    shown = text(deployer, f"/deployments/{scene['shop']}")
+    note = shown.partition("Failed at “Migrate”: exit status 1")[2].partition("Steps")[0]
+
+    assert "NotNullViolation" in note
+    assert "Retry" in note
+
+
+def test_a_running_deployment_tells_how_far_it_is(deployer: Browser, scene: dict[str, int]) -> None:
+    """A labelled bar and the time left, from what was usual."""
+    page = deployer.get(f"/deployments/{scene['blog']}").text
+
+    assert re.search(r'<progress class="wide" max="100" value="\d\d" data-of="\d+" aria-label=', page)
+    assert re.search(r"≈ \d+ s left", text(deployer, f"/deployments/{scene['blog']}"))
+    assert re.search(r"Migrate 1\ds / ~20s", text(deployer, f"/deployments/{scene['blog']}"))
+
+
+def test_a_log_is_numbered_text_and_goes_on(deployer: Browser, scene: dict[str, int]) -> None:
+    """Each line has an anchor; a fragment of the lines after a place is drawn alike."""
+    number = scene["blog"]
+    page = deployer.get(f"/deployments/{number}").text
+    place = re.search(r'data-after="(\d+)" data-number="(\d+)"', page)
+    assert place
+    assert '<span id="L33"><a href="#L33">33</a>Applying 0042_feed… OK\n</span>' in page
+
+    more = b"one <b>more</b>\nand a ha"
+    store.write(lambda: logs.append(number, int(place[1]), more, limit=KIB * KIB))
+    answer = deployer.get(f"/deployments/{number}/lines?after={place[1]}&number={place[2]}")
+
+    assert '<span id="L34"><a href="#L34">34</a>one &lt;b&gt;more&lt;/b&gt;\n</span>' in answer.text
+    assert '<span id="L35"><a href="#L35">35</a>and a ha\n</span>' in answer.text
+    assert (str(int(place[1]) + 16), "35") == (answer.headers["Log-After"], answer.headers["Log-Number"])
+
+
+def test_a_big_log_shows_its_last_lines_and_a_way_to_all(deployer: Browser, scene: dict[str, int]) -> None:
+    """The first paint stays small."""
+    number = scene["search"]
+    log = b"".join(b"line %d\n" % each for each in range(1, 2_501))
+    store.write(lambda: logs.append(number, 0, log, limit=KIB * KIB))
+
+    page = deployer.get(f"/deployments/{number}").text
+
+    assert (False, True) == ('id="L500"' in page, 'id="L501"' in page)
+    assert "500 earlier lines are not shown" in page
+    assert 'id="L1"' in deployer.get(f"/deployments/{number}?log=all").text
+    assert log == deployer.get(f"/deployments/{number}/log").data
+
+
+def test_a_cut_log_says_what_is_missing(deployer: Browser, scene: dict[str, int]) -> None:
+    """Head and tail are kept, and the gap between them is told."""
+    number = scene["search"]
+    log = b"".join(b"%09d\n" % each for each in range(30_000))
+    for start in range(0, len(log), 10_000):
+        store.write(partial(logs.append, number, start, log[start : start + 10_000], limit=20_000))
+
+    assert re.search(r"… [\d,]+ bytes were not kept …", text(deployer, f"/deployments/{number}?log=all"))
+    assert "X-Log-Gap" in deployer.get(f"/deployments/{number}/log").headers
+
+
+def test_without_credentials_the_page_says_that_github_is_not_told(deployer: Browser, scene: dict[str, int]) -> None:
+    """Nothing is owed then."""
+    assert "GitHub is not told: no credentials" in text(deployer, f"/deployments/{scene['shop']}")
+
+
+def test_the_changes_are_a_link_away(deployer: Browser, scene: dict[str, int]) -> None:
+    """On GitHub, from what was before to what was deployed."""
+    row = Deployment.get_by_id(scene["shop"])
+
+    assert (
+        f"https://github.com/octo-org/shop/compare/{row.before}...{row.sha}"
+        in deployer.get(f"/deployments/{row.id}").text
+    )
+
+
+def test_nothing_from_outside_is_markup(app: Flask, deployer: Browser, github: GitHub, host: Host) -> None:
+    """Titles, refs, names, steps, messages, reasons and logs, on every page that shows them."""
+    ServiceFiles(app.extensions["fastdeploy"].settings)("shop", branches=["**"])
+    sync(app)
+    github.push(ref=f"refs/heads/{HOSTILE}", title=HOSTILE, actor=HOSTILE)
+    host.begin(1)
+    store.write(
+        lambda: steps.report(1, StepReport(name=HOSTILE, state=StepState.RUNNING, message=HOSTILE), at=clock.now())
+    )
+    store.write(lambda: logs.append(1, 0, HOSTILE.encode() + b"\n", limit=KIB))
+    host.end(1, DeploymentState.FAILURE, reason=HOSTILE, exit_status=1)
+
+    paths = ("/", "/services/shop", "/deployments/1", "/deliveries", "/deployments/1/lines?after=0&number=1")
+    for path in (*paths, f"/?q={HOSTILE}"):
+        page = deployer.get(path).text
+        assert "alert(1)" in page, path
+        assert "<script>alert" not in page, path
+        assert not re.search(r"""<[^>]* (?:on\w+|style)=""", page), path
+
+
+# --- deliveries
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_delivery_says_why_it_did_not_deploy(deployer: Browser, github: GitHub) -> None:
+    """In one sentence for each service."""
+    github.push(guid="g-7", ref="refs/heads/feature")
+
+    for path in ("/deliveries", "/deliveries/g-7"):
+        assert re.search(r"shop: ignore, \S.*", text(deployer, path))
+    assert "X-Github-Event" in text(deployer, "/deliveries/g-7")
+
+
+# --- forms
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_form_that_comes_twice_deploys_once(deployer: Browser) -> None:
+    """A double click starts one deployment, and both answers lead to it."""
+    number = nonce(deployer, "/services/shop", "/services/shop/deploy")
+
+    answers = [deployer.post("/services/shop/deploy", nonce=number, sha=sha(9)) for _ in range(2)]
+
+    assert [(303, "/deployments/1")] * 2 == [(each.status_code, each.location) for each in answers]
+    assert [("shop", "queued")] == states()
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_form_deploys_the_commit_that_it_showed(deployer: Browser, github: GitHub) -> None:
+    """A push in between changes nothing about what was agreed to."""
+    github.push()
+    page = deployer.get("/services/shop").text
+    head = re.search(r'name="head" value="(\w+)"', page)
+    assert head
+    github.push(before=sha(2), after=sha(3), pushed_at=1_800_000_000)
+
+    deployer.post("/services/shop/deploy", nonce="n", head=head[1], ref="refs/heads/main")
+
+    assert sha(2) == Deployment.select().order_by(Deployment.id.desc()).get().sha
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_form_without_its_number_is_refused(deployer: Browser) -> None:
+    """It could not be told from the same form sent again."""
+    assert 400 == deployer.post("/services/shop/deploy", sha=sha(9)).status_code
+    assert [] == states()
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_commit_that_is_none_is_refused_in_words(deployer: Browser) -> None:
+    """A page that says what was expected."""
+    answer = deployer.post(
+        "/services/shop/deploy",
+        headers={"Origin": deployer.origin, "Accept": "text/html"},
+        nonce="n",
+        sha="main",
+    )
+
+    assert 422 == answer.status_code
+    assert "expected the 40 hex digits" in answer.text
+
+
+@pytest.mark.usefixtures("two_services")
+def test_cancel_and_retry_lead_to_the_deployment(deployer: Browser, github: GitHub) -> None:
+    """And are written down with who did it; to cancel twice is no mistake."""
+    github.push()
+
+    assert ["/deployments/1"] * 2 == [deployer.post("/deployments/1/cancel").location for _ in range(2)]
+    assert "/deployments/2" == deployer.post("/deployments/1/retry", nonce="n").location
+    assert [("shop", "cancelled"), ("shop", "queued")] == states()
+    assert ["cancel", "retry"] == [row.action for row in Audit.select().order_by(Audit.id)]
+
+
+def test_what_has_ended_cannot_be_cancelled(deployer: Browser, scene: dict[str, int]) -> None:
+    """409, and it says so."""
+    assert 409 == deployer.post(f"/deployments/{scene['shop']}/cancel").status_code
+
+
+def test_viewers_see_everything_and_no_buttons(app: Flask, scene: dict[str, int]) -> None:
+    """Nothing that they would be refused."""
+    viewer = Browser(app).signed_in("viewer")
+
+    for path in ("/", "/services/api", "/services/shop", *(f"/deployments/{each}" for each in scene.values())):
+        forms = re.findall(r'<form method="post" action="([^"]+)"', viewer.get(path).text)
+        assert ["/logout"] == forms, path
+
+
+# --- visitors
+
+
+def test_visitors_see_what_is_not_private_and_nothing_more(visitor: Browser, scene: dict[str, int]) -> None:
+    """Api shows its state, docs its commits; the rest does not exist."""
+    page = visitor.get("/").text
+    api, docs = (Deployment.get_by_id(scene[name]) for name in ("api", "docs"))
+
+    assert ["api", "docs"] == re.findall(r'class="name" href="/services/(\w+)"', page)
+    assert (False, True) == (api.sha[:7] in page, docs.sha[:7] in page)
+    for hidden in ("shop", "blog", "services/search", "anna", "ben", "web1", "method="):
+        assert hidden not in page
+
+
+@pytest.mark.parametrize("path", ["/services/docs", "/deployments/docs"])
+def test_visitors_read_of_a_public_service_no_names_hosts_or_reasons(
+    visitor: Browser, scene: dict[str, int], path: str
+) -> None:
+    """Commits, steps and the log are theirs to see."""
+    page = visitor.get(path.replace("deployments/docs", f"deployments/{scene['docs']}")).text
+
+    for hidden in ("anna", "ben", "web1", "method=", "GitHub is", "delivery", "octo-org/docs</a>"):
+        assert hidden not in page
+    assert Deployment.get_by_id(scene["docs"]).sha[:7] in page
+
+
+def test_visitors_read_the_log_of_a_public_service_alone(visitor: Browser, scene: dict[str, int]) -> None:
+    """The others ask them to sign in, as what does not exist does."""
+    numbers = {"docs": scene["docs"], "api": scene["api"], "shop": scene["shop"], "none": 999}
+
+    for part in ("", "/log", "/lines"):
+        answers = {name: visitor.get(f"/deployments/{each}{part}").status_code for name, each in numbers.items()}
+        assert {"docs": 200, "api": 303, "shop": 303, "none": 303} == answers
+
+
+def test_visitors_see_state_and_age_of_a_service_that_shows_its_state(visitor: Browser, scene: dict[str, int]) -> None:
+    """No commit, and no page of a deployment."""
+    page = visitor.get("/services/api").text
+
+    assert Deployment.get_by_id(scene["api"]).sha[:7] not in page
+    assert "2 h ago" in page
+    assert "/deployments/" not in page
+
+
+@pytest.mark.usefixtures("two_services")
+def test_visitors_are_asked_to_sign_in_where_everything_is_private(visitor: Browser) -> None:
+    """There is nothing to see."""
+    assert "/login?next=/" == visitor.get("/").location
+
+
+@pytest.mark.usefixtures("two_services")
+def test_pages_take_no_token(auth: Auth, visitor: Browser) -> None:
+    """They know their reader by the cookie alone."""
+    assert 303 == visitor.get("/", headers=auth("admin")).status_code
