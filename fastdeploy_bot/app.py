@@ -12,6 +12,7 @@ from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.settings import Settings, load, require_serving
 from fastdeploy_bot.web import (
+    accounts,
     acting,
     answers,
     api,
@@ -77,7 +78,8 @@ def _connect(settings: Settings) -> None:
 def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    for blueprint in (hooks.bp, api.bp, health.bp, openapi.bp, assets.bp, signin.bp, pages.bp, acting.bp):
+    blueprints = (hooks, api, health, openapi, assets, signin, accounts, pages, acting)
+    for blueprint in (each.bp for each in blueprints):
         app.register_blueprint(blueprint)
     return app
 

@@ -15,6 +15,8 @@ class FastdeployError(Exception):
     """What the web answers with."""
     exit_status: int = 1
     """What a command ends with."""
+    retry_after: int | None = None
+    """After how many seconds the same may succeed; None where time alone mends nothing."""
 
     @property
     def title(self) -> str:
@@ -70,8 +72,19 @@ class Gone(FastdeployError):
     status = HTTPStatus.GONE
 
 
+class TooMany(FastdeployError):
+    """That was tried too often."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unavailable(FastdeployError):
     """The bot cannot do that at the moment."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     exit_status = 69
+    retry_after = 5

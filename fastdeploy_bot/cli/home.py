@@ -15,7 +15,7 @@ from fastdeploy_bot.cli import shared
 from fastdeploy_bot.core import clock, users
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.settings import FILE, Settings
-from fastdeploy_bot.words import Role
+from fastdeploy_bot.words import LOCAL, Role
 
 EXAMPLE: Final = "hello"
 
@@ -38,7 +38,7 @@ def first_user(name: str, *, password_stdin: bool) -> str | None:
         return None
     given = password_stdin or "FASTDEPLOY_PASSWORD" in os.environ
     password = shared.read_password(password_stdin) if given else secrets.token_urlsafe(12)
-    users.add(name, password, Role.ADMIN, now=clock.now())
+    users.add(name, password, Role.ADMIN, by=LOCAL, now=clock.now())
     click.echo(f"User {name} (admin)" + ("" if given else f", password {password} (shown this once)"))
     return None if given else password
 

@@ -9,9 +9,9 @@ import click
 from fastdeploy_bot import store
 from fastdeploy_bot.cli import shared
 from fastdeploy_bot.cli.shared import as_json
-from fastdeploy_bot.core import clock, secrets, services, tokens, users, views
+from fastdeploy_bot.core import audit, clock, secrets, services, tokens, users, views
 from fastdeploy_bot.errors import NotFound
-from fastdeploy_bot.words import Role
+from fastdeploy_bot.words import LOCAL, Role
 
 
 @click.group()
@@ -29,7 +29,7 @@ def create_token(service: str, days: int) -> None:
 
     def create() -> str:
         row = services.find(service) if entry is None else services.of(entry, now=clock.now())
-        return tokens.for_service(row, days=days, now=clock.now()).token
+        return tokens.for_service(row, days=days, by=LOCAL, now=clock.now()).token
 
     click.echo(store.write(create))
 
@@ -54,7 +54,7 @@ def list_tokens(service: str, json_: bool) -> None:
 def revoke_token(service: str, number: int) -> None:
     """End a token."""
     shared.bot()
-    tokens.revoke(services.find(service), number, now=clock.now())
+    tokens.revoke(services.find(service), number, by=LOCAL, now=clock.now())
     click.echo(f"revoked token {number} of {service}")
 
 
@@ -77,6 +77,7 @@ def set_secret(service: str, name: str) -> None:
         raise NotFound(f"there is no service {service!r}: make services/{service}/service.toml first")
     value = click.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
     secrets.put(bot.settings.secrets_dir, service, name, value)
+    _note("set", service, name)
     click.echo(f"kept secret {name} of {service}")
 
 
@@ -99,7 +100,13 @@ def list_secrets(service: str, json_: bool) -> None:
 def remove_secret(service: str, name: str) -> None:
     """Forget a secret."""
     secrets.remove(shared.bot().settings.secrets_dir, service, name)
+    _note("remove", service, name)
     click.echo(f"removed secret {name} of {service}")
+
+
+def _note(action: str, service: str, name: str) -> None:
+    """Write down what was done to a secret; that is a file, so no transaction holds both."""
+    store.write(lambda: audit.note(LOCAL, action, f"secret {name}", now=clock.now(), detail=f"service {service}"))
 
 
 @click.group()
@@ -114,7 +121,7 @@ def user() -> None:
 def add_user(name: str, role: str, password_stdin: bool) -> None:
     """Add a user; the password comes from a prompt, --password-stdin or FASTDEPLOY_PASSWORD."""
     shared.bot()
-    users.add(name, shared.read_password(password_stdin), Role(role), now=clock.now())
+    users.add(name, shared.read_password(password_stdin), Role(role), by=LOCAL, now=clock.now())
     click.echo(f"added {name} ({role})")
 
 
@@ -125,7 +132,7 @@ def set_password(name: str, password_stdin: bool) -> None:
     """Set a user's password."""
     shared.bot()
     users.find(name)
-    users.set_password(name, shared.read_password(password_stdin), now=clock.now())
+    users.set_password(name, shared.read_password(password_stdin), by=LOCAL, now=clock.now())
     click.echo(f"set the password of {name}")
 
 

@@ -14,7 +14,7 @@ from fastdeploy_bot.core import logs as logs_
 from fastdeploy_bot.core import services as services_
 from fastdeploy_bot.core.views import ServiceView
 from fastdeploy_bot.store.models import Deployment, Service
-from fastdeploy_bot.words import DeploymentState
+from fastdeploy_bot.words import LOCAL, DeploymentState
 
 RECENT = 10
 
@@ -81,7 +81,7 @@ def logs(number: int, follow: bool, json_: bool) -> None:
 def sync(json_: bool) -> None:
     """Bring the services' rows in step with their files now, and say what changed."""
     bot = shared.bot()
-    found = services_.sync(bot.catalogue.entries(), now=clock.now())
+    found = services_.sync(bot.catalogue.entries(), by=LOCAL, now=clock.now())
     bot.bell.ring()
     if json_:
         shared.show(found)

@@ -54,6 +54,11 @@ def once(request: Request | None, act: Callable[[], Answered], *, now: int) -> A
     return store.write(lambda: _once(request, act, now))
 
 
+def forget(principal: str) -> None:
+    """Forget all answers to somebody: whoever has the name next is somebody else. To be called inside a write."""
+    Answer.delete().where(Answer.principal == principal).execute()
+
+
 def _once(request: Request, act: Callable[[], Answered], now: int) -> Answered:
     Answer.delete().where(Answer.created < now - KEPT).execute()
     fingerprint = hashlib.sha256(request.content).hexdigest()

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, deployments, tokens
+from fastdeploy_bot.core import audit, changes, deployments, tokens
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service
-from fastdeploy_bot.words import OPEN_STATES
+from fastdeploy_bot.words import OPEN_STATES, Principal
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -27,9 +27,19 @@ class Sync(msgspec.Struct, frozen=True):
         return bool(self.added or self.changed or self.removed)
 
 
-def sync(entries: Mapping[str, Entry], *, now: int) -> Sync:
-    """Bring the rows in step with the files; a removed service loses its tokens and what was queued for it."""
-    return store.write(lambda: _sync(entries, now))
+def sync(entries: Mapping[str, Entry], *, by: Principal | None = None, now: int) -> Sync:
+    """Bring the rows in step with the files; a removed service loses its tokens and what was queued for it.
+
+    `by` is who asked for it; None where the bot looks by itself.
+    """
+
+    def bring() -> Sync:
+        found = _sync(entries, now)
+        if by is not None:
+            audit.note(by, "sync", "services", now=now, detail=_told(found))
+        return found
+
+    return store.write(bring)
 
 
 def living() -> set[str]:
@@ -81,6 +91,11 @@ def pin(repository: str | None, repository_id: int | None) -> None:
         return
     mine = (Service.repository == repository.lower()) & Service.repository_id.is_null()
     Service.update(repository_id=repository_id).where(mine).execute()
+
+
+def _told(found: Sync) -> str:
+    changes = {"added": found.added, "changed": found.changed, "removed": found.removed}
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in changes.items() if names)
 
 
 def _sync(entries: Mapping[str, Entry], now: int) -> Sync:

@@ -15,7 +15,7 @@ import jwt
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock
+from fastdeploy_bot.core import audit, clock
 from fastdeploy_bot.errors import Invalid, NotFound, Unauthenticated
 from fastdeploy_bot.store.models import Deployment, Service, Token, User
 from fastdeploy_bot.words import DeploymentState, Principal, PrincipalKind, Role
@@ -42,17 +42,19 @@ def digest(token: str) -> str:
 
 
 def for_user(user: User, *, now: int) -> Issued:
-    """A token with the rights of the user's role, for 12 hours."""
-    return store.write(lambda: _issue(USER_PREFIX, PrincipalKind.USER, now, now + USER_LIFE, user=user))
+    """A token with the rights of the user's role, for 12 hours. To be called inside a write."""
+    return _issue(USER_PREFIX, PrincipalKind.USER, now, now + USER_LIFE, user=user)
 
 
-def for_service(service: Service, *, days: int = SERVICE_DAYS, now: int) -> Issued:
+def for_service(service: Service, *, days: int = SERVICE_DAYS, by: Principal, now: int) -> Issued:
     """A token that may start and read the service's deployments. To be called inside a write; raises Invalid."""
     if not 1 <= days <= MOST_SERVICE_DAYS:
         raise Invalid(f"days: expected 1 to {MOST_SERVICE_DAYS}, got {days}")
     if service.removed is not None:
         raise NotFound(f"service {service.name} was removed: put its service.toml back first")
-    return _issue(SERVICE_PREFIX, PrincipalKind.SERVICE, now, now + days * clock.DAY, service=service)
+    issued = _issue(SERVICE_PREFIX, PrincipalKind.SERVICE, now, now + days * clock.DAY, service=service)
+    audit.note(by, "create", f"token {issued.id}", now=now, detail=f"service {service.name}, {days} days")
+    return issued
 
 
 def for_deployment(deployment: int, run: str, *, key: str) -> str:
@@ -66,22 +68,27 @@ def of_service(service: Service) -> list[Token]:
     return list(Token.select().where(Token.service == service).order_by(Token.id.desc()))
 
 
-def revoke(service: Service, token: int, *, now: int) -> None:
+def revoke(service: Service, token: int, *, by: Principal, now: int) -> None:
     """End a service token. Raises NotFound where the service has no such token."""
 
-    def ended() -> int:
+    def end() -> None:
         mine = (Token.id == token) & (Token.service == service)
-        already = Token.select().where(mine, Token.revoked.is_null(False)).count()
-        query = Token.update(revoked=now).where(mine, Token.revoked.is_null())
-        return query.execute() or already
+        if not Token.select().where(mine).exists():
+            raise NotFound(f"service {service.name} has no token {token}")
+        if Token.update(revoked=now).where(mine, Token.revoked.is_null()).execute():
+            audit.note(by, "revoke", f"token {token}", now=now, detail=f"service {service.name}")
 
-    if not store.write(ended):
-        raise NotFound(f"service {service.name} has no token {token}")
+    store.write(end)
 
 
 def revoke_all(service: Service, *, now: int) -> None:
     """End every token of the service. To be called inside a write."""
     Token.update(revoked=now).where(Token.service == service, Token.revoked.is_null()).execute()
+
+
+def revoke_of_user(user: User, *, now: int) -> None:
+    """End every token of the user. To be called inside a write."""
+    Token.update(revoked=now).where(Token.user == user, Token.revoked.is_null()).execute()
 
 
 def principal(bearer: str, *, keys: Sequence[str], now: int) -> Principal:

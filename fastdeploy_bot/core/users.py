@@ -1,57 +1,103 @@
-"""Users: who may sign in, with which role."""
+"""Users: who may sign in, with which role. Whatever is changed about one ends all that they are signed in with."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Final
 
-from werkzeug.security import check_password_hash, generate_password_hash
-
 from fastdeploy_bot import store
-from fastdeploy_bot.errors import Conflict, Invalid, NotFound, Unauthenticated
-from fastdeploy_bot.store.models import Token, User
-from fastdeploy_bot.words import LOCAL, Role
+from fastdeploy_bot.core import audit, idempotency, passwords, sessions, tokens
+from fastdeploy_bot.errors import Conflict, Invalid, NotFound
+from fastdeploy_bot.store.models import Session, Token, User
+from fastdeploy_bot.words import LOCAL, Principal, Role
 
-SHORTEST_PASSWORD: Final = 8
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_NOBODY: Final = lru_cache(lambda: generate_password_hash("nobody"))
-"""Checked for names that do not exist, so that they take as long as those that do."""
 
 
-def add(username: str, password: str, role: Role, *, now: int) -> User:
+def add(username: str, password: str, role: Role, *, by: Principal, now: int) -> User:
     """A new user. Raises Invalid for a name or password that cannot be, Conflict where the name is taken."""
     if not _NAME.fullmatch(username) or username == LOCAL.name:
         raise Invalid(f"user name {username!r}: expected letters, digits, '.', '_' or '-', and not '{LOCAL.name}'")
-    hashed = _hashed(password)
+    hashed = passwords.hashed(password)
 
-    def insert() -> bool:
+    def insert() -> User:
         query = User.insert(username=username, password=hashed, role=role, created=now)
-        return bool(query.on_conflict_ignore().as_rowcount().execute())
+        if not query.on_conflict_ignore().as_rowcount().execute():
+            raise Conflict(f"there is already a user {username}: give them a new password, or choose another name")
+        audit.note(by, "add", f"user {username}", now=now, detail=role)
+        return find(username)
 
-    if not store.write(insert):
-        raise Conflict(f"there is already a user {username}: `fastdeploy user passwd {username}` sets a new password")
-    return find(username)
+    return store.write(insert)
 
 
-def set_password(username: str, password: str, *, now: int) -> None:
-    """Replace a user's password, and end all that was signed in with the old one. Raises NotFound, Invalid."""
-    user = find(username)
-    hashed = _hashed(password)
+def set_password(username: str, password: str, *, by: Principal, now: int) -> None:
+    """Replace a user's password. Raises NotFound, Invalid."""
+    find(username)
+    hashed = passwords.hashed(password)
 
-    def replace() -> None:
+    def replace(user: User) -> None:
         User.update(password=hashed).where(User.id == user.id).execute()
-        Token.update(revoked=now).where(Token.user == user, Token.revoked.is_null()).execute()
+        audit.note(by, "set password", f"user {username}", now=now)
 
-    store.write(replace)
+    _change(username, replace, now)
+
+
+def set_role(username: str, role: Role, *, by: Principal, now: int) -> None:
+    """Give a user another role. Raises NotFound, Conflict for the last admin."""
+
+    def replace(user: User) -> None:
+        if user.role == role:
+            raise Conflict(f"{username} is {role} already")
+        _require_another_admin(user)
+        User.update(role=role).where(User.id == user.id).execute()
+        audit.note(by, "set role", f"user {username}", now=now, detail=f"{user.role} → {role}")
+
+    _change(username, replace, now)
+
+
+def remove(username: str, *, by: Principal, now: int) -> None:
+    """Take a user away; what they did stays written down. Raises NotFound, Conflict for the last admin."""
+
+    def take_away(user: User) -> None:
+        _require_another_admin(user)
+        for rows in (Session, Token):
+            rows.delete().where(rows.user == user).execute()
+        idempotency.forget(f"user {username}")
+        User.delete().where(User.id == user.id).execute()
+        audit.note(by, "remove", f"user {username}", now=now)
+
+    _change(username, take_away, now)
+
+
+def sign_out_everywhere(username: str, *, by: Principal, now: int) -> None:
+    """End a user's sessions and tokens, and change nothing else. Raises NotFound."""
+    _change(username, lambda _user: audit.note(by, "sign out everywhere", f"user {username}", now=now), now)
+
+
+def end_session(username: str, number: int, *, by: Principal, now: int) -> None:
+    """End one of a user's sessions. Raises NotFound where they have none of that id."""
+
+    def end() -> None:
+        if not sessions.end(find(username), number, now=now):
+            raise NotFound(f"{username} has no session {number}")
+        audit.note(by, "sign out", f"session {number}", now=now)
+
+    store.write(end)
 
 
 def find(username: str) -> User:
     """The user of that name. Raises NotFound."""
-    user = User.get_or_none(User.username == username)
+    user = named(username)
     if user is None:
         raise NotFound(f"there is no user {username!r}: `fastdeploy user list` lists them")
     return user
+
+
+def named(username: str) -> User | None:
+    """The user of that name, if there is one; what is no name is nobody's."""
+    found: User | None = User.get_or_none(User.username == username) if _NAME.fullmatch(username) else None
+    return found
 
 
 def everyone() -> list[User]:
@@ -59,16 +105,19 @@ def everyone() -> list[User]:
     return list(User.select().order_by(User.username))
 
 
-def identify(username: str, password: str) -> User:
-    """The user whose name and password these are. Raises Unauthenticated, alike for a wrong name and password."""
-    user = User.get_or_none(User.username == username)
-    right = check_password_hash(_NOBODY() if user is None else user.password, password)
-    if user is None or not right:
-        raise Unauthenticated("user name or password is wrong")
-    return user
+def _change(username: str, change: Callable[[User], None], now: int) -> None:
+    """Change a user, and end all that they are signed in with, in one transaction."""
+
+    def act() -> None:
+        user = find(username)
+        sessions.end_all(user, now=now)
+        tokens.revoke_of_user(user, now=now)
+        change(user)
+
+    store.write(act)
 
 
-def _hashed(password: str) -> str:
-    if len(password) < SHORTEST_PASSWORD:
-        raise Invalid(f"password: expected at least {SHORTEST_PASSWORD} characters")
-    return generate_password_hash(password)
+def _require_another_admin(user: User) -> None:
+    others = User.select().where(User.role == Role.ADMIN, User.id != user.id)
+    if user.role == Role.ADMIN and not others.exists():
+        raise Conflict(f"{user.username} is the last admin: make somebody else one first")

@@ -9,12 +9,11 @@ from typing import Final
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, deployments, idempotency, intake, starting
+from fastdeploy_bot.core import clock, deployments, intake, starting
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.idempotency import Answered
 from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.errors import Conflict, Malformed
-from fastdeploy_bot.web import browser, context, hooks
+from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.web import browser, context, creating, hooks
 from fastdeploy_bot.web.pages import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
@@ -74,19 +73,7 @@ def replay(guid: str) -> ResponseReturnValue:
 
 def _once(who: Principal, act: Callable[[], str]) -> Response:
     """Do what a form asks for and show the page that `act` names; the same form once more shows that page again."""
-    nonce = request.form.get("nonce", "")
-    if not nonce:
-        raise Malformed("nonce: the form lacks the field by which it is known: reload its page, and try again")
-    content = "\n".join([request.path, *(request.form.get(field, "") for field in _FIELDS)])
-    asked = idempotency.Request(
-        principal=f"{who.kind} {who.name}",
-        key=f"form {nonce}",
-        content=content.encode(),
-        secrets=context.bot().settings.keys,
-    )
-    answered = idempotency.once(asked, lambda: Answered(HTTPStatus.SEE_OTHER, act().encode()), now=clock.now())
-    context.bot().bell.ring()
-    return _see(answered.body.decode())
+    return _see(creating.by_form(who, _FIELDS, lambda: act().encode()).decode())
 
 
 def _see(path: str) -> Response:

@@ -13,13 +13,12 @@ from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from fastdeploy_bot import store
-from fastdeploy_bot.errors import FastdeployError, Unauthenticated
+from fastdeploy_bot.errors import FastdeployError, Unauthenticated, Unavailable
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RETRY_SECONDS: Final = 5
 MOST_DRAINED: Final = 64 * 1024 * 1024
 """How much of a refused body is read and thrown away, so that the sender can hear the answer."""
 
@@ -64,6 +63,17 @@ def as_json(value: T, status: int = HTTPStatus.OK) -> Answer[T]:
     return Answer(_encoder.encode(value), status, mimetype=Answer.media)
 
 
+def page(
+    template: str, error: FastdeployError | None = None, *, status: int = HTTPStatus.OK, **values: object
+) -> Response:
+    """A page; with the error that it tells of, that one's status."""
+    drawn = render_template(template, error=error, **values)
+    answer = Response(drawn, status if error is None else error.status, mimetype="text/html")
+    if error is not None:
+        _say_when(answer, error)
+    return answer
+
+
 def problem(status: int, title: str, detail: str) -> Response:
     """An error's answer: a page for browsers, problem+json for everyone else."""
     if _is_browser():
@@ -91,9 +101,13 @@ def _mendable(error: FastdeployError) -> Response:
     answer = problem(error.status, error.title, str(error))
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    _say_when(answer, error)
     return answer
+
+
+def _say_when(answer: Response, error: FastdeployError) -> None:
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(error.retry_after)
 
 
 def _http(error: HTTPException) -> Response:
@@ -110,7 +124,7 @@ def _http(error: HTTPException) -> Response:
 def _database(error: Exception) -> Response:
     log.error("database unavailable", exc_info=error)
     answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available", "try again shortly")
-    answer.headers["Retry-After"] = str(RETRY_SECONDS)
+    answer.headers["Retry-After"] = str(Unavailable.retry_after)
     return answer
 
 

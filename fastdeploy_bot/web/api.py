@@ -18,9 +18,9 @@ from fastdeploy_bot.core import (
     feed,
     logs,
     services,
+    signin,
     starting,
     tokens,
-    users,
     views,
 )
 from fastdeploy_bot.core.access import Action
@@ -40,7 +40,7 @@ from fastdeploy_bot.core.views import (
     TokenView,
     ToldStep,
 )
-from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, Unauthenticated, Unavailable
+from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer, Nothing, Text
@@ -66,6 +66,9 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     username: str
     password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, ********)"
 
 
 class UserToken(msgspec.Struct, frozen=True):
@@ -170,13 +173,14 @@ def bound() -> None:
 
 @bp.post("/token")
 @operation(
-    errors=[Unauthenticated, Unavailable], example={"username": "admin", "password": "correct horse battery staple"}
+    errors=[Unauthenticated, TooMany, Unavailable],
+    example={"username": "admin", "password": "correct horse battery staple"},
 )
 def sign_in(body: Body[Credentials]) -> Answer[UserToken]:
     """Trade a user's name and password for a user token."""
     given = body.read()
-    user = users.identify(given.username, given.password)
-    issued = tokens.for_user(user, now=clock.now())
+    shown = signin.Given(username=given.username, password=given.password, peer=context.peer())
+    issued = signin.issue_token(shown, now=clock.now())
     return answers.as_json(UserToken(issued.token, clock.text(issued.expires)))
 
 
@@ -211,8 +215,9 @@ def show_service(name: Name) -> Answer[ServiceView]:
 @operation(Action.MANAGE)
 def sync_services() -> Answer[Sync]:
     """Bring the rows in step with the service files now."""
-    operations.authorize(context.principal())
-    return answers.as_json(services.sync(context.bot().catalogue.entries(), now=clock.now()))
+    who = context.principal()
+    operations.authorize(who)
+    return answers.as_json(services.sync(context.bot().catalogue.entries(), by=who, now=clock.now()))
 
 
 @bp.get("/services/<name>/tokens")
@@ -232,7 +237,7 @@ def create_token(name: Name, body: Body[NewToken]) -> Answer[ServiceToken]:
     given = body.read()
 
     def create() -> ServiceToken:
-        issued: Issued = tokens.for_service(services.find(name), days=given.days, now=clock.now())
+        issued: Issued = tokens.for_service(services.find(name), days=given.days, by=who, now=clock.now())
         return ServiceToken(issued.id, issued.token, clock.text(issued.expires))
 
     return creating.once(who, create)
@@ -242,8 +247,9 @@ def create_token(name: Name, body: Body[NewToken]) -> Answer[ServiceToken]:
 @operation(Action.MANAGE, statuses=[HTTPStatus.NO_CONTENT])
 def revoke_token(name: Name, id: Id) -> Nothing:
     """End a service token."""
-    operations.authorize(context.principal(), service=name)
-    tokens.revoke(services.find(name), id, now=clock.now())
+    who = context.principal()
+    operations.authorize(who, service=name)
+    tokens.revoke(services.find(name), id, by=who, now=clock.now())
     return Nothing(status=HTTPStatus.NO_CONTENT)
 
 

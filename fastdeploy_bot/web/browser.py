@@ -10,11 +10,12 @@ import hashlib
 import hmac
 import re
 import secrets
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from flask import Flask, Response, after_this_request, current_app, g, redirect, request, url_for
+from flask import Flask, Response, after_this_request, current_app, g, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from fastdeploy_bot import store
@@ -107,6 +108,11 @@ def sign_out(answer: Response) -> Response:
     return answer
 
 
+def go_to(path: str) -> Response:
+    """After a form: go on to a page of ours."""
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
+
+
 def cookie_name() -> str:
     """What the session's cookie is called."""
     return _named(COOKIE)
@@ -153,7 +159,7 @@ def _ask_to_sign_in() -> Exception:
     if request.method not in SAFE_METHODS:
         return SignedOut("nothing was done: sign in, and try again")
     wanted = request.full_path if request.query_string else request.path
-    return HTTPException(response=redirect(url_for(LOGIN, next=local_path(wanted)), 303))
+    return HTTPException(response=go_to(url_for(LOGIN, next=local_path(wanted))))
 
 
 def _require_own_form() -> None:

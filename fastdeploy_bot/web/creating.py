@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -11,11 +11,31 @@ from flask import request
 
 from fastdeploy_bot.core import clock, idempotency
 from fastdeploy_bot.core.idempotency import Answered
+from fastdeploy_bot.errors import Malformed
 from fastdeploy_bot.web import context
 from fastdeploy_bot.web.answers import Answer
 from fastdeploy_bot.words import Principal
 
 T = TypeVar("T")
+
+
+def by_form(who: Principal, fields: Sequence[str], create: Callable[[], bytes]) -> bytes:
+    """Create something that a form asks for, or give the first answer again where the same form came before.
+
+    The form is known by its field `nonce`, and must say the same in those fields. Raises Malformed without a nonce.
+    """
+    nonce = request.form.get("nonce", "")
+    if not nonce:
+        raise Malformed("nonce: the form lacks the field by which it is known: reload its page, and try again")
+    asked = idempotency.Request(
+        principal=f"{who.kind} {who.name}",
+        key=f"form {nonce}",
+        content="\n".join([request.path, *(request.form.get(field, "") for field in fields)]).encode(),
+        secrets=context.bot().settings.keys,
+    )
+    answered = idempotency.once(asked, lambda: Answered(HTTPStatus.OK, create()), now=clock.now())
+    context.bot().bell.ring()
+    return answered.body
 
 
 def once(who: Principal, create: Callable[[], T], status: int = HTTPStatus.CREATED) -> Answer[T]:

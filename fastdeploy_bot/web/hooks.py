@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, after_this_request, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from fastdeploy_bot.core import clock, deliveries, intake
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, deliveries, intake, refusals
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.intake import Receipt
-from fastdeploy_bot.errors import Conflict, Gone, Malformed, Unavailable
+from fastdeploy_bot.errors import Conflict, FastdeployError, Gone, Malformed, Unavailable
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.forge.github.payloads import UnsupportedContent
 from fastdeploy_bot.forge.github.signatures import SignatureMissing
@@ -20,6 +23,8 @@ from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer
 from fastdeploy_bot.web.operations import Guid, operation
 from fastdeploy_bot.words import Push
+
+log = logging.getLogger(__name__)
 
 bp = Blueprint("hooks", __name__)
 
@@ -35,6 +40,14 @@ LARGEST: Final = 25 * 1024 * 1024
 )
 def github() -> Answer[Receipt]:
     """Verify a delivery, record what it asks for, and answer at once."""
+    try:
+        return _receive()
+    except (FastdeployError, RequestEntityTooLarge) as error:
+        _keep_refusal(error)
+        raise
+
+
+def _receive() -> Answer[Receipt]:
     body = context.raw_body(LARGEST)
     bot = context.bot()
     secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
@@ -65,6 +78,30 @@ def replay(guid: Guid) -> Answer[Receipt]:
         lambda: intake.replay(delivery, push, entries, by=who, now=clock.now()),
         HTTPStatus.ACCEPTED,
     )
+
+
+def _keep_refusal(error: FastdeployError | RequestEntityTooLarge) -> None:
+    """Let admins see why a signed webhook was refused: written once it has been answered, so that nobody waits."""
+    status = error.status if isinstance(error, FastdeployError) else HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    if "X-Hub-Signature-256" not in request.headers or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return
+    reason = str(error) if isinstance(error, FastdeployError) else f"the body has more than {LARGEST} bytes"
+    event = request.headers.get("X-GitHub-Event", "")
+    keep = partial(_write_refusal, peer=context.peer(), event=event, reason=reason, now=clock.now())
+
+    @after_this_request
+    def later(answer: Response) -> Response:
+        answer.call_on_close(keep)
+        return answer
+
+
+def _write_refusal(*, peer: str, event: str, reason: str, now: int) -> None:
+    try:
+        refusals.note(peer=peer, event=event, reason=reason, now=now)
+    except Unavailable as error:
+        log.warning("refusal not kept", extra={"peer": peer, "problem": str(error)})
+    finally:
+        store.release()
 
 
 def kept_push(guid: str) -> tuple[Delivery, Push]:

@@ -10,7 +10,7 @@ import msgspec
 from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, deliveries, feed, forecast, heads, logs, services, standing
+from fastdeploy_bot.core import access, clock, deliveries, feed, forecast, heads, logs, refusals, services, standing
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Habit
@@ -160,14 +160,14 @@ def log(id: int) -> ResponseReturnValue:
 def list_deliveries() -> ResponseReturnValue:
     """What arrived lately, and what was decided."""
     since = feed.newest()
-    browser.require(Action.BROWSE)
+    who = browser.require(Action.BROWSE)
     return _page(
         "deliveries.html",
         since=since,
         now=clock.now(),
         deliveries=deliveries.latest(deliveries.SHOWN),
         most=deliveries.SHOWN,
-        refused=None,
+        refused=refusals.latest() if access.may(who, Action.MANAGE) else None,
     )
 
 

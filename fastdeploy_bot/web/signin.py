@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 import msgspec
-from flask import Blueprint, Response, redirect, render_template, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, sessions, users
+from fastdeploy_bot.core import clock, signin, users
+from fastdeploy_bot.core.passwords import Busy
+from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.core.views import Moment
-from fastdeploy_bot.errors import FastdeployError, Unauthenticated
+from fastdeploy_bot.errors import FastdeployError, TooMany, Unauthenticated
 from fastdeploy_bot.web import answers, browser, context
 from fastdeploy_bot.web.answers import Answer
 
@@ -33,24 +32,22 @@ def login() -> ResponseReturnValue:
 @bp.post("/login")
 def sign_in() -> ResponseReturnValue:
     """Begin a session, and go on to the page that was wanted."""
-    given, now = request.form, clock.now()
+    form = request.form
+    given = Given(username=form.get("username", ""), password=form.get("password", ""), peer=context.peer())
     try:
-        user = users.identify(given.get("username", ""), given.get("password", ""))
-    except Unauthenticated as error:
+        begun = signin.begin_session(given, agent=request.headers.get("User-Agent", ""), now=clock.now())
+    except (Unauthenticated, TooMany, Busy) as error:
         return _card(error)
-    agent = request.headers.get("User-Agent", "")
-    begun = store.write(lambda: sessions.begin(user, peer=context.peer(), agent=agent, now=now))
-    return browser.sign_in(_onward(), begun)
+    return browser.sign_in(browser.go_to(_wanted()), begun)
 
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
     """End the reader's session."""
-    found = browser.session()
+    who, found = browser.reader(), browser.session()
     if found is not None:
-        user = users.find(found.principal.name)
-        store.write(lambda: sessions.end(user, found.id, now=clock.now()))
-    return browser.sign_out(Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/"}))
+        users.end_session(who.name, found.id, by=who, now=clock.now())
+    return browser.sign_out(browser.go_to("/"))
 
 
 @bp.post("/session/renew")
@@ -61,14 +58,7 @@ def renew() -> Answer[Renewed]:
 
 
 def _card(error: FastdeployError | None = None) -> ResponseReturnValue:
-    page = render_template("login.html", error=error, next=_wanted(), username=request.form.get("username", ""))
-    return Response(page, HTTPStatus.OK if error is None else error.status, mimetype="text/html")
-
-
-def _onward() -> Response:
-    answer = redirect(_wanted(), HTTPStatus.SEE_OTHER)
-    assert isinstance(answer, Response)  # noqa: S101 - Flask's own redirect is one of Flask's responses
-    return answer
+    return answers.page("login.html", error, next=_wanted(), username=request.form.get("username", ""))
 
 
 def _wanted() -> str:

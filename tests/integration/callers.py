@@ -26,7 +26,7 @@ from fastdeploy_bot.store import postgres, sqlite
 from fastdeploy_bot.store.models import Deployment, Token, User
 from fastdeploy_bot.web import browser
 from fastdeploy_bot.web.context import EXTENSION, Bot
-from fastdeploy_bot.words import DeploymentState, Role
+from fastdeploy_bot.words import LOCAL, DeploymentState, Role
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ class Auth:
         return self._known[name]
 
     def _user(self, role: str) -> str:
-        return tokens.for_user(user_of(role), now=clock.now()).token
+        return issue_for_user(role)
 
 
 class Browser:
@@ -196,7 +196,13 @@ def bearer(token: str) -> dict[str, str]:
 def issue_for_service(name: str, *, now: int | None = None) -> str:
     """A fresh service token for 90 days from `now`."""
     moment = clock.now() if now is None else now
-    return store.write(lambda: tokens.for_service(services.find(name), now=moment)).token
+    return store.write(lambda: tokens.for_service(services.find(name), by=LOCAL, now=moment)).token
+
+
+def issue_for_user(role: str, *, name: str = "") -> str:
+    """A fresh token of the user with that role."""
+    user = user_of(role, name=name)
+    return store.write(lambda: tokens.for_user(user, now=clock.now())).token
 
 
 def expire(token: str) -> None:

@@ -16,13 +16,14 @@ from callers import (
     at_once,
     bearer,
     issue_for_service,
+    issue_for_user,
     sha,
     states,
 )
 from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, idempotency, tokens, users
+from fastdeploy_bot.core import clock, idempotency
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Answer, Token
 
@@ -96,7 +97,7 @@ def test_a_principal_is_the_same_with_a_new_token(client: FlaskClient, auth: Aut
     """Somebody who signed in again meanwhile still gets the first answer."""
     wish = {"service": "shop", "sha": sha(9)}
     first = client.post(PATH, json=wish, headers=auth("deployer") | {"Idempotency-Key": "k-1"})
-    second = bearer(tokens.for_user(users.find("deployer"), now=clock.now()).token)
+    second = bearer(issue_for_user("deployer"))
 
     again = client.post(PATH, json=wish, headers=second | {"Idempotency-Key": "k-1"})
 

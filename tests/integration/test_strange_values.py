@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from callers import Auth, GitHub, Host, ServiceFiles, document, sha, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, users
+from fastdeploy_bot.core import deployments, signin
+from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.errors import Unauthenticated
 from fastdeploy_bot.store.models import Service, Step
 from fastdeploy_bot.words import DeploymentState
@@ -140,4 +141,4 @@ def test_a_text_is_found_as_it_was_kept() -> None:
 def test_nobody_has_a_strange_name() -> None:
     """Signing in with it is signing in with a wrong one."""
     with pytest.raises(Unauthenticated):
-        users.identify("admin\0", "x")
+        signin.issue_token(Given(username="admin\0", password="x", peer="\0"), now=1)
