@@ -109,7 +109,7 @@ def _tell_how_to_sign_in(settings: Settings, password: str | None) -> None:
     told = "its password stands above" if password else f"a lost password is replaced by `{command} user passwd admin`"
     click.echo(
         f"\nThe bot runs on {url} and stays up until Ctrl-C.\n"
-        f"Sign in as admin ({told}); the answer holds a token for the API:\n"
+        f"Sign in there as admin ({told}). For the API, this answers with a token:\n"
         f'  curl -s {url}/api/v1/token -d \'{{"username": "admin", "password": "{password or "…"}"}}\'\n'
         f"On this machine no sign-in is needed: `{command} status`, `{command} logs ID`, `{command} deploy SERVICE`."
     )
