@@ -42,15 +42,16 @@ def create(name: str) -> Service:
 
 
 @on_sqlite
-@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
-def test_every_connection_is_set_up_to_keep_what_it_commits(pragma: str, value: object) -> None:
+def test_every_connection_is_set_up_to_keep_what_it_commits(database_url: str, pragma: str, value: object) -> None:
     """WAL and FULL, in the first thread's connection and in every other one's."""
+    store.connect(database_url)
 
     def read(_number: int) -> object:
         return proxy.obj.execute_sql(f"PRAGMA {pragma}").fetchone()[0]
 
     assert [value] * 3 == [read(0), *at_once(read, 2)]
+    store.disconnect()
 
 
 @pytest.mark.usefixtures("database")
