@@ -144,8 +144,8 @@ def _bound(value: object) -> WebhookSecret:
     return found
 
 
-def _url(value: object) -> str:
-    """An address that paths are put behind."""
+def base_url(value: object) -> str:
+    """An address that paths are put behind. Raises ValueError."""
     text = plain(value).rstrip("/")
     parts = _split(text)
     if parts is None or parts.path or set("?#@") & set(text):
@@ -171,19 +171,20 @@ def _split(text: str) -> SplitResult | None:
 
 
 def _github_url(value: object) -> str:
-    return _private_on_the_way(_url(value))
+    return _private_on_the_way(base_url(value))
 
 
 def _private_on_the_way(url: str) -> str:
     host = urlsplit(url).hostname or ""
-    if urlsplit(url).scheme == "http" and host != "localhost" and not _loopback(host):
+    if urlsplit(url).scheme == "http" and not is_loopback(host):
         raise ValueError("an https address (plain http is for loopback only)")
     return url
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this one, by its name or address."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -268,8 +269,8 @@ def _poll(value: object) -> float | None:
 CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "host": _host,
     "port": _integer(1, 65_535),
-    "public_url": _url,
-    "local_url": _url,
+    "public_url": base_url,
+    "local_url": base_url,
     "trusted_proxies": _networks,
     "database_url": _database_url,
     "auto_migrate": _boolean,

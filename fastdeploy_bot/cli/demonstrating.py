@@ -8,17 +8,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from functools import partial
 from typing import Final
 
 import click
 
 from fastdeploy_bot import store
-from fastdeploy_bot.cli import home, shared
+from fastdeploy_bot.cli import following, home, shared
+from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.simulating import deliver
-from fastdeploy_bot.core import deployments, views
 from fastdeploy_bot.core.servicefile import ServiceFile
-from fastdeploy_bot.core.views import DeploymentView
 from fastdeploy_bot.errors import FastdeployError, Unavailable
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings
@@ -55,26 +53,23 @@ def in_background(settings: Settings, password: str | None) -> None:
 
 def _demonstrate(settings: Settings, password: str | None) -> None:
     _wait_until_up(settings)
-    entry = shared.bot().catalogue.get(home.EXAMPLE)
+    bot = LocalBot(settings)
+    entry = bot.catalogue.get(home.EXAMPLE)
     if entry is None or entry.file is None:
         click.echo(f"\nThere is no example service ({home.EXAMPLE}) here, so nothing is pushed.")
     else:
-        _push_once(settings, entry.file)
+        _push_once(bot, entry.file)
     _tell_how_to_sign_in(settings, password)
 
 
-def _push_once(settings: Settings, file: ServiceFile) -> None:
+def _push_once(bot: LocalBot, file: ServiceFile) -> None:
     click.echo(f"\nDelivering a signed push to {file.repository}, as GitHub would:")
-    answer = deliver(settings, settings.effective_local_url, "push", _push(file))
+    answer = deliver(bot.settings, bot.settings.effective_local_url, "push", _push(file))
     numbers = [told["deployment"] for told in answer["verdicts"] if told["deployment"] is not None]
     if not numbers:
         click.echo(f"  nothing to deploy: {answer}")
     for number in numbers:
-        shared.follow(partial(_view, number, settings.effective_public_url))
-
-
-def _view(number: int, public_url: str) -> DeploymentView:
-    return views.deployment(deployments.find(number), public_url=public_url)
+        following.steps(bot, number)
 
 
 def _push(file: ServiceFile) -> bytes:

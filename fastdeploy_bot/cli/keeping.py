@@ -7,9 +7,10 @@ import sys
 import click
 
 from fastdeploy_bot import store
-from fastdeploy_bot.cli import shared
-from fastdeploy_bot.cli.shared import as_json
-from fastdeploy_bot.core import audit, clock, secrets, services, tokens, users, views
+from fastdeploy_bot.cli import completing, printing, shared
+from fastdeploy_bot.cli.local import LocalBot
+from fastdeploy_bot.cli.shared import as_json, by_url
+from fastdeploy_bot.core import audit, clock, secrets, tokens, users, views
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.words import LOCAL, Role
 
@@ -20,42 +21,54 @@ def token() -> None:
 
 
 @token.command("create")
-@click.argument("service")
-@click.option("--days", type=int, default=tokens.SERVICE_DAYS, show_default=True, help="How long it is valid.")
+@click.argument("service", shell_complete=completing.services)
+@click.option(
+    "--days",
+    type=click.IntRange(1, tokens.MOST_SERVICE_DAYS),
+    default=tokens.SERVICE_DAYS,
+    show_default=True,
+    help="How long it is valid.",
+)
+@by_url
 def create_token(service: str, days: int) -> None:
-    """Make a token and print it alone; it is not shown again."""
-    bot = shared.bot()
-    entry = bot.catalogue.get(service)
+    """Make a token and print it alone; it is not shown again.
 
-    def create() -> str:
-        row = services.find(service) if entry is None else services.of(entry, now=clock.now())
-        return tokens.for_service(row, days=days, by=LOCAL, now=clock.now()).token
-
-    click.echo(store.write(create))
+    \b
+    TOKEN=$(fastdeploy token create shop --days 30)
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
+    click.echo(shared.bot().create_token(service, days=days))
 
 
 @token.command("list")
-@click.argument("service")
+@click.argument("service", shell_complete=completing.services)
 @as_json
+@by_url
 def list_tokens(service: str, json_: bool) -> None:
-    """List a service's tokens."""
-    shared.bot()
-    found = views.tokens(tokens.of_service(services.find(service)))
+    """List a service's tokens.
+
+    \b
+    fastdeploy token list shop
+    """  # noqa: D301 - as above
+    found = shared.bot().tokens(service)
     if json_:
-        shared.show(found)
+        printing.show(found)
         return
     rows = [(str(each.id), each.created or "", each.expires or "", each.revoked or "") for each in found]
-    shared.table([("ID", "CREATED", "EXPIRES", "REVOKED"), *rows])
+    printing.table(("ID", "CREATED", "EXPIRES", "REVOKED"), rows)
 
 
 @token.command("revoke")
-@click.argument("service")
+@click.argument("service", shell_complete=completing.services)
 @click.argument("number", type=int, metavar="ID")
+@by_url
 def revoke_token(service: str, number: int) -> None:
-    """End a token."""
-    shared.bot()
-    tokens.revoke(services.find(service), number, by=LOCAL, now=clock.now())
-    click.echo(f"revoked token {number} of {service}")
+    """End a token.
+
+    \b
+    fastdeploy token revoke shop 3
+    """  # noqa: D301 - as above
+    shared.bot().revoke_token(service, number)
+    printing.say(f"revoked token {number} of {service}")
 
 
 @click.group()
@@ -72,7 +85,7 @@ def set_secret(service: str, name: str) -> None:
     \b
     fastdeploy secret set shop DB_PASSWORD < password.txt
     """  # noqa: D301 - click wants the character: what follows keeps its lines
-    bot = shared.bot()
+    bot = _host()
     if bot.catalogue.get(service) is None:
         raise NotFound(f"there is no service {service!r}: make services/{service}/service.toml first")
     value = click.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
@@ -85,10 +98,14 @@ def set_secret(service: str, name: str) -> None:
 @click.argument("service")
 @as_json
 def list_secrets(service: str, json_: bool) -> None:
-    """List the names of a service's secrets."""
-    found = secrets.names(shared.bot().settings.secrets_dir, service)
+    """List the names of a service's secrets.
+
+    \b
+    fastdeploy secret list shop
+    """  # noqa: D301 - as above
+    found = secrets.names(_host().settings.secrets_dir, service)
     if json_:
-        shared.show(found)
+        printing.show(found)
         return
     for name in found:
         click.echo(name)
@@ -98,8 +115,12 @@ def list_secrets(service: str, json_: bool) -> None:
 @click.argument("service")
 @click.argument("name")
 def remove_secret(service: str, name: str) -> None:
-    """Forget a secret."""
-    secrets.remove(shared.bot().settings.secrets_dir, service, name)
+    """Forget a secret.
+
+    \b
+    fastdeploy secret rm shop DB_PASSWORD
+    """  # noqa: D301 - as above
+    secrets.remove(_host().settings.secrets_dir, service, name)
     _note("remove", service, name)
     click.echo(f"removed secret {name} of {service}")
 
@@ -119,8 +140,12 @@ def user() -> None:
 @click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def add_user(name: str, role: str, password_stdin: bool) -> None:
-    """Add a user; the password comes from a prompt, --password-stdin or FASTDEPLOY_PASSWORD."""
-    shared.bot()
+    """Add a user; the password comes from a prompt, --password-stdin or FASTDEPLOY_PASSWORD.
+
+    \b
+    fastdeploy user add anna --role deployer
+    """  # noqa: D301 - as above
+    _host()
     users.add(name, shared.read_password(password_stdin), Role(role), by=LOCAL, now=clock.now())
     click.echo(f"added {name} ({role})")
 
@@ -129,8 +154,12 @@ def add_user(name: str, role: str, password_stdin: bool) -> None:
 @click.argument("name")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def set_password(name: str, password_stdin: bool) -> None:
-    """Set a user's password."""
-    shared.bot()
+    """Set a user's password; it comes from a prompt, --password-stdin or FASTDEPLOY_PASSWORD.
+
+    \b
+    fastdeploy user passwd anna
+    """  # noqa: D301 - as above
+    _host()
     users.find(name)
     users.set_password(name, shared.read_password(password_stdin), by=LOCAL, now=clock.now())
     click.echo(f"set the password of {name}")
@@ -139,10 +168,20 @@ def set_password(name: str, password_stdin: bool) -> None:
 @user.command("list")
 @as_json
 def list_users(json_: bool) -> None:
-    """List the users."""
-    shared.bot()
+    """List the users.
+
+    \b
+    fastdeploy user list
+    """  # noqa: D301 - as above
+    _host()
     found = [views.user(row) for row in users.everyone()]
     if json_:
-        shared.show(found)
+        printing.show(found)
         return
-    shared.table([("USER", "ROLE", "CREATED"), *((each.username, each.role, each.created or "") for each in found)])
+    rows = [(each.username, each.role, each.created or "") for each in found]
+    printing.table(("USER", "ROLE", "CREATED"), rows)
+
+
+def _host() -> LocalBot:
+    """The bot of this host, which alone has secrets and users to change."""
+    return LocalBot(shared.settings())

@@ -1,28 +1,24 @@
-"""What commands share: the bot's settings and rows, printing, and exit statuses."""
+"""What commands share: which bot they are about, and how they end."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
-import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
-import msgspec
 
-from fastdeploy_bot import store
-from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.views import DeploymentView
-from fastdeploy_bot.errors import Invalid, Unavailable
+from fastdeploy_bot import values
+from fastdeploy_bot.cli.bot import Bot
+from fastdeploy_bot.errors import Invalid, Unauthenticated
 from fastdeploy_bot.settings import Settings, load
 from fastdeploy_bot.words import DeploymentState
 
-MARKS: Final = {
-    "pending": "◌", "queued": "◌", "waiting": "⧖", "running": "◐", "success": "✓", "failure": "✗",
-    "cancelled": "⊘", "superseded": "⇥", "lost": "?", "skipped": "⇥",
-}  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])  # commands, whatever options they take
 
 EXIT_STATUSES: Final = {
     DeploymentState.SUCCESS: 0,
@@ -31,17 +27,32 @@ EXIT_STATUSES: Final = {
     DeploymentState.SUPERSEDED: 3,
     DeploymentState.LOST: 4,
 }
-LOOK_SECONDS: Final = 0.2
+INTERRUPTED: Final = 130
+USER_TOKEN: Final = "FASTDEPLOY_USER_TOKEN"  # noqa: S105 - a variable's name
+
+_URL: Final = "fastdeploy.url"
+_PLAIN: Final = "fastdeploy.plain"
 
 as_json: Final = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
 
-class Bot(msgspec.Struct, frozen=True):
-    """The bot of this host, as commands see it."""
-
-    settings: Settings
-    catalogue: Catalogue
-    bell: Bell
+def by_url(command: F) -> F:
+    """Let a command take `--url`, which may as well stand before the command."""
+    url = click.option(
+        "--url",
+        metavar="ADDRESS",
+        expose_value=False,
+        callback=_note_url,
+        help=f"A bot elsewhere, by a token in {USER_TOKEN}.",
+    )
+    plain = click.option(
+        "--plain-http",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_plain,
+        help="With --url: send the token over plain http all the same, where it can be read on the way.",
+    )
+    return url(plain(command))
 
 
 def settings() -> Settings:
@@ -49,57 +60,43 @@ def settings() -> Settings:
     return load(flags=click.get_current_context().obj).settings
 
 
+def url() -> str | None:
+    """The address of the bot that the command is about; None where that is this host's."""
+    ctx = click.get_current_context()
+    found: str | None = ctx.meta.get(_URL)
+    if found is None:
+        return None
+    if "home" in ctx.obj:
+        raise Invalid("--home is for the bot of this host, --url for one elsewhere: keep one of them")
+    if _tells_everyone(found) and not ctx.meta.get(_PLAIN):
+        raise Invalid(
+            f"--url: {found} is plain http, so that the token could be read on the way: use https, or --plain-http"
+        )
+    return found
+
+
 def bot() -> Bot:
-    """The bot's rows and files. Raises Unavailable where there is no bot yet."""
-    found = settings()
-    if not found.home.is_dir():
-        raise Unavailable(f"there is no bot in {found.home}: run `fastdeploy init`, or set FASTDEPLOY_HOME")
-    store.connect(found.effective_database_url)
-    store.when_changed(Bell(found.feed_bell_dir).ring)
-    store.require_schema()
-    return Bot(found, Catalogue(found.services_dir, tells=found.tells_github), Bell(found.bell_dir))
+    """The bot that the command is about, this host's or the one at `--url`."""
+    address = url()
+    if address is None:
+        from fastdeploy_bot.cli.local import LocalBot
+
+        return LocalBot(settings())
+    from fastdeploy_bot.cli.client import Client
+    from fastdeploy_bot.cli.remote import RemoteBot
+
+    return RemoteBot(Client(address, _token()))
 
 
-def show(value: Any) -> None:
-    """Print a value as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+def again(*words: str) -> str:
+    """How to call another command about the same bot."""
+    ctx = click.get_current_context()
+    where = [("--home", ctx.obj.get("home")), ("--url", ctx.meta.get(_URL)), ("--plain-http", ctx.meta.get(_PLAIN))]
+    given = [part for name, value in where if value for part in ([name] if value is True else [name, value])]
+    return shlex.join(["fastdeploy", *given, *words])
 
 
-def table(rows: list[tuple[str, ...]]) -> None:
-    """Print rows in columns."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def line(view: DeploymentView) -> str:
-    """A deployment in one line."""
-    why = f" · {view.reason}" if view.reason else ""
-    return f"{MARKS[view.state]} {view.service} #{view.id} {view.state} {view.sha[:7]} · {view.ref}{why}"
-
-
-def follow(view: Callable[[], DeploymentView], *, quiet: bool = False) -> DeploymentView:
-    """Look at a deployment until it has ended, and print its steps as they happen."""
-    told: set[tuple[str, str]] = set()
-    while True:
-        current = view()
-        if not quiet:
-            _print_news(current, told)
-        if DeploymentState(current.state).final:
-            return current
-        time.sleep(LOOK_SECONDS)
-
-
-def _print_news(view: DeploymentView, told: set[tuple[str, str]]) -> None:
-    for step in view.steps:
-        if step.state != "pending" and (step.name, step.state) not in told:
-            told.add((step.name, step.state))
-            click.echo(f"  {MARKS[step.state]} {step.name} {step.state} {step.message}".rstrip())
-    if DeploymentState(view.state).final:
-        click.echo(line(view))
-
-
-def read_password(from_stdin: bool) -> str:
+def read_password(from_stdin: bool, *, confirm: bool = True) -> str:
     """A password from FASTDEPLOY_PASSWORD, standard input or a prompt."""
     if "FASTDEPLOY_PASSWORD" in os.environ:
         return os.environ["FASTDEPLOY_PASSWORD"]
@@ -107,5 +104,38 @@ def read_password(from_stdin: bool) -> str:
         return sys.stdin.read().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise Invalid("password: there is no terminal to ask at; use --password-stdin or FASTDEPLOY_PASSWORD")
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
     return password
+
+
+def _note_url(ctx: click.Context, _option: click.Parameter, text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        ctx.meta[_URL] = values.base_url(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected {error}, got {values.shown(text)}") from error
+
+
+def _note_plain(ctx: click.Context, _option: click.Parameter, given: bool) -> None:
+    if given:
+        ctx.meta[_PLAIN] = given
+
+
+def _tells_everyone(address: str) -> bool:
+    """Whether what is sent there can be read on the way."""
+    parts = urlsplit(address)
+    return parts.scheme == "http" and not values.is_loopback(parts.hostname or "")
+
+
+def _token() -> str:
+    """Whose rights a bot elsewhere gives."""
+    token = os.environ.get(USER_TOKEN, "").strip()
+    if not token:
+        raise Unauthenticated(
+            f"{USER_TOKEN} is not set: `fastdeploy login NAME --url ADDRESS` prints a user token for it; "
+            "a service token does for the deployments of its service"
+        )
+    if not re.fullmatch(r"[!-~]+", token):
+        raise Invalid(f"{USER_TOKEN}: expected a token, without spaces")
+    return token

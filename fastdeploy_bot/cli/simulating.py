@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from fastdeploy_bot.cli import shared
+from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.errors import Conflict, Unavailable
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.settings import Settings, require_serving
@@ -29,7 +29,7 @@ def simulate(payload: Path, event: str, url: str | None) -> None:
     fastdeploy simulate ping.json --event ping
     """  # noqa: D301 - click wants the character: what follows keeps its lines
     settings = shared.settings()
-    shared.show(deliver(settings, url or settings.effective_local_url, event, payload.read_bytes()))
+    printing.show(deliver(settings, url or settings.effective_local_url, event, payload.read_bytes()))
 
 
 def deliver(settings: Settings, url: str, event: str, body: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import click
 
 from fastdeploy_bot import settings as settings_
 from fastdeploy_bot import store
-from fastdeploy_bot.cli import shared
+from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json
 from fastdeploy_bot.core import secrets
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
@@ -32,7 +32,11 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
 
     What is there already stays as it is. The password comes from FASTDEPLOY_PASSWORD, from standard input with
     --password-stdin, or is made and shown once.
-    """
+
+    \b
+    fastdeploy init --example
+    fastdeploy --home /srv/deploy init --admin anna
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
     from fastdeploy_bot.cli import home
 
     made = home.make(shared.settings().home)
@@ -57,7 +61,7 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
 
     \b
     fastdeploy serve --port 9000
-    """  # noqa: D301 - click wants the character: what follows keeps its lines
+    """  # noqa: D301 - as above
     flags.update({name: value for name, value in (("host", host), ("port", port)) if value is not None})
     if demo:
         from fastdeploy_bot.cli import demonstrating
@@ -77,7 +81,11 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
 
 @click.command()
 def migrate() -> None:
-    """Bring the database's schema up to date."""
+    """Bring the database's schema up to date.
+
+    \b
+    fastdeploy migrate
+    """  # noqa: D301 - as above
     settings = shared.settings()
     if not settings.home.is_dir():
         raise Unavailable(f"there is no bot in {settings.home}: run `fastdeploy init`")
@@ -92,7 +100,10 @@ def check(json_: bool) -> None:
     """Show every setting and where it comes from; name what is wrong with settings and service files.
 
     Ends with 1 if anything is wrong.
-    """
+
+    \b
+    fastdeploy check
+    """  # noqa: D301 - as above
     loaded = settings_.load(flags=click.get_current_context().obj)
     values = settings_.describe(loaded)
     problems = _problems(loaded.settings)
@@ -101,12 +112,12 @@ def check(json_: bool) -> None:
     problems += _missing_secrets(loaded.settings, entries)
     if json_:
         facts = [{"name": name, "value": value, "origin": origin} for name, value, origin in values]
-        shared.show({"settings": facts, "services": sorted(entries), "problems": problems})
+        printing.show({"settings": facts, "services": sorted(entries), "problems": problems})
     else:
-        shared.table([(name, value, origin) for name, value, origin in values])
+        printing.table(("SETTING", "VALUE", "ORIGIN"), values)
         click.echo(f"services: {', '.join(sorted(entries)) or 'none'}")
         for problem in problems:
-            click.echo(f"fastdeploy: {problem}", err=True)
+            printing.warn(problem)
     sys.exit(1 if problems else 0)
 
 

@@ -107,8 +107,4 @@ def _write_refusal(*, peer: str, event: str, reason: str, now: int) -> None:
 def kept_push(guid: str) -> tuple[Delivery, Push]:
     """A delivery whose push can be decided again. Raises NotFound, Gone, Conflict where it is no push."""
     delivery = deliveries.find(guid)
-    headers = {"X-GitHub-Event": delivery.event, "X-GitHub-Delivery": delivery.guid}
-    webhook = payloads.parse(deliveries.body(delivery), headers)
-    if webhook.push is None:
-        raise Conflict(f"delivery {guid} is a {delivery.event} event: only pushes can be replayed")
-    return delivery, webhook.push
+    return delivery, payloads.kept_push(deliveries.body(delivery), event=delivery.event, guid=guid)

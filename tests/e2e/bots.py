@@ -6,17 +6,20 @@ import hashlib
 import hmac
 import json
 import os
+import pty
 import secrets
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 import tomllib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import requests
 
@@ -156,13 +159,22 @@ class Bot:
     # --- commands
 
     def run(
-        self, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "", expect: int | None = None
+        self,
+        *arguments: str,
+        by_url: bool = False,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        expect: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a `fastdeploy` command on this home; with `expect`, any other exit status is a fault."""
+        """Run a `fastdeploy` command on this home; with `expect`, any other exit status is a fault.
+
+        With `by_url` it is run as from elsewhere, by the admin's token unless the environment has another.
+        """
+        where, environment = self._whereabouts(by_url, env or {})
         done = subprocess.run(
-            [*COMMAND, "--home", str(self.home), *arguments],
+            [*COMMAND, *where, *arguments],
             cwd=self.home.parent,
-            env=self.environment | {"FASTDEPLOY_PORT": str(self.port)} | dict(env or {}),
+            env=environment,
             input=stdin,
             capture_output=True,
             text=True,
@@ -171,20 +183,50 @@ class Bot:
         assert expect in (None, done.returncode), f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(
+        self, *arguments: str, by_url: bool = False, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         """A `fastdeploy` command that goes on while the test does something else; its output is one text."""
+        where, environment = self._whereabouts(by_url, env or {})
         return subprocess.Popen(
-            [*COMMAND, "--home", str(self.home), *arguments],
+            [*COMMAND, *where, *arguments],
             cwd=self.home.parent,
-            env=self.environment | {"FASTDEPLOY_PORT": str(self.port)},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def read(self, *arguments: str) -> Any:  # whatever JSON the command prints
+    def terminal(
+        self, *arguments: str, by_url: bool = False, columns: int = 100, env: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """Run a `fastdeploy` command on a terminal of that width: its exit status, and all that came to the screen."""
+        where, environment = self._whereabouts(by_url, {"TERM": "xterm", "COLUMNS": str(columns), **(env or {})})
+        master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, columns))
+        running = subprocess.Popen(
+            [*COMMAND, *where, *arguments],
+            cwd=self.home.parent,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        with open(master, "rb", buffering=0) as screen:
+            shown = b"".join(iter(partial(_piece, screen), b""))
+        return running.wait(PATIENCE), shown.decode()
+
+    def read(self, *arguments: str, by_url: bool = False) -> Any:  # whatever JSON the command prints
         """What a command prints with `--json`."""
-        return json.loads(self.run(*arguments, "--json", expect=0).stdout)
+        return json.loads(self.run(*arguments, "--json", by_url=by_url, expect=0).stdout)
+
+    def _whereabouts(self, by_url: bool, more: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+        if not by_url:
+            return ["--home", str(self.home)], {**self.environment, "FASTDEPLOY_PORT": str(self.port), **more}
+        token = {} if "FASTDEPLOY_USER_TOKEN" in more else {"FASTDEPLOY_USER_TOKEN": self.token()}
+        return ["--url", self.url], clean_environment(**token, **more)
 
     # --- services
 
@@ -359,6 +401,13 @@ def _toml(value: Toml) -> str:
 def _write_program(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o755)
+
+
+def _piece(screen: IO[bytes]) -> bytes:
+    try:
+        return screen.read(4096)
+    except OSError:  # what a terminal says once nobody holds its other end
+        return b""
 
 
 def _pids() -> Iterator[int]:

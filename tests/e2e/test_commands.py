@@ -391,7 +391,7 @@ def test_init_leaves_what_is_there_as_it_is(own_bot: Bot) -> None:
     assert own_bot.token()
 
 
-@pytest.mark.parametrize("command", ["doctor", "worker", "backup", "prune", "deliveries"])
+@pytest.mark.parametrize("command", ["doctor", "worker", "backup", "prune", "rollback", "lock", "unlock"])
 def test_a_command_that_is_not_built_says_so(bot: Bot, command: str) -> None:
     """Never a silent no-op."""
     done = bot.run(command, expect=2)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.errors import FastdeployError, Malformed
+from fastdeploy_bot.errors import Conflict, FastdeployError, Malformed
 from fastdeploy_bot.words import Push, Webhook
 
 T = TypeVar("T")
@@ -162,6 +162,14 @@ def parse(document: bytes, headers: Headers) -> Webhook:
         body=document,
         push=push,
     )
+
+
+def kept_push(document: bytes, *, event: str, guid: str) -> Push:
+    """The push in a delivery's kept document. Raises Conflict where the event was no push."""
+    push = parse(document, {"X-GitHub-Event": event, "X-GitHub-Delivery": guid}).push
+    if push is None:
+        raise Conflict(f"delivery {guid} is a {event} event: only pushes can be replayed")
+    return push
 
 
 def keep(headers: Headers) -> dict[str, str]:
