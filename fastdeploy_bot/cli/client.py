@@ -143,7 +143,8 @@ class Client:
             return Unavailable(f"{self.url} answers {error.code}: there is no bot, or its proxy cannot reach it")
         if error.code == HTTPStatus.UNAUTHORIZED:
             return Unauthenticated(f"{self.url} refuses FASTDEPLOY_USER_TOKEN: {detail}")
-        return _PROBLEMS.get(error.code, Unavailable)(detail)
+        other = FastdeployError if error.code < HTTPStatus.INTERNAL_SERVER_ERROR else Unavailable
+        return _PROBLEMS.get(error.code, other)(detail)
 
     def _read(self, shape: type[T], reply: Reply) -> T:
         try:
