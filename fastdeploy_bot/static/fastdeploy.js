@@ -52,6 +52,8 @@ function put(page) {
     const fresh = page.getElementById(region.id);
     if (fresh && look(fresh) !== look(region) && !isSelected(region)) replace(region, fresh);
   }
+  // Who listens to the page is told of another state, not of each minute that goes by.
+  if (page.title[0] !== document.title[0]) document.getElementById("said").textContent = page.title;
   document.title = page.title;
   const icon = (of) => of.querySelector("link[rel=icon]");
   if (icon(page).href !== icon(document).href) icon(document).href = icon(page).href;
@@ -175,8 +177,8 @@ function connect() {
   const opened = new WebSocket(`${scheme}//${location.host}/feed?since=${since}${about}`);
   opened.onmessage = ({ data }) => hear(opened, JSON.parse(data));
   opened.onclose = ({ code }) => {
+    if (socket) say("reconnecting");
     socket = null;
-    say(code === 4401 ? "polling" : "reconnecting");
     wake(SOON);
     setTimeout(connect, code === 4401 ? IDLE : pause());
   };

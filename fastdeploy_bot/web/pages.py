@@ -10,7 +10,19 @@ import msgspec
 from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import access, clock, deliveries, feed, forecast, heads, logs, refusals, services, standing
+from fastdeploy_bot.core import (
+    access,
+    clock,
+    deliveries,
+    feed,
+    forecast,
+    heads,
+    logs,
+    outbox,
+    refusals,
+    services,
+    standing,
+)
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Habit
@@ -129,7 +141,7 @@ def deployment(id: int) -> ResponseReturnValue:
         compare=display.changes_url(context.bot().settings.github_url, run),
         delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",
         timeline=list(_timeline(run)),
-        github=_told_github(row),
+        github=_told_github(row, now) if run.sight is Sight.ALL else "",
     )
 
 
@@ -256,7 +268,15 @@ def _timeline(run: Run) -> Iterator[tuple[int, str]]:
         yield run.finished, f"ended: {run.state}"
 
 
-def _told_github(row: Deployment) -> str:
-    if not context.bot().settings.tells_github:
-        return "GitHub is not told: no credentials"
-    return "GitHub is told" if row.report != "[]" else "GitHub is not told: the service's report is empty"
+def _told_github(row: Deployment, now: int) -> str:
+    """What GitHub was told of a deployment, or why it is not told."""
+    told = outbox.of(row)
+    if told is None:
+        credentials = context.bot().settings.tells_github
+        return f"GitHub is not told: {'the service wants no report' if credentials else 'no credentials'}"
+    if told.told_at is None:
+        said = "GitHub was not told yet"
+    else:
+        said = f"{told.context} is {told.state}, “{told.description}”, told {display.age(told.told_at, now)}"
+    news = "; there is news to tell" if told.told_at is not None and told.changes > told.told else ""
+    return said + news + (f": {told.problem}" if told.problem else "")
