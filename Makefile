@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test check format lock clean npm
+.PHONY: help install run test check format lock picture clean npm chromium
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ install: $(VENV)/.run ## make .venv and install the bot into it
 run: install ## start the bot with an example service, and push to it once (PORT, FASTDEPLOY_HOME)
 	@exec $(BIN)/fastdeploy serve --demo
 
-test: $(VENV)/.dev npm ## install what the tests need, and run them all (ARGS="-k name" for some)
+test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
@@ -46,6 +46,9 @@ format: $(VENV)/.dev ## format the source and mend what the linter can
 lock: $(VENV)/.dev ## renew requirements/*.txt: the newest versions that setup.cfg allows
 	$(COMPILE) setup.cfg requirements/build.in --output-file requirements/run.txt
 	$(COMPILE) --extra dev --extra postgres --constraint requirements/run.txt setup.cfg --output-file requirements/dev.txt
+
+picture: $(VENV)/.dev chromium ## draw docs/overview.png: the page as a browser shows it
+	cd tests/e2e && PYTHONPATH=../..:.. $(abspath $(BIN))/python picture.py
 
 clean: ## remove all that make and the tools made; instance/ stays
 	rm -rf $(VENV) .cache build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache \

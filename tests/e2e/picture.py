@@ -24,9 +24,9 @@ def take(path: Path) -> None:
         bot.start()
         try:
             fill(bot)
-            page = browser.new_page(viewport={"width": 1280, "height": 640})
+            page = browser.new_page(viewport={"width": 1280, "height": 640}, reduced_motion="reduce")
             sign_in(page, bot)
-            page.wait_for_selector("#live:not(:empty)", state="attached")
+            page.wait_for_selector("#live.on")
             page.screenshot(path=path)
         finally:
             bot.close()
