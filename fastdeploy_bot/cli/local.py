@@ -97,7 +97,8 @@ class LocalBot:
 
     def retry(self, number: int) -> DeploymentView:
         """Deploy the same commit once more."""
-        return self._told(store.write(lambda: deployments.retry(number, by=LOCAL, now=clock.now())))
+        entries = self.catalogue.entries()
+        return self._told(store.write(lambda: deployments.retry(number, entries, by=LOCAL, now=clock.now())))
 
     def awake(self) -> bool:
         """Whether somebody is there to carry out what was asked for."""

@@ -10,6 +10,7 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import audit, changes, steps
+from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import EDGES, OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal, StepReport
@@ -111,13 +112,14 @@ def stop(deployment: Deployment, *, why: str, now: int) -> None:
     move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
 
 
-def retry(number: int, *, by: Principal, now: int) -> Deployment:
+def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
     """Deploy the same commit once more. To be called inside a write; raises NotFound, Conflict."""
     parent = find(number)
     if not DeploymentState(parent.state).final:
         raise Conflict(f"deployment {number} is {parent.state}: it can be tried again when it has ended")
     if parent.service.removed is not None:
         raise Conflict(f"service {parent.service.name} was removed: put its service.toml back first")
+    entry = entries.get(parent.service.name)
     again = queue(
         parent.service,
         Order(
@@ -131,7 +133,7 @@ def retry(number: int, *, by: Principal, now: int) -> Deployment:
             context=json.loads(parent.context),
             delivery=parent.delivery_id,
             parent=parent.id,
-            report=tuple(json.loads(parent.report)),
+            report=() if entry is None else entry.report,
         ),
         now=now,
     )

@@ -54,7 +54,8 @@ def cancel(id: int) -> ResponseReturnValue:
 def retry(id: int) -> ResponseReturnValue:
     """Deploy the same commit once more."""
     who = browser.require(Action.STEER)
-    return _once(who, lambda: _page_of(deployments.retry(id, by=who, now=clock.now()).id))
+    entries = context.bot().catalogue.entries()
+    return _once(who, lambda: _page_of(deployments.retry(id, entries, by=who, now=clock.now()).id))
 
 
 @bp.post("/deliveries/<guid>/replay")

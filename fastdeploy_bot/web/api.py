@@ -340,7 +340,8 @@ def retry_deployment(id: Id) -> Answer[DeploymentView]:
     """Deploy the same commit once more."""
     who = context.principal()
     operations.authorize(who)
-    return creating.once(who, lambda: _view(deployments.retry(id, by=who, now=clock.now())))
+    entries = context.bot().catalogue.entries()
+    return creating.once(who, lambda: _view(deployments.retry(id, entries, by=who, now=clock.now())))
 
 
 @bp.post(f"/deployments/{ID}/steps")

@@ -11,7 +11,7 @@ import pytest
 from callers import GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot import store
 from fastdeploy_bot.core import changes, clock, deployments, feed, queue, services
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.core.servicefile import Visibility
@@ -212,3 +212,17 @@ def test_why_a_deployment_waits_is_told(github: GitHub, service: ServiceFiles) -
         queue.explain(deployments.find(1), "waits for its service file to be mended")
 
     assert told(before) == [("deployment", "queued")]
+
+
+def test_a_retry_owes_what_its_service_owes_now(github: GitHub, service: ServiceFiles, host: Host) -> None:
+    """Not what was owed when its parent began: credentials and files may have come or gone since."""
+    service("shop")
+    github.push()
+    host.begin(1)
+    host.end(1, DeploymentState.FAILURE)
+    now_told = {"shop": Entry("shop", None, report=("status",))}
+
+    again = store.write(lambda: deployments.retry(1, now_told, by=LOCAL, now=clock.now()))
+
+    assert '["status"]' == Deployment.get_by_id(again.id).report
+    assert {sha(2): 1} == owed()

@@ -18,11 +18,12 @@ from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, outbox, queue, views
+from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.engine import relay
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import LOCAL, DeploymentState, StepReport, StepState, WebhookSecret
+from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState, WebhookSecret
 from runs import eventually
 
 HEAD = sha(2)
@@ -111,7 +112,8 @@ def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
 
 def again(number: int) -> int:
     """Deploy the same commit once more."""
-    return store.write(lambda: deployments.retry(number, by=LOCAL, now=clock.now())).id
+    shop = {"shop": Entry("shop", None, report=(ReportKind.STATUS,))}
+    return store.write(lambda: deployments.retry(number, shop, by=LOCAL, now=clock.now())).id
 
 
 def row(commit: str = HEAD) -> Report:
