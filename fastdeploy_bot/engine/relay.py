@@ -119,7 +119,9 @@ class Relay:
     def _listen(self, bell: Bell, stopping: threading.Event) -> None:
         with bell.listen() as ears:
             while not stopping.is_set():
-                ears.wait(self.tick(now=clock.now()))
+                pause = self.tick(now=clock.now())
+                store.release()
+                ears.wait(pause)
 
     def _next(self, now: int) -> Letter | None:
         """The oldest change of state, or else the oldest new description that may be sent now."""

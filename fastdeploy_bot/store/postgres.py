@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import peewee
@@ -45,6 +45,12 @@ class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # playhouse ships n
             return bool(super().connect(reuse_if_open))
         except MaxConnectionsExceeded as error:
             raise peewee.OperationalError("every connection is in use") from error
+
+    def cursor(self, named_cursor: bool | None = None) -> Any:  # the driver's
+        """A cursor; of another connection where this thread's was cut off since."""
+        if not self.is_closed() and self.connection().closed and not self.in_transaction():
+            self.close()
+        return super().cursor(named_cursor)
 
 
 def database(url: str) -> _Pool:
