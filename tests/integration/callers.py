@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from fastdeploy_bot import store
@@ -186,6 +187,12 @@ def user_of(role: str, *, name: str = "") -> User:
     username = name or role
     found: User | None = User.get_or_none(User.username == username)
     return found or store.write(lambda: User.create(username=username, password="!", role=Role(role), created=0))
+
+
+def registered(username: str, password: str, role: str = "viewer") -> User:
+    """A user with a password that costs little to look at."""
+    hashed = generate_password_hash(password, method="pbkdf2:sha256:1")
+    return store.write(lambda: User.create(username=username, password=hashed, role=Role(role), created=0))
 
 
 def bearer(token: str) -> dict[str, str]:
