@@ -60,11 +60,19 @@ def hashed(password: str) -> str:
     """The password as it is kept. Raises Invalid for one that is too short or too long, Busy."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise Invalid(f"password: expected {SHORTEST} to {LONGEST} characters, got {len(password)}")
+    if _plain(password) != password:
+        raise Invalid("password: expected text in UTF-8")
     with turn():
         return generate_password_hash(password)
 
 
 def is_right(password: str, kept: str | None) -> bool:
     """Whether a password is the one that is kept; None is nobody's, and as much work. To be called in one's turn."""
-    right = check_password_hash(kept or _NOBODYS, password[:LONGEST])
-    return right and kept is not None and len(password) <= LONGEST
+    plain = _plain(password)
+    right = check_password_hash(kept or _NOBODYS, plain)
+    return right and kept is not None and plain == password
+
+
+def _plain(password: str) -> str:
+    """The part of it that can be hashed; all of it, if it can be anybody's password."""
+    return password[:LONGEST].encode(errors="replace").decode()

@@ -37,8 +37,9 @@ def begin_session(given: Given, *, agent: str, now: int) -> Begun:
 
     def begin() -> Begun:
         user = _confirmed(found)
-        audit.note(_principal(user, given), "sign in", "session", now=now)
-        return sessions.begin(user, peer=given.peer, agent=agent, now=now)
+        begun = sessions.begin(user, peer=given.peer, agent=agent, now=now)
+        audit.note(_principal(user, given), "sign in", f"session {begun.id}", now=now)
+        return begun
 
     return store.write(begin)
 

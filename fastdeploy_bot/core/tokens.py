@@ -53,7 +53,8 @@ def for_service(service: Service, *, days: int = SERVICE_DAYS, by: Principal, no
     if service.removed is not None:
         raise NotFound(f"service {service.name} was removed: put its service.toml back first")
     issued = _issue(SERVICE_PREFIX, PrincipalKind.SERVICE, now, now + days * clock.DAY, service=service)
-    audit.note(by, "create", f"token {issued.id}", now=now, detail=f"service {service.name}, {days} days")
+    life = "1 day" if days == 1 else f"{days} days"
+    audit.note(by, "create", f"token {issued.id}", now=now, detail=f"service {service.name}, {life}")
     return issued
 
 

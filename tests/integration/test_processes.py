@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from callers import registered
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, feed
+from fastdeploy_bot.core import deployments, feed, throttle
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.store.models import Deployment, Event, Service, Step
@@ -132,3 +133,16 @@ def test_the_database_lets_one_deployment_of_a_service_run(database: str, stack:
 
     assert 1 == len(passed)
     assert list(passed) == [row.id for row in Deployment.select().where(Deployment.state == "running")]
+
+
+def test_guesses_are_counted_together(database: str, stack: ExitStack) -> None:
+    """Whichever process they come to: five are looked at."""
+    registered("anna", "correct horse")
+    guessers = Writers(database, "guess", stack)
+
+    guessers.go()
+    ended = list(chain.from_iterable(guessers.answers()))
+
+    assert PROCESSES * 4 == len(ended)
+    assert throttle.MOST_OF_PAIR == ended.count("Unauthenticated")
+    assert {"Unauthenticated", "TooMany"} == set(ended)

@@ -29,9 +29,9 @@ def anna(app: Flask) -> Browser:
     return Browser(app)
 
 
-def sign_in(browser: Browser, *, password: str = PASSWORD, **fields: str) -> TestResponse:
+def sign_in(browser: Browser, *, password: str = PASSWORD, next: str = "") -> TestResponse:
     """Send the form as anna."""
-    return browser.post("/login", username="anna", password=password, **fields)
+    return browser.post("/login", username="anna", password=password, next=next)
 
 
 def cookies(answer: TestResponse) -> dict[str, str]:

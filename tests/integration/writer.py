@@ -15,9 +15,11 @@ import psycopg
 
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, clock, deployments, queue
+from fastdeploy_bot.core import changes, clock, deployments, queue, signin
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.core.signin import Given
+from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.store import postgres, sqlite
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import Origin
@@ -26,6 +28,7 @@ PATIENCE: Final = 60
 """Seconds: a loaded machine may take its time."""
 WRITES: Final = 25
 UNDONE_EVERY: Final = 5
+GUESSES: Final = 4
 
 
 def tell(_url: str, process: int) -> object:
@@ -77,7 +80,24 @@ def force(url: str, process: int) -> object:
     return passed
 
 
-DEEDS: Final[Mapping[str, Callable[[str, int], object]]] = {"tell": tell, "claim": claim, "force": force}
+def guess(_url: str, process: int) -> object:
+    """Guess a user's password, from the same address as all the others; answers how each attempt ended."""
+    given = Given(username="anna", password=f"guess {process}", peer="192.0.2.1")
+    ended = []
+    for _ in range(GUESSES):
+        try:
+            signin.issue_token(given, now=1)
+        except FastdeployError as error:
+            ended.append(type(error).__name__)
+    return ended
+
+
+DEEDS: Final[Mapping[str, Callable[[str, int], object]]] = {
+    "tell": tell,
+    "claim": claim,
+    "force": force,
+    "guess": guess,
+}
 
 
 def main(url: str, deed: str, process: str) -> None:
