@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -389,6 +390,77 @@ def test_init_leaves_what_is_there_as_it_is(own_bot: Bot) -> None:
     assert ["admin"] == [user["username"] for user in own_bot.read("user", "list")]
     own_bot.start()
     assert own_bot.token()
+
+
+# --- help, completion, start
+
+
+def test_every_command_explains_itself_with_an_example(bot: Bot) -> None:
+    """The help of each shows a line that could be typed."""
+    groups = {"token", "secret", "user"}
+    commands = _commands(bot.run("--help", expect=0).stdout)
+
+    assert {"init", "deploy", "deliveries", "login", "completion", "step"} <= set(commands)
+    for name in commands:
+        for each in [[name]] if name not in groups else [[name, sub] for sub in _commands(_help(bot, name))]:
+            assert f"fastdeploy {' '.join(each)}" in _help(bot, *each).partition("Usage:")[2].partition("\n")[2], each
+
+
+def _help(bot: Bot, *command: str) -> str:
+    return bot.run(*command, "--help", expect=0).stdout
+
+
+def _commands(text: str) -> list[str]:
+    return re.findall(r"^  ([a-z]+) ", text.partition("Commands:")[2], re.MULTILINE)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_what_the_shell_needs(bot: Bot, shell: str) -> None:
+    """By name, or for the shell that is used."""
+    named = bot.run("completion", shell, expect=0).stdout
+    used = bot.run("completion", env={"SHELL": f"/usr/bin/{shell}"}, expect=0).stdout
+
+    assert named == used
+    assert f"_FASTDEPLOY_COMPLETE={shell}_complete" in named
+
+
+def test_completion_for_an_unknown_shell_names_the_known_ones(bot: Bot) -> None:
+    """Nothing is printed that a shell would then run."""
+    done = bot.run("completion", env={"SHELL": "/bin/sh"}, expect=2)
+
+    assert "" == done.stdout
+    assert "bash, zsh, fish" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("del", ["deliveries"]), ("deploy {name}", ["{name}"]), ("deliveries re", ["replay"]), ("deploy --w", ["--wait"])],
+)
+def test_shells_complete_commands_options_and_services(bot: Bot, name: str, words: str, expected: list[str]) -> None:
+    """Of the bot that the command is about to be for."""
+    bot.service(name, "#!/bin/sh\n")
+    line = f"fastdeploy --home {bot.home} {words.format(name=name[:-1])}"
+
+    done = bot.run(
+        env={
+            "_FASTDEPLOY_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split()) - 1),
+        }
+    )
+
+    assert {f"plain,{each.format(name=name)}" for each in expected} <= set(done.stdout.splitlines())
+    assert "" == done.stderr
+
+
+@pytest.mark.parametrize("by_url", [False, True])
+def test_status_starts_without_flask_and_requests(bot: Bot, by_url: bool) -> None:
+    """A command that is called often should start at once."""
+    done = bot.run("status", by_url=by_url, env={"PYTHONPROFILEIMPORTTIME": "1"}, expect=0)
+
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "fastdeploy_bot" in imported
+    assert not {"flask", "requests", "gunicorn", "jinja2", "wsproto"} & imported
 
 
 @pytest.mark.parametrize("command", ["doctor", "worker", "backup", "prune", "rollback", "lock", "unlock"])
