@@ -13,7 +13,7 @@ from fastdeploy_bot.cli.bot import Bot
 from fastdeploy_bot.cli.shared import as_json, by_url
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.core.views import DeploymentView
-from fastdeploy_bot.errors import Invalid, Unavailable
+from fastdeploy_bot.errors import FastdeployError, Invalid, Unavailable
 from fastdeploy_bot.words import DeploymentState
 
 
@@ -99,11 +99,18 @@ def _stay(bot: Bot, view: DeploymentView, *, json_: bool) -> None:
         ended = following.steps(bot, view.id, quiet=json_)
     except KeyboardInterrupt:
         click.echo(err=True)
-        printing.warn(f"deployment {view.id} goes on: `{shared.again('logs', str(view.id), '-f')}` follows it")
+        _say_it_goes_on(view)
         sys.exit(shared.INTERRUPTED)
+    except FastdeployError:
+        _say_it_goes_on(view)
+        raise
     if json_:
         printing.show(ended)
     sys.exit(shared.EXIT_STATUSES[DeploymentState(ended.state)])
+
+
+def _say_it_goes_on(view: DeploymentView) -> None:
+    printing.warn(f"deployment {view.id} goes on: `{shared.again('logs', str(view.id), '-f')}` follows it")
 
 
 def _object(text: str) -> dict[str, Any]:
