@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 from peewee import ModelSelect, fn
@@ -22,6 +22,13 @@ from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal
 
 RECENT: Final = 20
 LONGEST_QUERY: Final = 200
+_ENDED: Final = (
+    DeploymentState.SUCCESS,
+    DeploymentState.FAILURE,
+    DeploymentState.LOST,
+    DeploymentState.CANCELLED,
+)
+"""How what has begun may end."""
 _BAD: Final = frozenset({DeploymentState.FAILURE, DeploymentState.LOST})
 
 
@@ -142,8 +149,7 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
     """How these services stand, those that need somebody most first."""
     ids = [row.id for row, _ in services]
     under_way = _by_service(_rows(ids).where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))
-    ended = _newest(ids, Deployment.started.is_null(False) & (Deployment.state != DeploymentState.RUNNING))
-    live = _newest(ids, Deployment.state == DeploymentState.SUCCESS)
+    ended, live = _newest(ids)
     told = [_told(under_way.get(number, []), ended.get(number)) for number in ids]
     steps = _steps(row for row in told if row is not None)
     standings = [
@@ -288,10 +294,27 @@ def _by_service(query: Iterable[Deployment]) -> dict[int, list[Deployment]]:
     return found
 
 
-def _newest(services: Sequence[int], where: Any) -> dict[int, Deployment]:
-    """For each service its newest deployment of a kind (Any: peewee's expressions have no type of use here)."""
-    newest = Deployment.select(fn.MAX(Deployment.id)).where(where).group_by(Deployment.service)
-    return {row.service_id: row for row in _rows(services).where(Deployment.id.in_(newest))}
+def _newest(services: Sequence[int]) -> tuple[dict[int, Deployment], dict[int, Deployment]]:
+    """For each service its newest deployment that ran and has ended, and its newest success.
+
+    One look into an index for each service and outcome, however many deployments there are.
+    """
+    columns = [_newest_id(state).alias(state.value) for state in _ENDED]
+    looked = Service.select(*columns).where(Service.id.in_(list(services))).tuples()
+    numbers = cast("list[tuple[int | None, ...]]", list(looked))  # peewee's own types know only models
+    ended = {max(each for each in row if each is not None) for row in numbers if any(row)}
+    live = {row[0] for row in numbers if row[0] is not None}
+    rows = list(_rows(services).where(Deployment.id.in_(list(ended | live))))
+    return (
+        {row.service_id: row for row in rows if row.id in ended},
+        {row.service_id: row for row in rows if row.id in live},
+    )
+
+
+def _newest_id(state: DeploymentState) -> ModelSelect[Deployment]:
+    """The newest deployment of the service in question that ended so, after it had begun."""
+    newest = Deployment.select(fn.MAX(Deployment.id)).where(Deployment.service == Service.id)
+    return newest.where(Deployment.state == state, Deployment.started.is_null(False))
 
 
 def _steps(deployments: Iterable[Deployment]) -> dict[int, list[Step]]:

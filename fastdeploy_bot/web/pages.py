@@ -39,8 +39,12 @@ NEWEST: Final = 2**63 - 1
 ID: Final = f"<int(max={NEWEST}):id>"
 LAST_LINES: Final = 2_000
 """How many lines of a log are drawn at first."""
+MOST_LINES: Final = 20_000
+"""How many are drawn at most; to draw a long log whole would hold up everybody else."""
 TAIL: Final = 20
 """How many lines of a log stand beside a failure."""
+TAIL_BYTES: Final = 256 * 1024
+"""How much of the log's end is looked at for those."""
 RATE_OF: Final = 20
 """How many of a service's last deployments its success rate is of."""
 
@@ -121,8 +125,7 @@ def deployment(id: int) -> ResponseReturnValue:
     steps = standing.steps_of(id)
     habit = forecast.habit(row.service_id)
     wanted = request.args.get("log", "")
-    excerpt = logs.read(id) if wanted != "no" or _ended_badly(run) else None
-    last = None if wanted == "all" else LAST_LINES
+    last = MOST_LINES if wanted == "all" else LAST_LINES
     return _page(
         "deployment.html",
         since=since,
@@ -136,8 +139,9 @@ def deployment(id: int) -> ResponseReturnValue:
         steps=[_step_line(each, habit, run, now) for each in steps],
         step=next((each.name for each in steps if each.state == StepState.FAILURE), ""),
         ending=display.ending(run.exit_status, run.signal),
-        tail=loglines.tail(excerpt.data, TAIL) if excerpt is not None and _ended_badly(run) else [],
-        lines=loglines.lines(excerpt, last=last) if excerpt is not None and wanted != "no" else None,
+        tail=_tail(run),
+        lines=loglines.lines(logs.read(id), last=last) if wanted != "no" else None,
+        whole=wanted == "all",
         compare=display.changes_url(context.bot().settings.github_url, run),
         delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",
         timeline=list(_timeline(run)),
@@ -243,8 +247,11 @@ def _head(row: Service, entry: Entry | None) -> heads.Head | None:
         return None
 
 
-def _ended_badly(run: Run) -> bool:
-    return run.state in (DeploymentState.FAILURE, DeploymentState.LOST)
+def _tail(run: Run) -> list[str]:
+    """The last lines of a log, where they may tell why the deployment did not succeed."""
+    if run.state not in (DeploymentState.FAILURE, DeploymentState.LOST):
+        return []
+    return loglines.tail(logs.read(run.id, max(0, logs.end(run.id) - TAIL_BYTES)).data, TAIL)
 
 
 def _step_line(step: Step, habit: Habit, run: Run, now: int) -> StepLine:

@@ -190,6 +190,28 @@ def test_the_overview_keeps_to_its_budget(deployer: Browser, scene: dict[str, in
     assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page.text)
 
 
+@pytest.mark.usefixtures("two_services")
+def test_what_was_cancelled_before_it_began_does_not_hide_a_failure(
+    deployer: Browser, github: GitHub, host: Host
+) -> None:
+    """What is broken stays first until something that ran says otherwise."""
+    github.push()
+    host.begin(1)
+    host.end(1, DeploymentState.FAILURE, exit_status=1)
+    deployer.post("/deployments/1/retry", nonce="1")
+    assert "1 of 2 services failed" in text(deployer, "/")
+
+    deployer.post("/deployments/2/cancel")
+    assert "1 of 2 services failed" in text(deployer, "/")
+
+    deployer.post("/deployments/1/retry", nonce="2")
+    host.begin(3)
+    assert "1 of 2 services is being deployed" in text(deployer, "/")
+
+    host.end(3)
+    assert "1 of 2 services is live" in text(deployer, "/")
+
+
 # --- a deployment
 
 
@@ -240,6 +262,17 @@ def test_a_big_log_shows_its_last_lines_and_a_way_to_all(deployer: Browser, scen
     assert "500 earlier lines are not shown" in page
     assert 'id="L1"' in deployer.get(f"/deployments/{number}?log=all").text
     assert log == deployer.get(f"/deployments/{number}/log").data
+
+
+def test_a_huge_log_is_never_drawn_whole(deployer: Browser, scene: dict[str, int]) -> None:
+    """Whoever asks for all of it is sent to the raw log for the rest."""
+    number = scene["search"]
+    store.write(lambda: logs.append(number, 0, b"\n" * 20_100, limit=KIB * KIB))
+
+    page = deployer.get(f"/deployments/{number}?log=all").text
+
+    assert (False, True) == ('id="L100"' in page, 'id="L101"' in page)
+    assert f'<a href="/deployments/{number}/log">the raw log</a> has them' in page
 
 
 def test_a_cut_log_says_what_is_missing(deployer: Browser, scene: dict[str, int]) -> None:
