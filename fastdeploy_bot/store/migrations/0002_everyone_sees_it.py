@@ -18,6 +18,12 @@ CREATE TABLE event (
 ALTER TABLE deployment ADD COLUMN report TEXT NOT NULL DEFAULT '[]';
 CREATE INDEX deployment_by_outcome ON deployment (service_id, state, id);
 CREATE INDEX deployment_taken_over ON deployment (taken_over_by_id) WHERE taken_over_by_id IS NOT NULL;
+DROP INDEX deployment_open;
+CREATE INDEX deployment_queued ON deployment (id) WHERE state = 'queued';
+CREATE INDEX deployment_waiting ON deployment (id) WHERE state = 'waiting';
+CREATE INDEX deployment_running ON deployment (id) WHERE state = 'running';
+CREATE INDEX delivery_of_event ON delivery (event);
+CREATE INDEX verdict_of_service ON verdict (service_id, verdict);
 CREATE TABLE report (
     id {id},
     repository TEXT NOT NULL,
