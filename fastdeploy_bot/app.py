@@ -22,9 +22,11 @@ from fastdeploy_bot.web import (
     display,
     health,
     hooks,
+    metrics,
     openapi,
     pages,
     proxies,
+    request_ids,
     signin,
 )
 from fastdeploy_bot.web.context import EXTENSION, Bot
@@ -43,7 +45,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     pages.register(app)
     app.teardown_appcontext(lambda _error: store.release())
     browser.register(app)
-    app.wsgi_app = proxies.trusting(bodies.bounded(app.wsgi_app), settings.trusted_proxies)  # type: ignore[method-assign,assignment]
+    trusted = settings.trusted_proxies
+    through = proxies.trusting(bodies.bounded(app.wsgi_app), trusted)
+    app.wsgi_app = request_ids.marking(through, trusted)  # type: ignore[method-assign,assignment]  # as Flask says to
     return app
 
 
@@ -78,7 +82,7 @@ def _connect(settings: Settings) -> None:
 def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    blueprints = (hooks, api, health, openapi, assets, signin, accounts, pages, acting)
+    blueprints = (hooks, api, health, metrics, openapi, assets, signin, accounts, pages, acting)
     for blueprint in (each.bp for each in blueprints):
         app.register_blueprint(blueprint)
     return app

@@ -20,7 +20,7 @@ except _FastdeployError as _error:
 
 bind = f"[{_loaded.host}]:{_loaded.port}" if ":" in _loaded.host else f"{_loaded.host}:{_loaded.port}"
 wsgi_app = "fastdeploy_bot.app:create_app()"
-worker_class = "gthread"
+worker_class = "fastdeploy_bot.web.server.Worker"
 workers = _loaded.web_processes
 threads = _loaded.web_threads
 preload_app = False
@@ -29,16 +29,17 @@ http_parser = "python"
 timeout = 120
 graceful_timeout = 4
 keepalive = 5
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s'
-"""Without the query: a token that somebody puts there by mistake stays out of the log."""
 proc_name = "fastdeploy"
 forwarded_allow_ips = ""
-logger_class = "gunicorn.glogging.Logger"
+logger_class = "fastdeploy_bot.web.server.AccessLogger"
 logconfig_dict: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "fastdeploy_bot.facts.FactsFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"()": "fastdeploy_bot.facts.TextFormatter"},
+        "json": {"()": "fastdeploy_bot.facts.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": _loaded.effective_log_format}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
     "loggers": {
         "gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import msgspec
 
 from fastdeploy_bot import values
 from fastdeploy_bot.errors import SettingsError
-from fastdeploy_bot.words import WebhookSecret
+from fastdeploy_bot.words import LogFormat, WebhookSecret
 
 PREFIX: Final = "FASTDEPLOY_"
 FILE: Final = "fastdeploy.toml"
@@ -28,7 +29,6 @@ OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".s
 
 NOT_BUILT: Final = frozenset(
     {
-        "metrics_token",
         "poll",
         "retention_days",
         "wait_limit",
@@ -90,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kill_grace: float = 10.0
     retention_days: int = 90
     metrics_token: str | None = None
+    log_format: LogFormat | None = None
     poll: float | None = None
     wait_limit: float = 7_200.0
 
@@ -112,6 +113,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         # Not to bind to, but to be called: by loopback where every address is bound.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - only compared
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def effective_log_format(self) -> LogFormat:
+        """How the server's own log is written: for whoever sits before it, else for programs."""
+        return self.log_format or (LogFormat.TEXT if sys.stderr.isatty() else LogFormat.JSON)
 
     @property
     def effective_database_url(self) -> str:
@@ -220,6 +226,7 @@ def describe(loaded: Loaded) -> list[tuple[str, str, str]]:
         "public_url": settings.effective_public_url,
         "local_url": settings.effective_local_url,
         "database_url": settings.effective_database_url,
+        "log_format": settings.effective_log_format,
     }
     return [
         (name, _masked(name, effective.get(name, getattr(settings, name))), loaded.origins[name])

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from fastdeploy_bot.words import WebhookSecret
+from fastdeploy_bot.words import LogFormat, WebhookSecret
 
 LEAST_KEY: Final = 32
 LONGEST_DURATION: Final = 366 * 86_400
@@ -266,6 +266,13 @@ def _poll(value: object) -> float | None:
     return None if value in ("off", False) else parse_duration(value)
 
 
+def _log_format(value: object) -> LogFormat:
+    known = {each.value: each for each in LogFormat}
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(" or ".join(known))
+    return known[value]
+
+
 CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "host": _host,
     "port": _integer(1, 65_535),
@@ -290,6 +297,7 @@ CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "web_threads": _integer(1, 1_000),
     "max_sockets": _integer(0, 100_000),
     "log_limit": parse_size,
+    "log_format": _log_format,
     "kill_grace": parse_duration,
     "retention_days": _integer(1, 100_000),
     "poll": _poll,

@@ -222,6 +222,13 @@ class StepReport(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class LogFormat(StrEnum):
+    """How the bot writes its own log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class WebhookSecret(msgspec.Struct, frozen=True):
     """A secret that webhooks may be signed with."""
 

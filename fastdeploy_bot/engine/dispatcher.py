@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fastdeploy_bot import store
+from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
@@ -81,7 +81,8 @@ class Dispatcher:
                 return  # not the next one either, or a younger one would overtake it
             entry = entries.get(deployment.service.name)
             if not self.stopping.is_set() and entry is not None:
-                _attempt(partial(self._try, deployment, entry, now))
+                with facts.about(deployment=deployment.id):
+                    _attempt(partial(self._try, deployment, entry, now))
 
     def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
         if entry.file is None:
@@ -122,10 +123,10 @@ class Dispatcher:
         try:
             process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
         except (FastdeployError, OSError, ValueError) as error:
-            log.warning("deployment cannot begin", extra={"deployment": deployment.id, "why": str(error)})
+            log.warning("deployment cannot begin", extra={"why": str(error)})
             progress.fail(deployment.id, str(error), now=clock.now(), log_limit=self.settings.log_limit)
             return False
-        log.info("deployment begun", extra={"deployment": deployment.id, "service": deployment.service.name})
+        log.info("deployment begun", extra={"service": deployment.service.name})
         return True
 
     def _follow(self, number: int, folder: RunFolder) -> None:
@@ -145,12 +146,16 @@ class Dispatcher:
 
     def _supervise(self, number: int, folder: RunFolder, lock: int | None) -> None:
         """A worker thread: stays with one run, then rings, so that the next one can begin."""
+        with facts.about(deployment=number):
+            self._stay(number, folder, lock)
+
+    def _stay(self, number: int, folder: RunFolder, lock: int | None) -> None:
         try:
             supervisor = Supervisor(deployments.find(number), folder, log_limit=self.settings.log_limit)
             if supervisor.follow(self.stopping):
                 folder.remove()
         except Exception:
-            log.exception("supervising failed; what is left to do is tried again", extra={"deployment": number})
+            log.exception("supervising failed; what is left to do is tried again")
             self.stopping.wait(1)
         finally:
             _release(lock)

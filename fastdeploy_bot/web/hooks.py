@@ -10,7 +10,7 @@ from typing import Final
 from flask import Blueprint, Response, after_this_request, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from fastdeploy_bot import store
+from fastdeploy_bot import facts, store
 from fastdeploy_bot.core import clock, deliveries, intake, refusals
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.intake import Receipt
@@ -21,7 +21,7 @@ from fastdeploy_bot.forge.github.signatures import SignatureMissing
 from fastdeploy_bot.store.models import Delivery
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer
-from fastdeploy_bot.web.operations import Guid, operation
+from fastdeploy_bot.web.operations import Credential, Guid, operation
 from fastdeploy_bot.words import Push
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ LARGEST: Final = 25 * 1024 * 1024
 @operation(
     statuses=[HTTPStatus.OK, HTTPStatus.ACCEPTED],
     errors=[SignatureMissing, UnsupportedContent, Malformed, Unavailable],
-    signed=True,
+    credential=Credential.WEBHOOK,
 )
 def github() -> Answer[Receipt]:
     """Verify a delivery, record what it asks for, and answer at once."""
@@ -53,6 +53,7 @@ def _receive() -> Answer[Receipt]:
     secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
     document = payloads.document(request.headers.get("Content-Type"), body)
     webhook = payloads.parse(document, request.headers)
+    facts.add(delivery=webhook.guid)
     signatures.require_repository(secrets, webhook.repository)
     receipt = intake.receive(
         webhook,
@@ -61,6 +62,7 @@ def _receive() -> Answer[Receipt]:
         peer=context.peer(),
         now=clock.now(),
     )
+    log.info("delivery decided", extra={"event": webhook.event, "verdicts": _verdicts(receipt)})
     bot.bell.ring()
     return answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
 
@@ -71,6 +73,7 @@ def replay(guid: Guid) -> Answer[Receipt]:
     """Decide a kept push once more."""
     who = context.principal()
     operations.authorize(who)
+    facts.add(delivery=guid)
     delivery, push = kept_push(guid)
     entries = context.bot().catalogue.entries()
     return creating.once(
@@ -108,3 +111,7 @@ def kept_push(guid: str) -> tuple[Delivery, Push]:
     """A delivery whose push can be decided again. Raises NotFound, Gone, Conflict where it is no push."""
     delivery = deliveries.find(guid)
     return delivery, payloads.kept_push(deliveries.body(delivery), event=delivery.event, guid=guid)
+
+
+def _verdicts(receipt: Receipt) -> dict[str, str]:
+    return {each.service: each.verdict for each in receipt.verdicts}

@@ -19,7 +19,7 @@ from fastdeploy_bot import __version__
 from fastdeploy_bot.core import access, idempotency
 from fastdeploy_bot.web import answers, context, operations
 from fastdeploy_bot.web.answers import Answer, Html, Problem
-from fastdeploy_bot.web.operations import Operation, operation
+from fastdeploy_bot.web.operations import Credential, Operation, operation
 from fastdeploy_bot.words import Principal, PrincipalKind, Role
 
 bp = Blueprint("openapi", __name__, url_prefix="/api")
@@ -51,6 +51,11 @@ SCHEMES: Final[Document] = {
         "in": "header",
         "name": "X-Hub-Signature-256",
         "description": "`sha256=` and the HMAC of the body, as hex, with one of the bot's webhook secrets as the key.",
+    },
+    "metrics": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The setting `metrics_token`. Where it is not set, only the bot's own host is answered.",
     },
 }
 
@@ -105,7 +110,6 @@ def show_docs() -> Html:
     told = document(current_app, context.bot().settings.effective_public_url)
     answer = Html(render_template("docs.html", document=told, who=_in_words), mimetype=Html.media)
     answer.headers["Content-Security-Policy"] = POLICY
-    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 
 
@@ -152,6 +156,10 @@ class _Describing(msgspec.Struct, frozen=True):
     components: Document
     url: str
 
+    @property
+    def _is_webhook(self) -> bool:
+        return self.declared.credential is Credential.WEBHOOK
+
     def operation(self) -> Document:
         """The operation object."""
         described = {
@@ -162,9 +170,7 @@ class _Describing(msgspec.Struct, frozen=True):
             "parameters": [*self._path(), *self._query(), *self._headers()],
             "requestBody": self._body(),
             "responses": self._responses(),
-            "x-codeSamples": None
-            if self.declared.signed
-            else [{"lang": "Shell", "label": "curl", "source": self._curl()}],
+            "x-codeSamples": None if self._is_webhook else [{"lang": "Shell", "label": "curl", "source": self._curl()}],
         }
         return {name: value for name, value in described.items() if value is not None}
 
@@ -180,10 +186,10 @@ class _Describing(msgspec.Struct, frozen=True):
             yield {"name": name, "in": "query", "schema": schema}
 
     def _headers(self) -> list[Document]:
-        return [*([KEY] if self.declared.idempotent else []), *(DELIVERY if self.declared.signed else [])]
+        return [*([KEY] if self.declared.idempotent else []), *(DELIVERY if self._is_webhook else [])]
 
     def _body(self) -> Document | None:
-        if self.declared.signed:
+        if self._is_webhook:
             payload = {"type": "object", "description": "The event's payload, as GitHub sends it."}
             form = {"type": "object", "required": ["payload"], "properties": {"payload": {"type": "string"}}}
             media = {"application/json": payload, "application/x-www-form-urlencoded": form}
@@ -217,7 +223,7 @@ class _Describing(msgspec.Struct, frozen=True):
         for parameter in self._path():
             path = path.replace(f"{{{parameter['name']}}}", str(parameter["schema"]["examples"][0]))
         parts = ["curl", *([] if self.method == "GET" else ["-X", self.method]), f"{self.url}{path}"]
-        if self.declared.action is not None:
+        if self.declared.action is not None or self.declared.credential is not None:
             parts.append('-H "Authorization: Bearer $token"')
         if self.declared.example is not None:
             parts.append(f"-d '{json.dumps(self.declared.example)}'")
@@ -242,8 +248,8 @@ def _tag(rule: Rule) -> str:
 
 def _security(declared: Operation) -> list[Document]:
     """Who may: any of these."""
-    if declared.signed:
-        return [{"webhook": []}]
+    if declared.credential is not None:
+        return [{declared.credential.value: []}, *([{}] if declared.credential is Credential.METRICS else [])]
     if declared.action is None:
         return []
     # Asked of those who decide, about somebody and something of theirs.
@@ -259,12 +265,13 @@ def _security(declared: Operation) -> list[Document]:
 
 def _failures(declared: Operation) -> list[int]:
     """The statuses of every error that the operation may answer."""
-    reads = declared.signed or declared.body is not None or declared.idempotent
+    signed = declared.credential is Credential.WEBHOOK
+    reads = signed or declared.body is not None or declared.idempotent
     found = {500} | {int(error.status) for error in declared.errors}
     found |= {401, 403, 503} if declared.action is not None else set()
     found |= {404} if declared.path else set()
     found |= {400, 413} if reads else set()
-    found |= {422} if declared.query is not None or (reads and not declared.signed) else set()
+    found |= {422} if declared.query is not None or (reads and not signed) else set()
     return sorted(found)
 
 
@@ -284,6 +291,7 @@ def _in_words(security: Sequence[Document]) -> str:
         "service": "a service token, for its own",
         "deployment": "the deployment's token",
         "webhook": "a signature",
+        "metrics": "the metrics token; where there is none, this host",
     }
-    said = [f"{roles[0]}" if roles else words[name] for each in security for name, roles in each.items()]
+    said = [roles[0] if roles else words[name] for each in security for name, roles in each.items()]
     return " or ".join(said) or "anyone"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Generic, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -76,6 +77,15 @@ class Query(Generic[S]):
         return int(text) if number else text
 
 
+class Credential(StrEnum):
+    """What some routes believe in place of a token of ours."""
+
+    WEBHOOK = "webhook"
+    """A signature of the body."""
+    METRICS = "metrics"
+    """The setting `metrics_token`; where there is none, being on this host."""
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """A route as it is declared."""
 
@@ -99,8 +109,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What the successful answer's own headers say, by their names."""
     idempotent: bool
     """Whether an Idempotency-Key is heeded."""
-    signed: bool
-    """Whether it takes webhooks, believed by their signature."""
+    credential: Credential | None
+    """What is asked for in place of a token of ours."""
     example: Mapping[str, Any] | None
     """A body that a caller might send."""
 
@@ -112,7 +122,7 @@ def operation(
     errors: Sequence[type[FastdeployError]] = (),
     headers: Mapping[str, str] = {},
     idempotent: bool = False,
-    signed: bool = False,
+    credential: Credential | None = None,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[View], View]:
     """Declare a view's operation; its types are taken from the view's annotations."""
@@ -133,7 +143,7 @@ def operation(
             errors=tuple(errors),
             headers=headers,
             idempotent=idempotent,
-            signed=signed,
+            credential=credential,
             example=example,
         )
         ready = functools.update_wrapper(functools.partial(view, **readers), view)

@@ -49,7 +49,7 @@ def test_a_token_in_an_address_is_refused_and_not_logged(bot: Bot) -> None:
     response = bot.http("GET", f"/api/v1/services?access_token={bot.token()}", token="")
 
     assert 401 == response.status_code
-    wait_for(lambda: '"GET /api/v1/services" 401' in bot.output())
+    wait_for(lambda: '"path": "/api/v1/services", "status": 401' in bot.output())
     assert bot.token() not in bot.output()
 
 

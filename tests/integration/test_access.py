@@ -103,6 +103,7 @@ STEP: Final = {"name": "Build", "state": "running"}
 ROUTES: Final = [
     Route("GET", "/healthz", "/healthz", 200, list(Who)),
     Route("GET", "/readyz", "/readyz", 200, list(Who)),
+    Route("GET", "/metrics", "/metrics", 200, list(Who)),  # from this host; test_metrics.py knows the others
     Route("GET", "/api/openapi.json", "/api/openapi.json", 200, list(Who)),
     Route("GET", "/api/docs", "/api/docs", 200, list(Who)),
     Route("POST", "/webhooks/github", "/webhooks/github", 202, list(Who)),
@@ -300,7 +301,7 @@ def test_the_document_says_who_may() -> None:
         told = described.operation(route.method, route.rule)["security"]
         roles = [READERS.index(Who(each["user"][0])) for each in told if "user" in each]
         named = {who for who, kind in kinds.items() if {kind: []} in told}
-        open_to_all = told in ([], [{"webhook": []}])
+        open_to_all = told in ([], [{"webhook": []}], [{"metrics": []}, {}])
         allowed = set(Who) if open_to_all else {*named, *(READERS[roles[0] :] if roles else ())}
 
         assert set(route.who) - {Who.OTHER_SERVICE} == allowed - {Who.OTHER_SERVICE}, route.name

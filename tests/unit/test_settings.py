@@ -427,7 +427,7 @@ def test_variables_of_others_are_nothing_to_us(home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("poll", "30s"), ("wait_limit", "1h"), ("metrics_token", "x"), ("retention_days", "7"),
+        ("poll", "30s"), ("wait_limit", "1h"), ("retention_days", "7"),
     ],
 )  # fmt: skip
 def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) -> None:
