@@ -39,7 +39,7 @@ def of_delivery(number: int) -> None:
 
 
 def _deployment(number: int) -> None:
-    row = Deployment.get_by_id(number)
+    row = Deployment.select(Deployment, Service).join(Service).where(Deployment.id == number).get()
     now = clock.now()
     told = views.deployment_facts(row)
     feed.append(EventType.DEPLOYMENT, told, service=row.service.name, deployment=number, now=now)
@@ -47,7 +47,7 @@ def _deployment(number: int) -> None:
 
 
 def _step(number: int) -> None:
-    row = Step.get_by_id(number)
+    row = Step.select(Step, Deployment, Service).join(Deployment).join(Service).where(Step.id == number).get()
     now = clock.now()
     deployment = row.deployment
     told = views.told_step(row)

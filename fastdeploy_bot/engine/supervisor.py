@@ -109,8 +109,9 @@ class Supervisor:
             steps_read=steps_read,
         )
         progress.absorb(self.number, found, log_limit=self.log_limit)
+        more = bool(output) or steps_read > self._steps_read
         self._offset, self._steps_read = offset + len(output), steps_read
-        return bool(found)
+        return more
 
     def _step(self, entry: dict[str, object]) -> StepEntry | None:
         """A step of the journal; None where a script, and not the child, wrote there."""

@@ -25,6 +25,8 @@ import zlib
 FORMAT = 1
 EXIT_SIZE = 16 * 1024
 """Bytes allocated for the exit record: its reason is at most 1,000 characters, of at most 12 bytes each in JSON."""
+STEPS_AT_ONCE = 50
+"""How many entries are read together: they become rows in one write, and others wait for theirs."""
 _MAGIC = b"FDX1"
 _HEADER = struct.Struct(">4sII")
 _SEGMENT = "log."
@@ -233,11 +235,11 @@ class RunFolder:
         return offset, b""
 
     def read_steps(self, offset: int) -> tuple[list[dict[str, object]], int]:
-        """The step journal's entries from `offset` on, and the offset behind them."""
+        """The step journal's next entries from `offset` on, and the offset behind them."""
         data = _read(self.file("steps.log"), offset, 1024 * 1024) or b""
-        whole = data[: data.rfind(b"\n") + 1]
-        entries = [entry for line in whole.split(b"\n") if (entry := _entry(line)) is not None]
-        return entries, offset + len(whole)
+        lines = data.split(b"\n")[:-1][:STEPS_AT_ONCE]
+        entries = [entry for line in lines if (entry := _entry(line)) is not None]
+        return entries, offset + sum(len(line) + 1 for line in lines)
 
     def _json(self, name: str) -> dict[str, object] | None:
         return _entry(_read(self.file(name), 0, EXIT_SIZE) or b"")

@@ -381,3 +381,17 @@ def test_a_request_takes_the_place_of_what_a_script_put_there(folder: RunFolder,
     folder.request("cancel", {"by": "anna"})
 
     assert {"by": "anna"} == folder.requested("cancel")
+
+
+def test_a_long_journal_is_read_in_pieces(folder: RunFolder) -> None:
+    """Each of a size that becomes rows in one short write; lines that are no entries count like any other."""
+    lines = [b"not an entry" if number < 60 else b'{"name": "%d"}' % number for number in range(130)]
+    Path(folder.file("steps.log")).write_bytes(b"\n".join([*lines, b'{"name": "half']))
+
+    pieces, offset = [], 0
+    while (read := folder.read_steps(offset))[1] > offset:
+        entries, offset = read
+        pieces.append(len(entries))
+
+    assert [0, 40, 30] == pieces
+    assert offset == sum(len(line) + 1 for line in lines)
