@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 import browsers
-from bots import ADMIN, PASSWORD, Bot, free_port
+from bots import ADMIN, PASSWORD, Bot, BotMaker, free_port
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -102,6 +102,41 @@ def test_a_neighbour_cannot_send_a_form(bot: Bot, page: Page) -> None:
     assert "fastdeploy=" in answer.value.request.all_headers()["cookie"]
     assert 403 == answer.value.status
     assert "mallory" not in bot.run("user", "list").stdout
+
+
+def test_what_commands_do_stands_in_the_audit(make_bot: BotMaker, page: Page) -> None:
+    """As done by `local` from `host`; the page shows it, and neither it nor the log shows a secret."""
+    bot = make_bot()
+    bot.service("shop", "#!/bin/sh\n")
+    token = bot.run("token", "create", "shop", "--days", "1", expect=0).stdout.strip()
+    bot.run("token", "revoke", "shop", "1", expect=0)
+    bot.run("secret", "set", "shop", "DB_PASSWORD", stdin="a-hidden-value", expect=0)
+    bot.run("secret", "rm", "shop", "DB_PASSWORD", expect=0)
+    bot.run("user", "add", "anna", env={"FASTDEPLOY_PASSWORD": "a-first-password"}, expect=0)
+    bot.run("user", "passwd", "anna", env={"FASTDEPLOY_PASSWORD": "a-second-password"}, expect=0)
+    bot.run("sync", expect=0)
+    bot.start()
+    page.goto(f"{bot.url}/login?next=/settings/audit")
+    sign_in(page, "a-wrong-guess")
+    sign_in(page)
+    expect(page).to_have_url(f"{bot.url}/settings/audit")
+
+    rows = [row.split("\t") for row in page.locator("tbody tr").all_inner_texts()]
+
+    assert [
+        [ADMIN, "sign in", "session 1", "", "127.0.0.1"],
+        ["local", "sync", "services", "", "host"],
+        ["local", "set password", "user anna", "", "host"],
+        ["local", "add", "user anna", "viewer", "host"],
+        ["local", "remove", "secret DB_PASSWORD", "service shop", "host"],
+        ["local", "set", "secret DB_PASSWORD", "service shop", "host"],
+        ["local", "revoke", "token 1", "service shop", "host"],
+        ["local", "create", "token 1", "service shop, 1 day", "host"],
+        ["local", "add", f"user {ADMIN}", "admin", "host"],
+    ] == [[cell.strip() for cell in row[1:]] for row in rows]
+    told = page.content() + bot.output()
+    for hidden in (token, "a-hidden-value", "a-first-password", "a-second-password", "a-wrong-guess", PASSWORD):
+        assert hidden not in told
 
 
 def test_the_settings_fit_a_small_screen(bot: Bot, page: Page, complaints: list[str]) -> None:
