@@ -28,6 +28,7 @@ from fastdeploy_bot.web import (
     proxies,
     request_ids,
     signin,
+    sockets,
 )
 from fastdeploy_bot.web.context import EXTENSION, Bot
 
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _connect(settings)
     app = _routed()
     app.extensions[EXTENSION] = Bot(settings, catalogue(settings), Bell(settings.bell_dir))
+    sockets.register(app)
     answers.register(app)
     assets.register(app)
     display.register(app)
@@ -82,7 +84,7 @@ def _connect(settings: Settings) -> None:
 def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    blueprints = (hooks, api, health, metrics, openapi, assets, signin, accounts, pages, acting)
+    blueprints = (hooks, api, health, metrics, openapi, assets, signin, accounts, pages, acting, sockets)
     for blueprint in (each.bp for each in blueprints):
         app.register_blueprint(blueprint)
     return app

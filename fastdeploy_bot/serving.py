@@ -11,6 +11,7 @@ from fastdeploy_bot import store as _store
 from fastdeploy_bot.app import create_engine as _create_engine
 from fastdeploy_bot.app import settings_of as _settings_of
 from fastdeploy_bot.errors import FastdeployError as _FastdeployError
+from fastdeploy_bot.web import sockets as _sockets
 
 try:
     _loaded: Final = _settings.load().settings
@@ -22,7 +23,9 @@ bind = f"[{_loaded.host}]:{_loaded.port}" if ":" in _loaded.host else f"{_loaded
 wsgi_app = "fastdeploy_bot.app:create_app()"
 worker_class = "fastdeploy_bot.web.server.Worker"
 workers = _loaded.web_processes
-threads = _loaded.web_threads
+threads = _loaded.web_threads + _loaded.max_sockets
+worker_connections = threads + 1_000
+"""More than are answered at the same time: the others wait for their next request."""
 preload_app = False
 control_socket_disable = True
 http_parser = "python"
@@ -66,6 +69,7 @@ def on_starting(_server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """In each worker, after the fork: start its engine."""
     settings = _settings_of(worker.wsgi)
+    _sockets.end_when(worker.wsgi, lambda: not worker.alive)
     if settings.max_running > 0:
         _engines[os.getpid()] = engine = _create_engine(settings)
         engine.start()

@@ -44,6 +44,15 @@ def end(deployment: int) -> int:
     return sum(next(iter(_pairs(last)), (0, 0)))
 
 
+def grown(chunk: int | None) -> tuple[int, set[int]]:
+    """The newest chunk's id, and which deployments have chunks newer than that one; none where it is None."""
+    newest = LogChunk.select(fn.MAX(LogChunk.id)).scalar() or 0
+    if chunk is None or chunk >= newest:
+        return newest, set()
+    rows = LogChunk.select(LogChunk.deployment).where(LogChunk.id > chunk, LogChunk.id <= newest).distinct()
+    return newest, {row.deployment_id for row in rows}
+
+
 def read(deployment: int, offset: int = 0) -> Excerpt:
     """What is kept from `offset` on; an offset inside the gap is answered from the gap's end."""
     return store.read(lambda: _read(deployment, offset))

@@ -152,6 +152,7 @@ class LogChunk(_Row):
     """Output of a deployment; `offset` is the place of its first byte in the whole stream."""
 
     deployment = peewee.ForeignKeyField(Deployment)
+    deployment_id: int
     offset = peewee.BigIntegerField()
     data = peewee.BlobField()
 

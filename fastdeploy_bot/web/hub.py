@@ -1,0 +1,350 @@
+"""The hub: one look at the feed for all of a process's websockets, one frame of each event for all who see the same.
+
+It looks when the feed's bell rings, and once a second for what other hosts have done. Readers take from one window of
+recent frames, each at their own pace; whoever falls out of it is disconnected, and comes back by the id they had.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from threading import Lock, Thread
+from typing import Final
+
+from fastdeploy_bot import store
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import access, clock, feed, logs, standing
+from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.feed import Told
+from fastdeploy_bot.core.servicefile import Visibility
+from fastdeploy_bot.core.standing import Credential, Standing
+from fastdeploy_bot.errors import Gone, Unavailable
+from fastdeploy_bot.web import wire
+from fastdeploy_bot.words import Principal, PrincipalKind
+
+log = logging.getLogger(__name__)
+
+KEPT_FRAMES: Final = 2_000
+KEPT_BYTES: Final = 4 << 20
+"""How far a reader may fall behind."""
+BATCH: Final = 64 * 1024
+"""How many bytes of frames a reader takes at once; at least one frame."""
+POLL_SECONDS: Final = 1.0
+PAUSE_SECONDS: Final = 0.1
+"""What readers are given to take what came, before more is put into the window."""
+CHECK_SECONDS: Final = 2.0
+"""How long a revoked token or an ended session may go on."""
+LOG_SECONDS: Final = 0.25
+"""How much time is between two looks at the logs."""
+FAREWELL_SECONDS: Final = 1.5
+"""How long readers have to leave when the server ends."""
+
+GOING_AWAY: Final = 1001
+FAULT: Final = 1011
+TRY_AGAIN: Final = 1013
+NOT_SIGNED_IN: Final = 4401
+
+NOTHING_PUBLIC: Final = "nobody has signed in here, and no service is for everyone to see"
+VISITOR: Final = Principal(PrincipalKind.VISITOR, "")
+
+
+class Farewell(Exception):
+    """A socket is to be closed."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Reader:
+    """One socket as the hub knows it. Only the hub changes what is in it, but for what its own thread may."""
+
+    def __init__(self, *, wake: Callable[[], object], cut: Callable[[], object]) -> None:
+        self.wake = wake
+        self.cut = cut
+        self.visits = False
+        """Whether it goes on without having shown who it is."""
+        self.credential: Credential | None = None
+        self.standing: Standing | None = None
+        self.position = 0
+        """The id of the newest event it was given or passed over."""
+        self.live = False
+        """Whether it takes from the window."""
+        self.reset = False
+        """Whether the feed it was following is no longer that feed."""
+        self.follows: tuple[int, str] | None = None
+        """The deployment whose log it follows, and that one's service."""
+        self.farewell: Farewell | None = None
+
+
+class _Frames:
+    """An event as those see it who may see it."""
+
+    def __init__(self, event: Told) -> None:
+        self.event = event
+        self.user = wire.text_frame(event.line())
+        self._visitor: dict[Visibility, bytes] = {}
+
+    def visitor(self, visibility: Visibility) -> bytes:
+        """As visitors see it while its service has that visibility; empty where they do not."""
+        if visibility not in self._visitor:
+            line = feed.for_visitors(self.event, visibility)
+            self._visitor[visibility] = b"" if line is None else wire.text_frame(line)
+        return self._visitor[visibility]
+
+
+class Hub:
+    """The fan-out of one process. Its thread runs while there are readers."""
+
+    def __init__(self, bell: Bell, catalogue: Catalogue) -> None:
+        self._bell = bell
+        self._catalogue = catalogue
+        self._guard = Lock()
+        self._readers: set[Reader] = set()
+        self._thread: Thread | None = None
+        self._window: list[_Frames] = []
+        self._weight = 0
+        """The bytes in the window."""
+        self._start = 0
+        """The id of the event just before the window."""
+        self._end = 0
+        """The id of the newest event in the window, or passed before it was made."""
+        self._visibility: dict[str, Visibility] = {}
+        self._ends: dict[int, int] = {}
+        """Of each log that somebody follows, the offset of its end."""
+        self._chunk: int | None = None
+        self._looked: float = 0
+        self._checked: float = 0
+        self._ended: float | None = None
+        self.is_ending: Callable[[], bool] = lambda: False
+        """Whether the server is about to end; asked once a second."""
+
+    # --- what a reader's thread calls
+
+    def enter(self, reader: Reader) -> None:
+        """Begin to look after a reader."""
+        with self._guard:
+            self._readers.add(reader)
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="feed-hub", daemon=True)
+                self._window.clear()
+                self._weight = 0
+                self._start = self._end = feed.newest()
+                self._chunk = None
+                self._thread.start()
+
+    def leave(self, reader: Reader) -> None:
+        """Forget a reader."""
+        with self._guard:
+            self._readers.discard(reader)
+
+    def join(self, reader: Reader) -> bool:
+        """Whether the reader has come far enough to take from the window from now on."""
+        with self._guard:
+            reader.live = reader.position >= self._start
+            return reader.live
+
+    def take(self, reader: Reader) -> bytes:
+        """What a live reader has not been given yet, at most a batch. Raises Farewell where some of that is gone."""
+        with self._guard:
+            if reader.position < self._start:
+                raise Farewell(TRY_AGAIN, f"too slow: connect again with since={reader.position}")
+            index = bisect_right(self._window, reader.position, key=lambda frames: frames.event.id)
+            batch, size = [], 0
+            while index < len(self._window) and size < BATCH:
+                frames = self._window[index]
+                reader.position = frames.event.id
+                batch.append(data := self._seen(frames, reader))
+                size, index = size + len(data), index + 1
+            return b"".join(batch)
+
+    def seen(self, event: Told, reader: Reader) -> bytes:
+        """The event's frame as that reader sees it; empty where it is not theirs to see."""
+        with self._guard:
+            return self._seen(_Frames(event), reader)
+
+    def log_end(self, reader: Reader) -> int:
+        """Where the log that the reader follows ends by now; 0 where there is none, or it is not theirs to read."""
+        with self._guard:
+            if reader.follows is None:
+                return 0
+            number, service = reader.follows
+            readable = access.may(_principal(reader), Action.READ, service=service, visibility=self._shown(service))
+            return self._ends.get(number, 0) if readable else 0
+
+    def visitable(self) -> bool:
+        """Whether there is anything for visitors to see."""
+        self._look_at_files()
+        return any(each is not Visibility.PRIVATE for each in self._visibility.values())
+
+    def accept(self, reader: Reader, credential: Credential) -> None:
+        """Take the reader for whom the credential says, as long as that stands."""
+        with self._guard:
+            reader.credential, reader.standing, reader.visits = credential, None, False
+        self._stand({credential: [reader]})
+
+    def check(self, reader: Reader) -> None:
+        """Look again at how long the reader may stay."""
+        if reader.credential is not None:
+            self._stand({reader.credential: [reader]})
+
+    # --- the hub's own thread
+
+    def _run(self) -> None:
+        try:
+            with self._bell.listen() as ears:
+                while self._goes_on():
+                    ears.wait(self._turn())
+        except Exception:
+            log.exception("the feed's hub has failed")
+            self._dismiss(Farewell(FAULT, "the bot has failed to follow its feed: connect again"))
+            with self._guard:
+                self._thread = None
+        finally:
+            store.disconnect()
+
+    def _goes_on(self) -> bool:
+        with self._guard:
+            if not self._readers:
+                self._thread = None
+            return self._thread is not None
+
+    def _turn(self) -> float:
+        """Do what is due; answers how long there is nothing to do unless the bell rings, in seconds."""
+        if self._ended is not None or self.is_ending():
+            return self._end_all()
+        try:
+            return self._look(time.monotonic())
+        except (store.DatabaseError, Unavailable) as error:
+            log.warning("the feed cannot be read", extra={"why": str(error)})
+            return POLL_SECONDS
+
+    def _look(self, moment: float) -> float:
+        readers = self._present()
+        if any(reader.visits for reader in readers):
+            self._look_at_files()
+        if moment - self._checked >= CHECK_SECONDS:
+            self._checked = moment
+            self._check_all(readers)
+        found = self._look_at_feed()
+        rest = PAUSE_SECONDS if found == feed.PAGE else POLL_SECONDS
+        grew, due = self._look_at_logs(readers, moment)
+        if found or grew:
+            for reader in readers:
+                reader.wake()
+        return min(rest, due)
+
+    def _look_at_feed(self) -> int:
+        """Put what is new into the window, a page at most; answers how much that was."""
+        try:
+            events = feed.since(self._end)
+        except Gone:
+            return self._begin_again()
+        if events:
+            self._add([_Frames(event) for event in events])
+        return len(events)
+
+    def _add(self, fresh: list[_Frames]) -> None:
+        with self._guard:
+            self._window += fresh
+            self._weight += sum(len(frames.user) for frames in fresh)
+            self._end = fresh[-1].event.id
+            over = max(0, len(self._window) - KEPT_FRAMES)
+            weight = self._weight - sum(len(frames.user) for frames in self._window[:over])
+            while weight > KEPT_BYTES:
+                weight -= len(self._window[over].user)
+                over += 1
+            if over:
+                self._start = self._window[over - 1].event.id
+                del self._window[:over]
+            self._weight = weight
+
+    def _begin_again(self) -> int:
+        """The feed is another one than it was, or far ahead: let everybody begin with the present state."""
+        newest = feed.newest()
+        with self._guard:
+            self._window.clear()
+            self._weight = 0
+            self._start = self._end = newest
+            for reader in self._readers:
+                if reader.live:
+                    reader.position, reader.reset = newest, True
+            return len(self._readers)
+
+    def _look_at_logs(self, readers: list[Reader], moment: float) -> tuple[bool, float]:
+        """Note how far the logs have come; answers whether one has grown, and in how many seconds to look again."""
+        followed = {reader.follows[0] for reader in readers if reader.follows is not None}
+        if not followed or moment < self._looked + LOG_SECONDS:
+            return False, self._looked + LOG_SECONDS - moment if followed else POLL_SECONDS
+        self._looked = moment
+        chunk, grown = logs.grown(self._chunk)
+        known = self._ends
+        ends = {
+            number: logs.end(number) if number in grown or number not in known else known[number] for number in followed
+        }
+        with self._guard:
+            self._chunk, self._ends = chunk, ends
+        return ends != known, POLL_SECONDS
+
+    def _look_at_files(self) -> None:
+        self._visibility = {name: entry.visibility for name, entry in self._catalogue.entries().items()}
+
+    def _check_all(self, readers: list[Reader]) -> None:
+        by_credential: dict[Credential, list[Reader]] = {}
+        for reader in readers:
+            if (credential := reader.credential) is not None:
+                by_credential.setdefault(credential, []).append(reader)
+        self._stand(by_credential)
+        if not any(each is not Visibility.PRIVATE for each in self._visibility.values()):
+            for reader in readers:
+                if reader.visits:
+                    _send_away(reader, Farewell(NOT_SIGNED_IN, NOTHING_PUBLIC))
+
+    def _stand(self, holders: Mapping[Credential, list[Reader]]) -> None:
+        found = standing.of(holders.keys(), now=clock.now())
+        with self._guard:
+            for credential, readers in holders.items():
+                for reader in readers:
+                    # It may have shown another one meanwhile.
+                    if reader.credential == credential and reader.standing != found.get(credential):
+                        reader.standing = found.get(credential)
+                        reader.wake()
+
+    def _end_all(self) -> float:
+        """Send everybody away, and cut off those who do not go."""
+        if self._ended is None:
+            self._ended = time.monotonic()
+        self._dismiss(Farewell(GOING_AWAY, "the server ends: connect again shortly"))
+        if time.monotonic() - self._ended >= FAREWELL_SECONDS:
+            for reader in self._present():
+                reader.cut()
+        return FAREWELL_SECONDS / 10
+
+    def _dismiss(self, farewell: Farewell) -> None:
+        for reader in self._present():
+            _send_away(reader, farewell)
+
+    def _present(self) -> list[Reader]:
+        with self._guard:
+            return list(self._readers)
+
+    def _seen(self, frames: _Frames, reader: Reader) -> bytes:
+        if not reader.visits:
+            return frames.user
+        return frames.visitor(self._shown(frames.event.service))
+
+    def _shown(self, service: str | None) -> Visibility:
+        return self._visibility.get(service or "", Visibility.PRIVATE)
+
+
+def _send_away(reader: Reader, farewell: Farewell) -> None:
+    reader.farewell = reader.farewell or farewell
+    reader.wake()
+
+
+def _principal(reader: Reader) -> Principal:
+    return VISITOR if reader.standing is None else reader.standing.principal
