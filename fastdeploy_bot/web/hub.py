@@ -192,6 +192,11 @@ class Hub:
         if reader.credential is not None:
             self._stand({reader.credential: [reader]})
 
+    @property
+    def newest(self) -> int:
+        """The id of the newest event that readers can have."""
+        return self._end
+
     # --- the hub's own thread
 
     def _run(self) -> None:
@@ -222,6 +227,8 @@ class Hub:
         except (store.DatabaseError, Unavailable) as error:
             log.warning("the feed cannot be read", extra={"why": str(error)})
             return POLL_SECONDS
+        finally:
+            store.release()
 
     def _look(self, moment: float) -> float:
         readers = self._present()

@@ -1,0 +1,94 @@
+"""Somebody who follows the feed over a websocket, by an implementation that is not the bot's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+PATIENCE: Final = 30.0
+
+Json = dict[str, Any]  # what the feed tells; the tests judge it key by key
+
+
+class Follower:
+    """One websocket on `/feed`. Use as a context manager."""
+
+    def __init__(
+        self,
+        url: str,
+        query: str = "",
+        *,
+        token: str | None = None,
+        first: object = None,
+        headers: Mapping[str, str] = {},
+        **options: Any,
+    ) -> None:
+        """Connect to the bot at that address, with a token in the header or a first message.
+
+        `options` are those of the websockets package.
+        """
+        sent = dict(headers) | ({"Authorization": f"Bearer {token}"} if token is not None else {})
+        address = url.replace("http://", "ws://", 1) + "/feed" + query
+        self.socket = connect(address, additional_headers=sent, open_timeout=PATIENCE, legacy=True, **options)
+        if first is not None:
+            self.say(first)
+
+    def say(self, message: object) -> None:
+        """Send a message as JSON."""
+        self.socket.send(json.dumps(message))
+
+    def hear(self, seconds: float = PATIENCE) -> Json:
+        """The next message. Raises TimeoutError."""
+        message: Json = json.loads(self.socket.recv(seconds))
+        return message
+
+    def hear_until(self, wanted: Callable[[Json], object]) -> list[Json]:
+        """Every message up to the first wanted one."""
+        heard = [self.hear()]
+        while not wanted(heard[-1]):
+            heard.append(self.hear())
+        return heard
+
+    def events(self, count: int) -> list[int]:
+        """The ids of so many events that come next; everything else is passed over."""
+        ids: list[int] = []
+        while len(ids) < count:
+            message = self.hear()
+            if "id" in message and message["type"] != "hello":
+                ids.append(message["id"])
+        return ids
+
+    def end(self) -> tuple[int, list[Json]]:
+        """The code with which the bot closes, and what it says before."""
+        heard: list[Json] = []
+        try:
+            while True:
+                heard.append(self.hear())
+        except ConnectionClosed as closed:
+            return (closed.rcvd.code if closed.rcvd is not None else 1006), heard
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def refusal(url: str, query: str = "", **options: Any) -> int:
+    """The status with which the bot refuses to open this websocket."""
+    try:
+        Follower(url, query, **options).close()
+    except InvalidStatus as refused:
+        return refused.response.status_code
+    return 101
