@@ -232,15 +232,14 @@ class Hub:
 
     def _look(self, moment: float) -> float:
         readers = self._present()
-        if any(reader.visits for reader in readers):
-            self._look_at_files()
+        differs = any(reader.visits for reader in readers) and self._look_at_files()
         if moment - self._checked >= CHECK_SECONDS:
             self._checked = moment
             self._check_all(readers)
         found = self._look_at_feed()
         rest = PAUSE_SECONDS if found == feed.PAGE else POLL_SECONDS
         grew, due = self._look_at_logs(readers, moment)
-        if found or grew:
+        if found or grew or differs:
             for reader in readers:
                 reader.wake()
         return min(rest, due)
@@ -297,8 +296,11 @@ class Hub:
             self._chunk, self._ends = chunk, ends
         return ends != known, POLL_SECONDS
 
-    def _look_at_files(self) -> None:
+    def _look_at_files(self) -> bool:
+        """Note what is for everyone to see; answers whether that has changed."""
+        known = self._visibility
         self._visibility = {name: entry.visibility for name, entry in self._catalogue.entries().items()}
+        return self._visibility != known
 
     def _check_all(self, readers: list[Reader]) -> None:
         by_credential: dict[Credential, list[Reader]] = {}

@@ -133,6 +133,7 @@ class Conversation:
         self._hub = hub
         self._ws = ws
         self._wire = cast("Wire", ws.sock)
+        self._wire.on_end = ws.event.set  # the library may wake this thread before it has noted the end
         self._seat = seat
         self._wish = wish
         self._messages = Budget(MESSAGES, MESSAGES_PER_SECOND)

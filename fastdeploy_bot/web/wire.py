@@ -53,6 +53,7 @@ class Wire:
         self._heard = Budget(HEARD, HEARD_PER_SECOND)
         self.flooded = False
         """Whether the peer has sent more than it may."""
+        self.on_end: Callable[[], object] = lambda: None
         sock.settimeout(SEND_SECONDS)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
@@ -76,7 +77,8 @@ class Wire:
                 raise
 
     def close(self) -> None:
-        """Do nothing: the server closes its connections itself, and counts them when it does."""
+        """Tell that nothing will be received any more; the server closes its connections itself, and counts them."""
+        self.on_end()
 
     def hurry(self, seconds: float) -> None:
         """From now on give up on the peer after so much time."""
