@@ -34,7 +34,9 @@ class Follower:
         """
         sent = dict(headers) | ({"Authorization": f"Bearer {token}"} if token is not None else {})
         address = url.replace("http://", "ws://", 1) + "/feed" + query
-        self.socket = connect(address, additional_headers=sent, open_timeout=PATIENCE, legacy=True, **options)
+        # Unbounded, since the package stops reading where its queue is full, and then takes 10 s to close.
+        options = {"max_queue": None, "open_timeout": PATIENCE} | options
+        self.socket = connect(address, additional_headers=sent, legacy=True, **options)
         if first is not None:
             self.say(first)
 

@@ -1,4 +1,4 @@
-"""Standing: who they are by now that once showed a token or a cookie, and have stayed."""
+"""Credentials: what a token or a session that was shown once is worth by now."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ class Credential(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Stay(msgspec.Struct, frozen=True):
     """A user, until that moment."""
 
     principal: Principal
     until: int
 
 
-def of(credentials: Collection[Credential], *, now: int) -> dict[Credential, Standing]:
+def worth(credentials: Collection[Credential], *, now: int) -> dict[Credential, Stay]:
     """What each of them is worth now; those that are unknown, expired, revoked or ended are missing."""
     return {
-        **_standing(credentials, Proof.TOKEN, Token, Token.revoked.is_null(), now),
-        **_standing(credentials, Proof.SESSION, Session, Session.ended.is_null(), now),
+        **_worth(credentials, Proof.TOKEN, Token, Token.revoked.is_null(), now),
+        **_worth(credentials, Proof.SESSION, Session, Session.ended.is_null(), now),
     }
 
 
-def _standing(
+def _worth(
     credentials: Collection[Credential], proof: Proof, table: type[Token] | type[Session], lasts: Any, now: int
-) -> dict[Credential, Standing]:
+) -> dict[Credential, Stay]:
     """Any: a condition on the table's rows has no better type."""
     hashes = sorted({each.hash for each in credentials if each.proof is proof})
     if not hashes:
         return {}
     rows = table.select(table, User).join(User).where(table.hash.in_(hashes), lasts, table.expires > now)
-    return {Credential(proof, row.hash): Standing(_principal(row.user), row.expires) for row in rows}
+    return {Credential(proof, row.hash): Stay(_principal(row.user), row.expires) for row in rows}
 
 
 def _principal(user: User) -> Principal:

@@ -124,13 +124,18 @@ def local_path(text: str, default: str = "/") -> str:
     return text if own and len(text) <= LONGEST_PATH else default
 
 
+def own_origin() -> str:
+    """Where our pages are; without a `public_url` wherever the browser found us."""
+    return _origin(context.bot().settings.public_url or request.host_url)
+
+
 def is_own_origin() -> bool:
     """Whether the request comes from a page of this bot: by its Origin, or by what else the browser says of that."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if origin is None and site is not None:
         return site == "same-origin"
     told = _origin(request.headers.get("Referer", "") if origin is None else origin)
-    return bool(told) and told == _own_origin()
+    return bool(told) and told == own_origin()
 
 
 def _session() -> Found | None:
@@ -169,7 +174,7 @@ def _require_own_form() -> None:
         return
     request.max_content_length = LONGEST_FORM
     if not is_own_origin():
-        raise Forbidden(f"forms are taken from {_own_origin()} alone: open the page there, and try again")
+        raise Forbidden(f"forms are taken from {own_origin()} alone: open the page there, and try again")
     found = session()
     if found is None and request.endpoint != SIGN_IN:
         raise _ask_to_sign_in()
@@ -217,11 +222,6 @@ def _named(name: str) -> str:
 def _secure() -> bool:
     """Whether browsers come by https; over plain http a secure cookie would never come back."""
     return context.bot().settings.effective_public_url.startswith("https://")
-
-
-def _own_origin() -> str:
-    """Where our forms come from; without a `public_url` wherever the browser found us."""
-    return _origin(context.bot().settings.public_url or request.host_url)
 
 
 def _origin(url: str) -> str:

@@ -15,12 +15,12 @@ from typing import Final
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import access, clock, feed, logs, standing
+from fastdeploy_bot.core import access, clock, credentials, feed, logs
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.credentials import Credential, Stay
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.core.servicefile import Visibility
-from fastdeploy_bot.core.standing import Credential, Standing
 from fastdeploy_bot.errors import Gone, Unavailable
 from fastdeploy_bot.web import wire
 from fastdeploy_bot.words import Principal, PrincipalKind
@@ -69,7 +69,7 @@ class Reader:
         self.visits = False
         """Whether it goes on without having shown who it is."""
         self.credential: Credential | None = None
-        self.standing: Standing | None = None
+        self.stay: Stay | None = None
         self.position = 0
         """The id of the newest event it was given or passed over."""
         self.live = False
@@ -184,7 +184,7 @@ class Hub:
     def accept(self, reader: Reader, credential: Credential) -> None:
         """Take the reader for whom the credential says, as long as that stands."""
         with self._guard:
-            reader.credential, reader.standing, reader.visits = credential, None, False
+            reader.credential, reader.stay, reader.visits = credential, None, False
         self._stand({credential: [reader]})
 
     def check(self, reader: Reader) -> None:
@@ -314,13 +314,13 @@ class Hub:
                     _send_away(reader, Farewell(NOT_SIGNED_IN, NOTHING_PUBLIC))
 
     def _stand(self, holders: Mapping[Credential, list[Reader]]) -> None:
-        found = standing.of(holders.keys(), now=clock.now())
+        found = credentials.worth(holders.keys(), now=clock.now())
         with self._guard:
             for credential, readers in holders.items():
                 for reader in readers:
                     # It may have shown another one meanwhile.
-                    if reader.credential == credential and reader.standing != found.get(credential):
-                        reader.standing = found.get(credential)
+                    if reader.credential == credential and reader.stay != found.get(credential):
+                        reader.stay = found.get(credential)
                         reader.wake()
 
     def _end_all(self) -> float:
@@ -356,4 +356,4 @@ def _send_away(reader: Reader, farewell: Farewell) -> None:
 
 
 def _principal(reader: Reader) -> Principal:
-    return VISITOR if reader.standing is None else reader.standing.principal
+    return VISITOR if reader.stay is None else reader.stay.principal

@@ -19,12 +19,12 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import access, clock, feed, standing, tokens
+from fastdeploy_bot.core import access, clock, feed, tokens
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.standing import Credential, Proof
+from fastdeploy_bot.core.credentials import Credential, Proof
 from fastdeploy_bot.errors import Forbidden, Gone, Malformed, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Deployment
-from fastdeploy_bot.web import answers, context, hub, wire
+from fastdeploy_bot.web import answers, browser, context, hub, wire
 from fastdeploy_bot.web.hub import Farewell, Hub, Reader
 from fastdeploy_bot.web.seats import Kind, Seat, Seats
 from fastdeploy_bot.web.wire import Budget, Wire
@@ -257,7 +257,7 @@ class Conversation:
     def _patience(self) -> float:
         """How many seconds there is nothing to do, unless somebody wakes this thread."""
         rests = [LONGEST_REST]
-        if (state := self._reader.standing) is not None:
+        if (state := self._reader.stay) is not None:
             left = state.until - clock.now()
             rests.append((left if self._noticed == state.until else left - NOTICE) / clock.SECOND)
         if self._hub.log_end(self._reader) > self._log_end:
@@ -297,11 +297,11 @@ class Conversation:
 
     def _heed_the_time(self) -> None:
         """Tell of the end that comes, and close when it has come; unless the rows say that it goes on."""
-        state, now = self._reader.standing, clock.now()
+        state, now = self._reader.stay, clock.now()
         if state is not None and state.until <= now:
             self._hub.check(self._reader)
             store.disconnect()
-            state = self._reader.standing
+            state = self._reader.stay
         if state is None or not access.may(state.principal, Action.BROWSE):
             raise Farewell(hub.NOT_SIGNED_IN, "signed out, expired or revoked: sign in again")
         if state.until - now <= NOTICE and self._noticed != state.until:
@@ -345,23 +345,13 @@ def _number(name: str) -> int | None:
 
 def _session() -> Credential | None:
     """The session of the request's cookie, if it lasts. Raises Forbidden where another site's page sends it."""
-    cookie = request.cookies.get(_cookie_name())
+    cookie = request.cookies.get(browser.cookie_name())
     origin = request.headers.get("Origin")
     if not cookie or (origin is None and "Authorization" in request.headers):
         return None
-    if origin != _own_origin():
-        raise Forbidden(f"with a cookie this socket is for pages of {_own_origin()} alone")
-    credential = Credential(Proof.SESSION, tokens.digest(cookie))
-    return credential if standing.of([credential], now=clock.now()) else None
-
-
-def _cookie_name() -> str:
-    return "__Host-fastdeploy" if _own_origin().startswith("https:") else "fastdeploy"
-
-
-def _own_origin() -> str:
-    """The origin of this bot's pages."""
-    return context.bot().settings.effective_public_url
+    if origin != browser.own_origin():
+        raise Forbidden(f"with a cookie this socket is for pages of {browser.own_origin()} alone")
+    return None if browser.session() is None else Credential(Proof.SESSION, tokens.digest(cookie))
 
 
 def _prepare(environ: WSGIEnvironment) -> None:

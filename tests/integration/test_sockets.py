@@ -6,10 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+import msgspec
 import pytest
 import requests
 from flask import Flask
@@ -18,6 +19,7 @@ from werkzeug.serving import make_server
 
 from callers import Auth, GitHub, Host, ServiceFiles, at_once, expire, on_sqlite, revoke, sync
 from fastdeploy_bot import store
+from fastdeploy_bot.app import create_app
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import changes, clock, feed, logs, tokens
 from fastdeploy_bot.core.catalogue import Catalogue
@@ -29,9 +31,6 @@ from fastdeploy_bot.web.seats import Kind
 from fastdeploy_bot.web.sockets import EXTENSION, Feed
 from fastdeploy_bot.web.wire import Wire
 from feeds import Follower, Json, refusal
-
-ORIGIN: Final = "http://127.0.0.1:8000"
-"""Where the bot's pages are, as far as its settings say."""
 
 
 class Server:
@@ -138,9 +137,9 @@ def change_session(**values: int | None) -> None:
     store.write(lambda: Session.update(**values).execute())
 
 
-def with_cookie(cookie: str, origin: str | None = ORIGIN) -> dict[str, Any]:
+def with_cookie(cookie: str, origin: str | None, *, name: str = "fastdeploy") -> dict[str, Any]:
     """How a browser connects from a page of that origin."""
-    return {"headers": {"Cookie": f"fastdeploy={cookie}"}, "origin": origin}
+    return {"headers": {"Cookie": f"{name}={cookie}"}, "origin": origin}
 
 
 def end_in(token: str, milliseconds: int) -> int:
@@ -211,8 +210,11 @@ def test_since_replays_all_later_events_and_goes_on_with_live_ones(server: Serve
 
 
 @pytest.mark.parametrize("since", [10**17, 1])
-def test_where_the_events_are_not_kept_it_begins_anew(server: Server, since: int) -> None:
+def test_where_the_events_are_not_kept_it_begins_anew(
+    server: Server, since: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`reset` says so, whether they were removed or there never was such an id; live events follow."""
+    monkeypatch.setattr(feed, "KEPT", 2)
     for _ in range(5):
         tell()
     store.write(lambda: Event.delete().where(Event.id <= 3).execute())
@@ -299,15 +301,27 @@ def test_a_user_shows_a_token_in_the_header_or_in_a_first_message(server: Server
 
 def test_a_browser_shows_its_cookie_from_the_bots_own_pages(server: Server) -> None:
     """As long as the session lasts."""
-    with server.visitor(**with_cookie(sign_in(server.auth))) as follower:
+    with server.visitor(**with_cookie(sign_in(server.auth), server.url)) as follower:
         assert {"type": "hello", "id": 0} == follower.hear()
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:8001", ORIGIN + ".evil", "null", None])
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "http://127.0.0.1", "null", None])
 def test_a_cookie_from_elsewhere_is_refused(server: Server, origin: str | None) -> None:
     """Browsers send cookies with the websockets of any page, and name the page's origin."""
     assert 403 == refusal(server.url, **with_cookie(sign_in(server.auth), origin))
     assert 403 == refusal(server.url, **with_cookie("unknown", origin))
+
+
+def test_with_a_public_url_its_pages_alone_may_use_their_cookie(settings: Settings, auth: Auth) -> None:
+    """Not the pages of whatever name the bot was found by; and by https the cookie has another name."""
+    app = create_app(msgspec.structs.replace(settings, public_url="https://deploy.example"))
+    app.teardown_request(lambda _error: store.disconnect())
+    cookie, name = sign_in(auth), "__Host-fastdeploy"
+
+    with closing(Server(app, auth)) as server:
+        assert 403 == refusal(server.url, **with_cookie(cookie, server.url, name=name))
+        with server.visitor(**with_cookie(cookie, "https://deploy.example", name=name)) as follower:
+            assert "hello" == follower.hear()["type"]
 
 
 def test_a_token_in_a_first_message_may_come_from_any_page(server: Server) -> None:
@@ -352,8 +366,8 @@ def test_nobody_follows_a_bot_without_anything_for_visitors(server: Server, serv
     ways: list[tuple[str, dict[str, Any]]] = [
         ("", {}),
         (f"?access_token={server.token}&token={server.token}", {}),
-        ("", with_cookie(cookie)),
-        ("", {"headers": {"Cookie": f"fastdeploy={server.token}"}, "origin": ORIGIN}),
+        ("", with_cookie(cookie, server.url)),
+        ("", with_cookie(server.token, server.url)),
     ]
 
     for query, way in ways:
@@ -462,7 +476,7 @@ def test_a_session_that_its_page_prolongs_goes_on(server: Server) -> None:
     cookie = sign_in(server.auth, lasts=1_000)
     ends = clock.now() + 1_000
 
-    with server.visitor(**with_cookie(cookie)) as follower:
+    with server.visitor(**with_cookie(cookie, server.url)) as follower:
         assert ["hello", "expiring"] == [follower.hear()["type"], follower.hear()["type"]]
         change_session(expires=ends + 3_600_000)
         wait_for(lambda: clock.now() > ends)
@@ -475,7 +489,7 @@ def test_what_is_taken_back_ends_open_sockets(server: Server) -> None:
     """A revoked token, an ended session: 4401 within seconds, though nothing happens otherwise."""
     cookie = sign_in(server.auth)
 
-    with server.user() as by_token, server.visitor(**with_cookie(cookie)) as by_cookie:
+    with server.user() as by_token, server.visitor(**with_cookie(cookie, server.url)) as by_cookie:
         for follower in (by_token, by_cookie):
             follower.hear()
         revoke(server.token)
