@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from fastdeploy_bot.core.intake import Receipt
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.core.services import Sync
-from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, TokenView
+if TYPE_CHECKING:  # every command loads this module, and not every one needs rows
+    from fastdeploy_bot.core.intake import Receipt
+    from fastdeploy_bot.core.logs import Excerpt
+    from fastdeploy_bot.core.services import Sync
+    from fastdeploy_bot.core.starting import Wish
+    from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, TokenView
 
 
 class Ears(Protocol):

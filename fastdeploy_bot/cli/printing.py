@@ -9,12 +9,13 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from fastdeploy_bot.core.views import DeploymentView, StepView
+if TYPE_CHECKING:  # every command loads this module, and not every one needs rows
+    from fastdeploy_bot.core.views import DeploymentView, StepView
 
 MARKS: Final = {
     "pending": "◌", "queued": "◌", "waiting": "⧖", "running": "◐", "success": "✓", "failure": "✗",
