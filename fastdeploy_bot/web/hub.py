@@ -76,6 +76,8 @@ class Reader:
         """Whether it takes from the window."""
         self.reset = False
         """Whether the feed it was following is no longer that feed."""
+        self.era = 0
+        """How often that had happened when it was looked at last."""
         self.follows: tuple[int, str] | None = None
         """The deployment whose log it follows, and that one's service."""
         self.farewell: Farewell | None = None
@@ -113,6 +115,8 @@ class Hub:
         """The id of the event just before the window."""
         self._end = 0
         """The id of the newest event in the window, or passed before it was made."""
+        self._era = 0
+        """How often the feed has become another one."""
         self._visibility: dict[str, Visibility] = {}
         self._ends: dict[int, int] = {}
         """Of each log that somebody follows, the offset of its end."""
@@ -129,6 +133,7 @@ class Hub:
         """Begin to look after a reader."""
         with self._guard:
             self._readers.add(reader)
+            reader.era = self._era
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="feed-hub", daemon=True)
                 self._window.clear()
@@ -145,6 +150,8 @@ class Hub:
     def join(self, reader: Reader) -> bool:
         """Whether the reader has come far enough to take from the window from now on."""
         with self._guard:
+            if reader.era != self._era:
+                self._move(reader)
             reader.live = reader.position >= self._start
             return reader.live
 
@@ -276,10 +283,14 @@ class Hub:
             self._window.clear()
             self._weight = 0
             self._start = self._end = newest
+            self._era += 1
             for reader in self._readers:
                 if reader.live:
-                    reader.position, reader.reset = newest, True
+                    self._move(reader)
             return len(self._readers)
+
+    def _move(self, reader: Reader) -> None:
+        reader.position, reader.era, reader.reset = self._end, self._era, True
 
     def _look_at_logs(self, readers: list[Reader], moment: float) -> tuple[bool, float]:
         """Note how far the logs have come; answers whether one has grown, and in how many seconds to look again."""
