@@ -335,9 +335,12 @@ def user(row: User) -> UserView:
 
 
 def for_visitors(kind: EventType, told: Mapping[str, Any], visibility: Visibility) -> dict[str, Any] | None:
-    """What somebody who has not signed in sees of a thing that the feed tells; None where it is nothing."""
+    """What somebody who has not signed in sees of a thing that the feed told; None where it is nothing.
+
+    An earlier version may have told less.
+    """
     fields = _FOR_VISITORS.get((visibility, kind))
-    return None if fields is None else {name: told[name] for name in fields}
+    return None if fields is None else {name: told[name] for name in fields if name in told}
 
 
 _STATUS_FIELDS: Final = ("id", "service", "state", "created", "started", "finished")
