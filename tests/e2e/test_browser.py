@@ -1,0 +1,274 @@
+"""The page in a real browser: signing in, following a push, looking at a failure, cancelling, losing the server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import playwright.sync_api
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, expect
+
+import browsers
+from bots import ADMIN, PASSWORD, PATIENCE, Bot, BotMaker
+from fastdeploy_bot.forge.github import payloads
+
+pytestmark = pytest.mark.timeout(300)
+
+WAIT = PATIENCE * 1_000
+SLOW = """#!/bin/sh
+fastdeploy step Build -- echo building
+fastdeploy step Migrate -- sh -c 'until [ -e go ]; do sleep 0.1; done; echo "migrated <b>it</b>"'
+"""
+FAILING = """#!/bin/sh
+for n in $(seq 1 40); do echo "line $n"; done
+fastdeploy step Migrate -- sh -c 'echo "relation tax does not exist"; exit 3'
+"""
+LONG = "#!/bin/sh\necho begun\nexec sleep 600\n"
+
+OpenPage = Callable[..., AbstractContextManager[Page]]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.sync_api.Browser]:
+    """One browser for all tests of this file; each has a window with cookies of its own."""
+    browsers.require()
+    with browsers.browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def window(browser: playwright.sync_api.Browser) -> OpenPage:
+    """Opens a window; what its console complains of is a fault, but for a server that is away on purpose."""
+
+    @contextmanager
+    def open_window(*, away: bool = False, width: int = 1_280, scripts: bool = True) -> Iterator[Page]:
+        complaints: list[str] = []
+
+        def note(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning") and not (away and "net::ERR_" in message.text):
+                complaints.append(message.text)
+
+        context = browser.new_context(viewport={"width": width, "height": 800}, java_script_enabled=scripts)
+        context.set_default_timeout(WAIT)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        try:
+            yield page
+        finally:
+            context.close()
+        assert [] == complaints
+
+    return open_window
+
+
+def sign_in(page: Page, bot: Bot, path: str = "/") -> None:
+    """Ask for a page, sign in as the admin, and be led there."""
+    page.goto(bot.url + path)
+    page.get_by_label("User name").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    page.wait_for_url(bot.url + path)
+
+
+def push(bot: Bot, name: str, commit: str, title: str = "Fix the feed") -> int:
+    """Push to a service's repository; answers the deployment."""
+    body = payloads.push_document(
+        repository=f"octo-org/{name}",
+        repository_id=sum(name.encode()),
+        before="1" * 40,
+        after=commit,
+        pushed_at=time.time_ns() // 10**9,
+        title=title,
+    )
+    told = json.loads(bot.deliver(body).content)
+    number: int = told["verdicts"][0]["deployment"]
+    return number
+
+
+def stay(page: Page) -> Callable[[], bool]:
+    """Marks the document, and tells later whether it is still the same one: nothing was loaded anew."""
+    page.evaluate("window.mark = true")
+    return lambda: page.evaluate("window.mark === true") is True
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    wider: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return wider
+
+
+def test_a_push_is_watched_to_its_end_without_a_reload(bot: Bot, window: OpenPage) -> None:
+    """On the overview and on its own page: state, steps, log, title and icon change by themselves."""
+    folder = bot.service("shop", SLOW, branches=["main"])
+    with window() as page:
+        sign_in(page, bot)
+        expect(page.locator("#live")).to_have_text("live", timeout=WAIT)
+        same = stay(page)
+
+        number = push(bot, "shop", "a" * 40)
+        row = page.get_by_role("listitem").filter(has_text="shop")
+        expect(row).to_contain_text("deploying aaaaaaa “Fix the feed”", timeout=WAIT)
+        assert same()
+
+        row.get_by_role("link", name="Open").click()
+        expect(page.locator("#steps")).to_contain_text("Migrate", timeout=WAIT)
+        expect(page.locator("#log")).to_contain_text("building", timeout=WAIT)
+        icon = page.locator("link[rel=icon]").get_attribute("href")
+        same = stay(page)
+        (folder / "go").touch()
+
+        expect(page.get_by_role("heading", level=1)).to_contain_text("deployed", timeout=WAIT)
+        expect(page.locator("#log")).to_contain_text("migrated <b>it</b>", timeout=WAIT)
+        expect(page).to_have_title(f"✓ success · shop #{number} · fastdeploy", timeout=WAIT)
+        assert icon != page.locator("link[rel=icon]").get_attribute("href")
+        assert same()
+
+
+def test_a_failure_shows_its_last_lines_and_can_be_retried(bot: Bot, window: OpenPage) -> None:
+    """The step, the status, the end of the log; Retry asks once and leads to the new deployment."""
+    bot.service("tax", FAILING)
+    number = bot.run_service("tax")["id"]
+    with window() as page:
+        sign_in(page, bot, f"/deployments/{number}")
+
+        note = page.locator(".note.bad")
+        expect(note).to_contain_text("Failed at “Migrate”: exit status 3")
+        assert "relation tax does not exist" == (note.locator(".tail span").last.text_content() or "").strip()
+        assert 20 == note.locator(".tail span").count()
+
+        note.get_by_text("Retry").click()
+        note.get_by_role("button", name="Yes, deploy 5555555").click()
+        page.wait_for_url(f"{bot.url}/deployments/{number + 1}")
+        expect(page.locator("h1")).to_contain_text("failed", timeout=WAIT)
+
+
+def test_a_deployment_is_cancelled_from_the_page(bot: Bot, window: OpenPage) -> None:
+    """It asks once, with the commit; the page then shows the true end by itself."""
+    bot.service("long", LONG)
+    number = bot.deploy("long")
+    with window() as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        expect(page.locator("#log")).to_contain_text("begun", timeout=WAIT)
+
+        page.get_by_text("Cancel", exact=True).click()
+        page.get_by_role("button", name=f"Yes, cancel deployment {number}").click()
+
+        expect(page.locator("h1")).to_contain_text("cancelled", timeout=WAIT)
+    assert "cancelled" == bot.wait_end(number)["state"]
+
+
+def test_what_is_open_or_typed_stays_while_the_page_is_kept_fresh(bot: Bot, window: OpenPage) -> None:
+    """A question that somebody is reading is not taken away by news."""
+    bot.service("calm", "#!/bin/sh\nexit 0\n")
+    bot.run_service("calm", ref="main")
+    with window() as page:
+        sign_in(page, bot, "/services/calm")
+        expect(page.locator("#live")).to_have_text("live", timeout=WAIT)
+        if not page.locator("#deploy-ask").evaluate("one => one.open"):
+            page.locator("#deploy-ask > summary").click()
+        page.locator("#sha").fill("abc")
+
+        bot.run_service("calm", sha="7" * 40)
+
+        expect(page.locator("#deployments")).to_contain_text("7777777", timeout=WAIT)
+        expect(page.locator("#sha")).to_have_value("abc")
+        expect(page.locator("#sha")).to_be_focused()
+
+
+def test_a_server_that_was_away_is_found_again_and_nothing_is_missed(make_bot: BotMaker, window: OpenPage) -> None:
+    """Five seconds without a server: the page says so, comes back by itself and shows all that happened."""
+    bot = make_bot().start()
+    folder = bot.service("shop", SLOW)
+    number = bot.deploy("shop")
+    with window(away=True) as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        expect(page.locator("#steps")).to_contain_text("Migrate", timeout=WAIT)
+        expect(page.locator("#live")).to_have_text("live", timeout=WAIT)
+        same = stay(page)
+
+        bot.stop()
+        expect(page.locator("#live")).to_have_text("offline", timeout=WAIT)
+        (folder / "go").touch()
+        page.wait_for_timeout(5_000)  # what is claimed is about this time
+        bot.start()
+
+        expect(page.locator("#live")).to_have_text("live", timeout=WAIT)
+        expect(page.locator("h1")).to_contain_text("deployed", timeout=WAIT)
+        expect(page.locator("#log")).to_contain_text("migrated", timeout=WAIT)
+        lines = page.locator("#log span").all_text_contents()
+        assert ["1building\n", "2migrated <b>it</b>\n"] == lines
+        assert same()
+
+
+def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> None:
+    """The same facts, and every action: sign in, deploy, look, retry, sign out."""
+    bot.service("plain", "#!/bin/sh\necho plainly done\n")
+    with window(scripts=False) as page:
+        sign_in(page, bot, "/services/plain")
+        page.locator("#sha").fill("9" * 40)
+        page.get_by_role("button", name="Yes, deploy to plain").click()
+        page.wait_for_url(f"{bot.url}/deployments/*")
+        number = int(page.url.rpartition("/")[2])
+        bot.wait_end(number)
+
+        page.reload()
+        expect(page.locator("h1")).to_contain_text("deployed")
+        expect(page.locator("#log")).to_contain_text("plainly done")
+        page.get_by_text("Retry").click()
+        page.get_by_role("button", name="Yes, deploy 9999999").click()
+        page.wait_for_url(f"{bot.url}/deployments/{number + 1}")
+
+        page.goto(bot.url)
+        expect(page.locator("#services")).to_contain_text("plain")
+        page.locator("#menu > summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_a_small_screen_needs_no_sideways_scroll(bot: Bot, window: OpenPage) -> None:
+    """One column at 320 pixels, whatever titles and logs hold, and whatever is opened."""
+    bot.service("narrow", f"#!/bin/sh\necho {'x' * 500}\nexit 1\n", branches=["main"], url="https://shop.example/")
+    number = push(bot, "narrow", "b" * 40, title="y" * 200)
+    bot.wait_end(number)
+    go = bot.service("steady", "#!/bin/sh\n[ -e go ] || exec sleep 600\n") / "go"
+    go.touch()
+    for _ in range(3):
+        bot.run_service("steady")
+    go.unlink()
+    running = bot.deploy("steady")
+    bot.wait_state(running, "running")
+    with window(width=320) as page:
+        page.goto(f"{bot.url}/login")
+        widths = {"/login": overflow(page)}
+        sign_in(page, bot)
+        for path in ("/", "/services/narrow", f"/deployments/{number}", f"/deployments/{running}", "/deliveries"):
+            page.goto(bot.url + path)
+            page.evaluate("document.querySelectorAll('main details').forEach(one => one.open = true)")
+            widths[path] = overflow(page)
+
+    assert dict.fromkeys(widths, 0) == widths
+
+
+def test_following_a_log_stops_where_somebody_reads(bot: Bot, window: OpenPage) -> None:
+    """New lines are counted until the bottom is wanted again."""
+    script = "#!/bin/sh\nseq 1 200\nuntil [ -e go ]; do sleep 0.1; done\necho the end\n"
+    folder = bot.service("reader", script)
+    number = bot.deploy("reader")
+    with window() as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        log = page.locator("#log")
+        expect(log).to_contain_text("200", timeout=WAIT)
+        log.evaluate("one => one.scrollTop = 0")
+        expect(page.get_by_label("follow")).not_to_be_checked()
+
+        (folder / "go").touch()
+
+        button = page.get_by_role("button", name="1 new line ↓")
+        expect(button).to_be_visible(timeout=WAIT)
+        assert 0 == log.evaluate("one => one.scrollTop")
+        button.click()
+        assert log.evaluate("one => one.scrollHeight - one.scrollTop - one.clientHeight < 2")
