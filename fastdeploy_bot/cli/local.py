@@ -127,10 +127,10 @@ class LocalBot:
 
     def create_token(self, service: str, *, days: int) -> str:
         """A new service token's text."""
-        entry = self.catalogue.get(service)
+        entries = self.catalogue.entries()
 
         def create() -> str:
-            row = services.find(service) if entry is None else services.of(entry, now=clock.now())
+            row = services.named(service, entries, now=clock.now())
             return tokens.for_service(row, days=days, by=LOCAL, now=clock.now()).token
 
         return store.write(create)

@@ -55,6 +55,15 @@ def find(name: str) -> Service:
     return service
 
 
+def named(name: str, entries: Mapping[str, Entry], *, now: int) -> Service:
+    """The service of that name, from its file where that is newer than the rows. To be called inside a write.
+
+    Raises NotFound where there is neither file nor row.
+    """
+    entry = entries.get(name)
+    return find(name) if entry is None else of(entry, now=now)
+
+
 def of(entry: Entry, *, now: int) -> Service:
     """The row of a service file, made or corrected where needed. To be called inside a write."""
     service = Service.get_or_none(Service.name == entry.name)

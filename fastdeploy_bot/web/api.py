@@ -236,8 +236,11 @@ def create_token(name: Name, body: Body[NewToken]) -> Answer[ServiceToken]:
     operations.authorize(who, service=name)
     given = body.read()
 
+    entries = context.bot().catalogue.entries()
+
     def create() -> ServiceToken:
-        issued: Issued = tokens.for_service(services.find(name), days=given.days, by=who, now=clock.now())
+        row = services.named(name, entries, now=clock.now())
+        issued: Issued = tokens.for_service(row, days=given.days, by=who, now=clock.now())
         return ServiceToken(issued.id, issued.token, clock.text(issued.expires))
 
     return creating.once(who, create)

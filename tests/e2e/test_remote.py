@@ -7,10 +7,13 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from bots import Bot, free_port, wait_for
+from fastdeploy_bot.cli import ears
+from fastdeploy_bot.cli.client import Client
 from listeners import Answers, listening
 
 NUMBERS = itertools.count(1)
@@ -397,6 +400,21 @@ def test_following_outlives_a_restart_of_the_bot(own_bot: Bot, by_url: bool, end
     assert [str(each) for each in range(1, 2001)] == numbers
     assert (0, 1) == (following.wait(), waiting.returncode), told
     assert [1, 1] == [told.count("✓ One success"), told.count("✓ Two success")]
+
+
+def test_following_hears_by_the_feed(bot: Bot, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody looks by the clock, the bot's own word is what tells of more output and of the end."""
+    monkeypatch.setattr(ears, "HEARING_SECONDS", 3_600.0)
+    monkeypatch.setattr(ears, "DEAF_SECONDS", 3_600.0)
+    folder = bot.service(name, f"#!/bin/sh\n{HELD}echo over\n")
+    number = bot.deploy(name)
+    bot.wait_state(number, "running")
+
+    with closing(ears.RemoteEars(Client(bot.url, bot.token()), number)) as hearing:
+        wait_for(lambda: hearing.wait(0.05))  # it is connected
+        (folder / "go").touch()
+        wait_for(lambda: hearing.wait(0.05) and bot.log(number) == b"over\n")
+        wait_for(lambda: hearing.wait(0.05) and bot.deployment(number)["state"] == "success")
 
 
 @everywhere
