@@ -31,7 +31,7 @@ run: install ## start the bot with an example service, and push to it once (PORT
 	@exec $(BIN)/fastdeploy serve --demo
 
 test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .
