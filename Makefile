@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test check format lock picture clean npm chromium
+.PHONY: help install run test bench check format lock picture clean npm chromium
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ run: install ## start the bot with an example service, and push to it once (PORT
 
 test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+
+bench: $(VENV)/.dev ## measure webhooks and events beside 200 websockets
+	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/sockets.py
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -94,3 +98,32 @@ def refusal(url: str, query: str = "", **options: Any) -> int:
     except InvalidStatus as refused:
         return refused.response.status_code
     return 101
+
+
+def fill(home: Path, *, events: int) -> None:
+    """Let so much have happened at the bot of that home, a kilobyte each."""
+    data = json.dumps({"name": "shop", "repository": "x" * 1_000, "problem": "", "removed": None})
+    rows = [("service", "shop", data, 1)] * events
+    with closing(sqlite3.connect(home / "fastdeploy.db")) as database, database:
+        database.executemany("INSERT INTO event (type, service, data, created) VALUES (?, ?, ?, ?)", rows)
+
+
+@contextmanager
+def stalled(url: str, token: str) -> Iterator[socket.socket]:
+    """Somebody who asks for the whole feed, and takes next to nothing of it."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    lines = [
+        "GET /feed?since=0 HTTP/1.1",
+        f"Host: {host}:{port}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"Authorization: Bearer {token}",
+    ]
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        sock.connect((host, int(port)))
+        sock.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert sock.recv(12) == b"HTTP/1.1 101"
+        yield sock

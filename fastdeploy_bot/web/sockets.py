@@ -70,7 +70,7 @@ class Wish(msgspec.Struct, frozen=True):
     deployment: int | None
 
 
-class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The one message that a reader may send."""
 
     access_token: str
@@ -100,12 +100,11 @@ def end_when(app: Flask, is_ending: Callable[[], bool]) -> None:
 def _admit() -> None:
     """Refuse before the upgrade what needs no socket to be refused. Raises Malformed, Forbidden, Unavailable."""
     g.wish = Wish(_number("since"), _number("deployment"))
-    credential = _session()
-    known = credential is not None or "Authorization" in request.headers
-    seat = _feed(current_app).seats.take(Kind.KNOWN if known else Kind.WAITING)
+    g.shown = _shown()
+    seat = _feed(current_app).seats.take(Kind.KNOWN if isinstance(g.shown, Credential) else Kind.WAITING)
     if seat is None:
         raise Unavailable("there are as many websockets as this bot holds: try again shortly")
-    g.seat, g.credential = seat, credential
+    g.seat = seat
     _prepare(request.environ)
 
 
@@ -123,7 +122,7 @@ def _no_websocket(error: RemoteProtocolError) -> Response:
 @sock.route("/feed", bp=bp)  # type: ignore[untyped-decorator]  # flask-sock ships no types
 def follow(ws: Server) -> None:
     """The feed, until one side has had enough."""
-    Conversation(_feed(current_app).hub, ws, g.seat, g.wish).hold(g.credential)
+    Conversation(_feed(current_app).hub, ws, g.seat, g.wish).hold(g.shown)
 
 
 class Conversation:
@@ -144,26 +143,24 @@ class Conversation:
         self._log_at = 0.0
         """Where the log ended when the reader was told last, and when that was."""
 
-    def hold(self, credential: Credential | None) -> None:
+    def hold(self, shown: Credential | Farewell | None) -> None:
         """Talk until the end, and say why it is one."""
         try:
-            self._close(self._talk(credential))
+            self._close(self._talk(shown))
         finally:
             self._hub.leave(self._reader)
             store.disconnect()
 
-    def _talk(self, credential: Credential | None) -> Farewell | None:
+    def _talk(self, shown: Credential | Farewell | None) -> Farewell | None:
         """Answers why the bot ends it; None where the peer has."""
         try:
             self._hub.enter(self._reader)
-            self._identify(credential)
+            self._identify(shown)
             self._begin()
             while True:
                 self._turn()
         except Farewell as farewell:
             return farewell
-        except Unauthenticated as error:
-            return Farewell(hub.NOT_SIGNED_IN, str(error))
         except (ConnectionClosed, LocalProtocolError, OSError):
             return Farewell(NOT_UNDERSTOOD, "too much was sent") if self._wire.flooded else None
         except (store.DatabaseError, Unavailable) as error:
@@ -175,13 +172,13 @@ class Conversation:
 
     # --- who it is
 
-    def _identify(self, credential: Credential | None) -> None:
-        if "Authorization" in request.headers:
-            self._recognise(context.bearer())
-        elif credential is not None:
-            self._accept(credential)
-        else:
+    def _identify(self, shown: Credential | Farewell | None) -> None:
+        if isinstance(shown, Farewell):
+            raise shown
+        if shown is None:
             self._wait_for_token()
+        else:
+            self._accept(shown)
 
     def _wait_for_token(self) -> None:
         """Let it say who it is; then go on with it as a visitor."""
@@ -199,13 +196,6 @@ class Conversation:
         if not self._seat.turn(Kind.VISITOR):
             raise Farewell(hub.TRY_AGAIN, "there are as many visitors as this bot holds: sign in, or try again shortly")
         self._reader.visits = True
-
-    def _recognise(self, bearer: str) -> None:
-        """Take a token. Raises Unauthenticated; Farewell where it is not a user's."""
-        who = tokens.principal(bearer, keys=context.bot().settings.keys, now=clock.now())
-        if not access.may(who, Action.BROWSE):
-            raise Farewell(NOT_FOR_THIS_TOKEN, f"a {who.kind} token may not follow the feed: show a user's")
-        self._accept(Credential(Proof.TOKEN, tokens.digest(bearer)))
 
     def _accept(self, credential: Credential) -> None:
         self._hub.accept(self._reader, credential)
@@ -289,10 +279,10 @@ class Conversation:
         if not self._messages.spend(1):
             raise Farewell(NOT_UNDERSTOOD, "too many messages")
         try:
-            shown = msgspec.json.decode(message, type=Shown)
+            token = msgspec.json.decode(message, type=Message).access_token
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Farewell(NOT_UNDERSTOOD, 'expected {"access_token": "…"}') from error
-        self._recognise(shown.access_token)
+        self._accept(_recognised(token))
         store.disconnect()
 
     def _heed_the_time(self) -> None:
@@ -341,6 +331,30 @@ def _number(name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
         raise Malformed(f"{name}: expected a number of at most {LONGEST_NUMBER} digits")
     return int(text)
+
+
+def _shown() -> Credential | Farewell | None:
+    """What the request shows, which may be worth nothing; None where it shows nothing. Raises Forbidden."""
+    session = _session()
+    if "Authorization" not in request.headers:
+        return session
+    try:
+        return _recognised(context.bearer())
+    except Unauthenticated as error:
+        return Farewell(hub.NOT_SIGNED_IN, str(error))
+    except Farewell as farewell:
+        return farewell
+
+
+def _recognised(bearer: str) -> Credential:
+    """The credential that a user's token is. Raises Farewell."""
+    try:
+        who = tokens.principal(bearer, keys=context.bot().settings.keys, now=clock.now())
+    except Unauthenticated as error:
+        raise Farewell(hub.NOT_SIGNED_IN, str(error)) from error
+    if not access.may(who, Action.BROWSE):
+        raise Farewell(NOT_FOR_THIS_TOKEN, f"a {who.kind} token may not follow the feed: show a user's")
+    return Credential(Proof.TOKEN, tokens.digest(bearer))
 
 
 def _session() -> Credential | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import sqlite3
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
@@ -15,7 +14,7 @@ from typing import Any, Final
 import requests
 
 from bots import Bot, BotMaker, Json, wait_for
-from feeds import Follower, refusal
+from feeds import Follower, fill, refusal, stalled
 
 QUICK: Final = "#!/bin/sh\necho done\n"
 ESTABLISHED: Final = "01"
@@ -46,34 +45,6 @@ def ends(number: int) -> Callable[[Json], bool]:
 def _deployment(told: Json) -> tuple[object, object]:
     facts = told.get("deployment") if told["type"] == "deployment" else None
     return (facts["id"], facts["state"]) if facts else (None, None)
-
-
-def fill_feed(bot: Bot, *, events: int) -> None:
-    """Let so much have happened, a kilobyte each."""
-    data = json.dumps({"name": "shop", "repository": "x" * 1_000, "problem": "", "removed": None})
-    rows = [("service", "shop", data, 1)] * events
-    with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as database, database:
-        database.executemany("INSERT INTO event (type, service, data, created) VALUES (?, ?, ?, ?)", rows)
-
-
-@contextmanager
-def stalled(bot: Bot) -> Iterator[socket.socket]:
-    """Somebody who asks for the whole feed, and takes next to nothing of it."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        sock.connect(("127.0.0.1", bot.port))
-        lines = [
-            "GET /feed?since=0 HTTP/1.1",
-            f"Host: 127.0.0.1:{bot.port}",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            f"Authorization: Bearer {bot.token()}",
-        ]
-        sock.sendall("\r\n".join([*lines, "", ""]).encode())
-        assert sock.recv(12) == b"HTTP/1.1 101"
-        yield sock
 
 
 def is_held(sock: socket.socket) -> bool:
@@ -123,19 +94,34 @@ def test_a_deployment_is_followed_from_push_to_end(bot: Bot) -> None:
 def test_open_sockets_do_not_hold_up_the_end_of_the_server(own_bot: Bot) -> None:
     """Those who listen, who are being waited for, and who take nothing; the first two are told why."""
     own_bot.start()
-    fill_feed(own_bot, events=2_000)
+    fill(own_bot.home, events=2_000)
     with ExitStack() as stack:
         listening = [stack.enter_context(follow(own_bot)) for _ in range(20)]
         for follower in listening:
             follower.hear()
         stack.enter_context(Follower(own_bot.url))
-        stack.enter_context(stalled(own_bot))
+        stack.enter_context(stalled(own_bot.url, own_bot.token()))
 
         assert 0 == own_bot.stop(seconds=5)
 
         assert [1001] * 20 == [follower.end()[0] for follower in listening]
     assert "Traceback" not in own_bot.output()
     assert "ERROR" not in own_bot.output()
+
+
+def test_the_feed_is_there_under_flask_run_too(own_bot: Bot) -> None:
+    """For whoever works on the bot; an open socket does not hold up its end."""
+    own_bot.environment["FASTDEPLOY_HOME"] = str(own_bot.home)
+    own_bot.run("migrate", expect=0)
+    own_bot.launch(sys.executable, "-m", "flask", "--app", "fastdeploy_bot.app", "run", "--port", str(own_bot.port))
+
+    with follow(own_bot) as follower:
+        hello = follower.hear()
+        own_bot.deliver(b"{}", event="ping")
+
+        assert [hello["id"] + 1] == follower.events(1)
+        own_bot.stop(seconds=5)
+    assert "Traceback" not in own_bot.output()
 
 
 def test_no_event_is_lost_or_told_twice_when_the_server_crashes(own_bot: Bot) -> None:
@@ -194,9 +180,9 @@ def test_a_reader_that_stalls_is_given_up_and_delays_nobody(own_bot: Bot) -> Non
     """It takes nothing, so its connection fills; another one hears what happens meanwhile."""
     own_bot.service("shop", QUICK)
     own_bot.start()
-    fill_feed(own_bot, events=4_000)
+    fill(own_bot.home, events=4_000)
 
-    with stalled(own_bot) as sleeper, follow(own_bot) as follower:
+    with stalled(own_bot.url, own_bot.token()) as sleeper, follow(own_bot) as follower:
         follower.hear()
         number = own_bot.deploy("shop")
         follower.hear_until(ends(number))
