@@ -454,6 +454,22 @@ def test_a_session_that_ends_soon_is_announced_and_then_closed(server: Server) -
     assert until <= clock.now()
 
 
+def test_the_end_is_announced_some_time_before_it_comes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five minutes; here a second. Before that there is nothing to tell."""
+    monkeypatch.setattr(sockets, "NOTICE", 1_000)
+    token = server.token
+    until = end_in(token, 2_500)
+
+    with Follower(server.url, token=token) as follower:
+        follower.hear()
+        told = follower.hear()
+        heard = clock.now()
+
+        assert (4401, []) == follower.end()
+    assert {"type": "expiring", "at": clock.text(until)} == told
+    assert until - 1_000 <= heard
+
+
 def test_a_new_token_on_the_same_socket_prolongs_it(server: Server) -> None:
     """And a token that ends soon as well is announced in its turn."""
     first, second, third = (tokens.for_user(viewer(server), now=clock.now()).token for _ in range(3))
