@@ -133,7 +133,13 @@ def test_command_finds_ordinary_signals(shim: Path, steps_file: Path) -> None:
 
     masks = {name: int(mask, 16) for name, mask in (line.split(":") for line in done.stdout.splitlines())}
     assert 0 == masks["SigBlk"]
-    assert [] == [each for each in signal.Signals if masks["SigIgn"] >> (each - 1) & 1]
+    assert ignored_from_outside() == [each for each in signal.Signals if masks["SigIgn"] >> (each - 1) & 1]
+
+
+def ignored_from_outside() -> list[signal.Signals]:
+    """What whoever runs the tests has them ignore, as shells do for what they start in the background."""
+    by_python = {signal.SIGPIPE, signal.SIGXFSZ}
+    return [each for each in signal.Signals if each not in by_python and signal.getsignal(each) is signal.SIG_IGN]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
