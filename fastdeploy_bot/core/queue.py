@@ -70,6 +70,16 @@ def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -
     return store.write(begin)
 
 
+def begin_again(deployment: Deployment, run: str, token_hash: str) -> bool:
+    """Give a running deployment whose script never began another run folder; False where it has moved on.
+
+    It stays `running`, as nothing but the bot knows that its script was to be started twice.
+    """
+    same = (Deployment.id == deployment.id) & (Deployment.run == deployment.run)
+    renewed = Deployment.update(run=run, token_hash=token_hash)
+    return store.write(lambda: bool(renewed.where(same, Deployment.state == DeploymentState.RUNNING).execute()))
+
+
 def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> bool:
     other = Deployment.alias()
     running = other.select().where(other.state == DeploymentState.RUNNING)

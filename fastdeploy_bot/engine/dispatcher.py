@@ -16,15 +16,18 @@ from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine import jobs
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.errors import FastdeployError
+from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.words import DeploymentState
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +70,26 @@ class Dispatcher:
             log.warning("service file refused", extra={"problem": problem})
 
     def _adopt(self) -> None:
-        """Follow every run of this host that nobody follows: this process's own, and those of one that died."""
+        """Follow every run of this host that nobody follows: those of an engine that died, or was told to stop."""
         self._following = {run: thread for run, thread in self._following.items() if thread.is_alive()}
         for deployment in queue.running_on(self.host):
             if deployment.run is not None and deployment.run not in self._following:
-                self._follow(deployment.id, self._folder(deployment.run))
+                with facts.about(deployment=deployment.id):
+                    _attempt(partial(self._take_up, deployment, self._folder(deployment.run)))
+
+    def _take_up(self, deployment: Deployment, folder: RunFolder) -> None:
+        """Go on with a run, unless another engine of this host does; one whose script never began begins again."""
+        lock = folder.hold("supervisor.lock")
+        if lock is None and Path(folder.path).is_dir():
+            return
+        try:
+            if folder.judge() == run_folder.NOT_STARTED and folder.take_claim():
+                self._begin_again(deployment, folder)
+            else:
+                self._follow(deployment.id, folder, lock)
+                lock = None
+        finally:
+            _release(lock)
 
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""
@@ -91,57 +109,62 @@ class Dispatcher:
             self._begin(deployment, entry.file, now)
 
     def _begin(self, deployment: Deployment, file: ServiceFile, now: int) -> None:
-        folder = self._folder(f"{deployment.id}-{secrets.token_hex(4)}")
-        token = tokens.for_deployment(deployment.id, folder.name, key=self.settings.keys[0])
-        if not self._claim(deployment, file, folder, token, now):
-            return
-        if self._start(Deployment.get_by_id(deployment.id), folder, token):
-            self._follow(deployment.id, folder)
+        """Let a queued deployment begin here, unless it moved on meanwhile."""
+
+        def claim(run: str, token_hash: str) -> bool:
+            wanted = Claim(
+                host=self.host, run=run, definition=jobs.definition(file), token_hash=token_hash, steps=file.steps
+            )
+            return queue.claim(deployment, wanted, max_running=self.settings.max_running, now=now)
+
+        self._run(deployment.id, claim)
+
+    def _begin_again(self, deployment: Deployment, folder: RunFolder) -> None:
+        """Give a run that never began, and now never will, a new folder; its deployment has been running all along."""
+        if deployment.cancelled_by is not None:
+            reason = f"cancelled by {deployment.cancelled_by} before it began"
+            ending = Ending(state=DeploymentState.CANCELLED, reason=reason)
+            progress.conclude(deployment.id, ending, now=clock.now())
         else:
-            folder.remove()
+            self._run(deployment.id, lambda run, token_hash: queue.begin_again(deployment, run, token_hash))
+        folder.remove()
 
-    def _claim(self, deployment: Deployment, file: ServiceFile, folder: RunFolder, token: str, now: int) -> bool:
-        """Whether the deployment is ours to run; its folder is there when it is, and only then."""
-        claim = Claim(
-            host=self.host,
-            run=folder.name,
-            definition=jobs.definition(file),
-            token_hash=tokens.digest(token),
-            steps=file.steps,
-        )
-        folder.create(deployment.id)
-        claimed = False
+    def _run(self, number: int, claim: Callable[[str, str], bool]) -> None:
+        """Make a run folder, `claim` it for the deployment, start a child in it and follow that.
+
+        The folder is on disk and held before the claim: no other engine takes it for one that was left behind.
+        """
+        folder = self._folder(f"{number}-{secrets.token_hex(4)}")
+        token = tokens.for_deployment(number, folder.name, key=self.settings.keys[0])
+        folder.create(number)
+        lock, followed = folder.hold("supervisor.lock"), False
         try:
-            claimed = queue.claim(deployment, claim, max_running=self.settings.max_running, now=now)
+            if claim(folder.name, tokens.digest(token)) and self._start(number, folder, token):
+                self._follow(number, folder, lock)
+                followed = True
         finally:
-            if not claimed:
-                folder.remove()
-        return claimed
+            if not followed:
+                _release(lock)
+                _discard(number, folder)
 
-    def _start(self, deployment: Deployment, folder: RunFolder, token: str) -> bool:
+    def _start(self, number: int, folder: RunFolder, token: str) -> bool:
         """Hand the job to a child; a job that cannot be made or handed over ends the deployment."""
+        deployment = Deployment.get_by_id(number)
         try:
             process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
         except (FastdeployError, OSError, ValueError) as error:
             log.warning("deployment cannot begin", extra={"why": str(error)})
-            progress.fail(deployment.id, str(error), now=clock.now(), log_limit=self.settings.log_limit)
+            progress.fail(number, str(error), now=clock.now(), log_limit=self.settings.log_limit)
             return False
         log.info("deployment begun", extra={"service": deployment.service.name})
         return True
 
-    def _follow(self, number: int, folder: RunFolder) -> None:
-        """Start a worker thread for a run, unless another engine of this host has one."""
-        lock = folder.hold("supervisor.lock")
-        if lock is None and Path(folder.path).is_dir():
-            return
+    def _follow(self, number: int, folder: RunFolder, lock: int | None) -> None:
+        """Start a worker thread for a run; `lock` is its supervisor lock, which the thread lets go of at its end."""
         thread = threading.Thread(
             target=self._supervise, args=(number, folder, lock), name=f"run {folder.name}", daemon=True
         )
-        try:
-            thread.start()
-        except RuntimeError:  # the host allows no more threads now; at another tick it may
-            _release(lock)
-            raise
+        thread.start()  # RuntimeError where the host allows no more threads now; at another tick it may
         self._following[folder.name] = thread
 
     def _supervise(self, number: int, folder: RunFolder, lock: int | None) -> None:
@@ -172,6 +195,13 @@ def _attempt(part: Callable[[], object]) -> None:
         part()
     except Exception:
         log.exception("a part of the dispatcher's work failed; it is tried again")
+
+
+def _discard(number: int, folder: RunFolder) -> None:
+    """Take a run folder away, unless the deployment runs in it after all: a commit may be made and not heard of."""
+    row = deployments.find(number)
+    if row.state != DeploymentState.RUNNING or row.run != folder.name:
+        folder.remove()
 
 
 def _release(lock: int | None) -> None:

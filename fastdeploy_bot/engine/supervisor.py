@@ -16,7 +16,7 @@ from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.progress import Progress, StepEntry
 from fastdeploy_bot.errors import Conflict
 from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner import process, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import DeploymentState
@@ -138,9 +138,7 @@ class Supervisor:
         """The child is gone without a word: end what is left of its script."""
         swept = process.end_tree(self.folder.name)
         rest = "" if swept else "; some of its processes could not be ended"
-        there = Path(self.folder.path).is_dir()
-        what = "the process that watched the script died" if there else "its run folder was taken away"
-        reason = f"{what}, so its outcome cannot be known{rest}"
+        reason = f"{_what_happened(self.folder)}, so its outcome cannot be known{rest}"
         return Ending(state=DeploymentState.LOST, reason=reason)
 
     def _give_up(self, now: int) -> bool:
@@ -159,6 +157,15 @@ class Supervisor:
             return
         facts: dict[str, Any] = {"deployment": self.number, "state": ending.state, "reason": ending.reason}
         log.info("deployment finished", extra=facts)
+
+
+def _what_happened(folder: RunFolder) -> str:
+    """Why nobody can say how a script ended."""
+    if not Path(folder.path).is_dir():
+        return "its run folder was taken away"
+    if (folder.claimed() or {}).get("boot", tree.boot()) != tree.boot():
+        return "the host was started anew while it ran"
+    return "the process that watched the script died"
 
 
 def _complaint(folder: RunFolder) -> str:

@@ -56,7 +56,7 @@ def _claim(folder: RunFolder) -> bool:
     pid = os.getpid()
     while folder.claimed() is None and os.path.isdir(folder.path):
         if folder.hold("lock") is not None:  # until this process ends
-            return folder.claim({"pid": pid, "start_time": tree.start_time(pid)})
+            return folder.claim({"pid": pid, "start_time": tree.start_time(pid), "boot": tree.boot()})
         time.sleep(0.01)  # somebody looks whether a child lives, or is about to claim
     return False
 

@@ -33,6 +33,11 @@ def start_time(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
+def boot() -> str:
+    """This run of the host's own name; another one after each of its starts. Source: random(4)."""
+    return _content_of("/proc/sys/kernel/random/boot_id").decode().strip()
+
+
 def send(pid: int, number: signal.Signals) -> None:
     """Signal a process, if it is still there and ours."""
     try:
@@ -56,8 +61,12 @@ def _stat(pid: int) -> list[bytes]:
 
 
 def _content(pid: int, name: str) -> bytes:
+    return _content_of(f"/proc/{pid}/{name}")
+
+
+def _content_of(path: str) -> bytes:
     try:
-        with open(f"/proc/{pid}/{name}", "rb") as file:
+        with open(path, "rb") as file:
             return file.read()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""

@@ -553,21 +553,125 @@ def test_child_that_never_comes_up_fails_the_deployment_with_its_complaint(
     assert not folder.claim({"pid": 1})
 
 
-def test_engine_that_dies_between_claim_and_start_blocks_nobody(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault at that moment costs the deployment, not its service: somebody follows the run to its end."""
-    bot.service("shop", "exit 0")
+def left_before_start(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> tuple[int, RunFolder]:
+    """A deployment whose engine died between its claim and the child's start, and its run folder."""
     number = bot.order("shop")
-    dispatcher = bot.dispatcher()
     with monkeypatch.context() as broken:
         broken.setattr(process, "start", lambda _: 1 / 0)
+        bot.dispatcher().tick(now=clock.now())
+    assert "running" == deployments.find(number).state
+    return number, bot.folder(number)
+
+
+def test_script_that_never_began_begins_with_the_next_engine(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing ran, so nothing is lost: the same deployment runs once, in a folder of its own, and is told truly."""
+    ran = bot.settings.home / "ran"
+    bot.service("shop", f"echo $FASTDEPLOY_DEPLOYMENT >> {ran}; echo hello; {says('Build', 'success')}")
+    number, left = left_before_start(bot, monkeypatch)
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert ("success", f"{number}\n") == (row.state, ran.read_text())
+    assert (b"hello\n", [("Build", "success")]) == (bot.log(number), bot.steps(number))
+    assert left.name != row.run
+    eventually(lambda: bot.folders() == [], "the folders' end")
+
+
+def test_child_that_comes_up_late_finds_its_script_taken(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job may have been handed over before the engine died: then two children want to run the same script."""
+    ran = bot.settings.home / "ran"
+    bot.service("shop", f"echo $FASTDEPLOY_DEPLOYMENT >> {ran}")
+    number = bot.order("shop")
+    late: list[process.Job] = []
+
+    def die_first(job: process.Job) -> None:
+        late.append(job)
+        raise KeyboardInterrupt
+
+    first = bot.dispatcher()
+    with monkeypatch.context() as slow:
+        slow.setattr(process, "start", die_first)
+        with pytest.raises(KeyboardInterrupt):
+            first.tick(now=clock.now())
+    monkeypatch.setattr(RunFolder, "remove", lambda _: None)
+
+    row = bot.until(bot.dispatcher(), number)
+    process.start(late[0])
+    eventually(no_child_left, "the end of the late child")
+
+    assert ("success", f"{number}\n") == (row.state, ran.read_text())
+
+
+def test_cancelled_before_its_script_began_it_does_not_begin_again(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for the end meant this run, though its engine died before there was anything to end."""
+    ran = bot.settings.home / "ran"
+    bot.service("shop", f"touch {ran}")
+    number, _ = left_before_start(bot, monkeypatch)
+    deployments.cancel(number, by=ANNA, now=clock.now())
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert ("cancelled", "cancelled by anna before it began") == (row.state, row.reason)
+    assert not ran.exists()
+
+
+def test_claim_that_was_made_though_the_database_said_no_is_found(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that breaks in the middle of a commit tells nobody whether it was made."""
+    bot.service("shop", "echo hello")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    real = queue.claim
+
+    def cut_off(*told: Any, **more: Any) -> bool:
+        real(*told, **more)
+        raise StoreUnavailable("the database cannot be written: the connection is closed")
+
+    with monkeypatch.context() as away:
+        away.setattr(queue, "claim", cut_off)
         dispatcher.tick(now=clock.now())
-    row = deployments.find(number)
 
-    lock = bot.folder(number).hold("supervisor.lock")
+    row = bot.until(dispatcher, number)
 
-    assert "running" == row.state
-    assert lock is not None
-    os.close(lock)
+    assert ("success", b"hello\n") == (row.state, bot.log(number))
+
+
+def test_run_that_an_engine_is_about_to_start_is_left_to_it(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between claim and start another engine of the host sees a run without a child, and keeps its hands off."""
+    ran = bot.settings.home / "ran"
+    bot.service("shop", f"echo $FASTDEPLOY_DEPLOYMENT >> {ran}")
+    number = bot.order("shop")
+    first, second = bot.dispatcher(), bot.dispatcher()
+    real, seen = process.start, list[object]()
+
+    def interrupted(job: process.Job) -> None:
+        second.tick(now=clock.now())
+        seen.append(deployments.find(number).run)
+        real(job)
+
+    monkeypatch.setattr(process, "start", interrupted)
+    row = bot.until(first, number)
+
+    assert ("success", [row.run], f"{number}\n") == (row.state, seen, ran.read_text())
+
+
+def test_run_of_a_host_that_was_started_anew_is_lost_and_says_so(bot: Bot) -> None:
+    """A claim of an earlier boot: its child cannot live, whatever process has its number now."""
+    go = bot.settings.home / "go"
+    bot.service("shop", f"echo ready; {waits_for(go)}")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    child = pid_of_child(bot.folder(number))
+    bot.stop(dispatcher)
+    os.kill(child, signal.SIGKILL)
+    claim = Path(bot.folder(number).file("claim"))
+    earlier = msgspec.json.decode(claim.read_bytes()) | {"boot": "another", "pid": os.getpid()}
+    claim.write_bytes(msgspec.json.encode(earlier))
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert "lost" == row.state
+    assert "the host was started anew while it ran, so its outcome cannot be known" == row.reason
 
 
 def test_disk_that_takes_no_run_folder_leaves_the_queue_as_it_was(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
