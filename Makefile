@@ -33,8 +33,9 @@ run: install ## start the bot with an example service, and push to it once (PORT
 test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
-bench: $(VENV)/.dev ## measure webhooks and events beside 200 websockets
+bench: $(VENV)/.dev ## measure webhooks and events beside 200 websockets, and a push to its script's first line
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/sockets.py
+	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/first_line.py
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .

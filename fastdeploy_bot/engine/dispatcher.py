@@ -50,8 +50,8 @@ class Dispatcher:
 
     def tick(self, *, now: int) -> None:
         """Look at the service files, at the runs of this host and at the queue."""
-        process.reap()
-        for part in (self._adopt, partial(self._sync, now), partial(self._launch, now)):
+        launch = partial(self._launch, now)
+        for part in (process.reap, self._adopt, partial(self._sync, now), launch, process.keep_spare):
             _attempt(part)
 
     def _sync(self, now: int) -> None:

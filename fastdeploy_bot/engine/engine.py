@@ -69,6 +69,7 @@ class Engine:
             except Exception:
                 log.exception("the dispatcher cannot listen; it tries again")
                 self.dispatcher.stopping.wait(TICK_SECONDS)
+        process.dismiss_spare()
         store.disconnect()
 
     def _tidy_up(self) -> None:

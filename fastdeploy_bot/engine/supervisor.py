@@ -75,6 +75,9 @@ class Supervisor:
                 self._conclude(self._lost(), now)
             case run_folder.NOT_STARTED if time.monotonic() - self._since > START_SECONDS:
                 return self._give_up(now)
+            case run_folder.NOT_STARTED:
+                process.stand_in(self.folder)
+                return False
             case _:
                 return False
         return True

@@ -47,8 +47,17 @@ def main() -> None:
         return
     job = json.loads(message)
     folder = RunFolder(job["folder"])
+    _complain_to(folder)
     if _claim(folder):
         Run(job, folder).follow()
+
+
+def _complain_to(folder: RunFolder) -> None:
+    """A child that has waited for its job did not know before where its complaints belong."""
+    with contextlib.suppress(OSError):  # a folder that is gone is seen at the claim
+        complaints = os.open(folder.file("child.err"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.dup2(complaints, 2)
+        os.close(complaints)
 
 
 def _claim(folder: RunFolder) -> bool:

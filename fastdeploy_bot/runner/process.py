@@ -17,13 +17,17 @@ import msgspec
 
 from fastdeploy_bot.runner import tree
 from fastdeploy_bot.runner.folder import FORMAT, RunFolder
+from fastdeploy_bot.runner.spare import Spare
 
 CHILD: Final = Path(__file__).with_name("child.py")
 STEP: Final = Path(__file__).with_name("step.py")
 SWEEP_SECONDS: Final = 5.0
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
-_children_lock: Final = threading.Lock()
+_taken: Final[dict[str, tuple[subprocess.Popen[bytes], bytes]]] = {}
+"""Jobs that a spare took, by their run folders, until it has claimed them."""
+_lock: Final = threading.Lock()
+_spare: Final = Spare(lambda: _spawn(subprocess.DEVNULL))
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,32 +56,83 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def start(job: Job) -> None:
-    """Start a detached child and hand it its job.
+    """Hand a job to the child that waits, or to a fresh one; it runs detached.
 
     Raises OSError where no process can be made, ValueError for a job that is no JSON.
     """
     message = msgspec.json.encode(job)
-    reap()
-    with open(RunFolder(job.folder).file("child.err"), "ab") as complaints:
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(CHILD)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-            cwd="/",
-            env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-            start_new_session=True,
-        )
-    with _children_lock:
-        _children.append(child)
-    with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", child.stdin) as job_in:
-        job_in.write(message)
+    spare = _spare.take()
+    if spare is None:
+        _start_fresh(job.folder, message)
+        return
+    with _lock:
+        _taken[job.folder] = (spare, message)
+    _hand_over(spare, message)
+
+
+def stand_in(folder: RunFolder) -> None:
+    """Begin a run by a fresh child where the spare that took its job died before it could claim it.
+
+    For the run's follower alone: nobody else may take the folder away meanwhile. Raises OSError where no process can
+    be made; the next call tries again.
+    """
+    with _lock:
+        spare, message = _taken.get(folder.path, (None, b""))
+    if spare is None or spare.poll() is None or folder.claimed() is not None:
+        return
+    _start_fresh(folder.path, message)
+    with _lock:
+        _taken.pop(folder.path, None)
+
+
+def keep_spare() -> None:
+    """Have a child wait for the next job; where the host has no room for one, a later look tries again."""
+    with contextlib.suppress(OSError):
+        _spare.keep()
+
+
+def dismiss_spare() -> None:
+    """Have no child wait any more."""
+    _spare.dismiss()
 
 
 def reap() -> None:
-    """Take ended children out of the process table."""
-    with _children_lock:
+    """Take ended children out of the process table, and forget the jobs that have been claimed."""
+    with _lock:
         _children[:] = [child for child in _children if child.poll() is None]
+        for path in [path for path in _taken if _is_settled(RunFolder(path))]:
+            del _taken[path]
+
+
+def _is_settled(folder: RunFolder) -> bool:
+    return folder.claimed() is not None or not os.path.isdir(folder.path)
+
+
+def _start_fresh(folder: str, message: bytes) -> None:
+    with open(RunFolder(folder).file("child.err"), "ab") as complaints:
+        child = _spawn(complaints)
+    _hand_over(child, message)
+
+
+def _spawn(complaints: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """A child that waits for its job, and ends if none comes: this process alone holds the other end."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(CHILD)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=complaints,
+        cwd="/",
+        env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+        start_new_session=True,
+    )
+
+
+def _hand_over(child: subprocess.Popen[bytes], message: bytes) -> None:
+    """Tell a child its job; one that is gone already is noticed by who follows the run."""
+    with _lock:
+        _children.append(child)
+    with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", child.stdin) as job_in:
+        job_in.write(message)
 
 
 def nudge(folder: RunFolder) -> None:

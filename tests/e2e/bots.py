@@ -84,6 +84,11 @@ def children_of(parent: int) -> list[int]:
     return [pid for pid in _pids() if is_alive(pid) and _stat(pid)[1] == str(parent)]
 
 
+def spares(bot: Bot) -> list[int]:
+    """The bot's children that have no job yet."""
+    return [pid for worker in bot.workers() for pid in children_of(worker) if _is_spare(pid)]
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process still runs; a zombie does not."""
     return _stat(pid)[0] not in ("Z", "X")
@@ -420,6 +425,12 @@ def _stat(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ["X", ""]
+
+
+def _is_spare(pid: int) -> bool:
+    """Whether a process is a child whose complaints go nowhere yet."""
+    complaints = Path(f"/proc/{pid}/fd/2")
+    return b"child.py" in _arguments_and_environ(pid) and str(complaints.readlink()) == os.devnull
 
 
 def _arguments_and_environ(pid: int) -> bytes:

@@ -7,11 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bots import Bot, is_alive, states, wait_for
+from bots import Bot, is_alive, processes_naming, spares, states, wait_for
 
 SCRIPT = """#!/bin/sh
 echo $$ $PPID > pids
@@ -205,3 +206,54 @@ def test_after_a_reload_web_and_engine_use_the_same_new_key(own_bot: Bot) -> Non
     ended = own_bot.run_service("shop")
 
     assert ("success", b"200\n") == (ended["state"], own_bot.log(ended["id"]))
+
+
+# --- the child that waits for the next job
+
+
+def test_nobody_but_the_worker_can_keep_the_waiting_child_alive(own_bot: Bot, shop: Path) -> None:
+    """It has no socket and no file of the bot's; and neither scripts nor their children hold the end of its pipe."""
+    begin(own_bot)
+    [worker] = own_bot.workers()
+    [spare] = wait_for(lambda: spares(own_bot))
+
+    pipe = open_files(spare)["0"]
+
+    assert {"0": pipe, "1": os.devnull, "2": os.devnull} == open_files(spare)
+    assert pipe.startswith("pipe:")
+    assert {worker, spare} == {pid for pid in processes_naming("") if pipe in open_files(pid).values()}
+    let_go(shop, 0)
+
+
+def test_the_waiting_child_goes_with_the_bot(own_bot: Bot) -> None:
+    """In whatever way that goes, nothing of it stays behind."""
+    own_bot.start()
+    [worker] = own_bot.workers()
+    [first] = wait_for(lambda: spares(own_bot))
+    os.kill(worker, signal.SIGKILL)
+    wait_for(partial(gone, first))
+    [second] = wait_for(lambda: spares(own_bot))
+
+    assert own_bot.server is not None
+    own_bot.server.kill()
+    wait_for(partial(gone, second))
+    own_bot.close()
+
+    for end in (stop, crash):
+        own_bot.start()
+        [waiting] = wait_for(lambda: spares(own_bot))
+        end(own_bot)
+        wait_for(partial(gone, waiting))
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    return not is_alive(pid)
+
+
+def open_files(pid: int) -> dict[str, str]:
+    """What a process has open, by number; nothing for one that is gone."""
+    try:
+        return {path.name: str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:
+        return {}

@@ -43,7 +43,8 @@ def gone(pid: int) -> bool:
 
 
 def no_child_left() -> bool:
-    """Whether every child that this process started has ended; those that have are reaped."""
+    """Whether every child that this process started has ended; those that have are reaped, and none waits."""
+    process.dismiss_spare()
     process.reap()
     commands = [Path(f"/proc/{pid}/cmdline") for pid in tree.descendants(os.getpid())]
     return not any(process.CHILD.name.encode() in _content(command) for command in commands)

@@ -21,7 +21,7 @@ from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.dispatcher import SETTLE, Dispatcher
 from fastdeploy_bot.engine.supervisor import Supervisor
-from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner import process, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.database import StoreUnavailable
@@ -551,6 +551,23 @@ def test_child_that_never_comes_up_fails_the_deployment_with_its_complaint(
     assert ("failure", "the script could not be started: this python is broken") == (row.state, row.reason)
     assert f"fastdeploy: {row.reason}\n".encode() == bot.log(number)
     assert not folder.claim({"pid": 1})
+
+
+def test_run_whose_spare_died_over_its_job_begins_all_the_same(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the next look of its follower, by a fresh child, and once; nobody waits until the child is given up."""
+    monkeypatch.setattr(supervisor, "START_SECONDS", 600)
+    bot.service("shop", "echo ran")
+    dispatcher = bot.dispatcher()
+    dispatcher.tick(now=clock.now())
+    [spare] = tree.descendants(os.getpid())
+    os.kill(spare, signal.SIGSTOP)
+    number = bot.order("shop")
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+
+    os.kill(spare, signal.SIGKILL)
+
+    assert "success" == bot.until(dispatcher, number).state
+    assert b"ran\n" == bot.log(number)
 
 
 def left_before_start(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> tuple[int, RunFolder]:
