@@ -1,0 +1,292 @@
+"""Masking: keeps secrets out of what is stored and shown, in streams and in texts.
+
+Hidden are a secret's value, each longer line of it, and what quoting makes of it: base64 wherever in the encoded bytes
+it stands, also wrapped into lines, and what it becomes in URLs, in JSON, in shells and in Python. The child loads this
+at its start, so it needs the standard library only, and little of that.
+"""
+
+from __future__ import annotations
+
+import binascii
+import ctypes
+import json
+from collections.abc import Iterable, Iterator
+
+MASK = "********"
+SHORTEST = 6
+"""Bytes; what is shorter, of a secret or a line of one, could not be hidden without hiding half of everything."""
+
+_MASK = MASK.encode()
+_AT_ONCE = 256 * 1024
+"""Bytes of a stream that are looked through together: as many as a processor keeps at hand."""
+_WIDTH = 60
+"""Base64 that is wrapped is known by lines at least as long; programs write 64 or 76."""
+_PROBE = 8
+_SHORTEST_ANCHOR = 4
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
+"""Bytes that no quoting changes."""
+_URL_SAFE = (b"", b"/", b"~", b"~/", b"~!*'()", b"~!*'();,/?:@&=+$#")
+"""What is left as it is beside those: by forms, in paths, and by JavaScript's two functions."""
+_SHELL_SAFE = (b"", b"@%+=:/", b"@%+=:,/~")
+_DOUBLE_QUOTED = b'"\\$`'
+_HTML_SAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
+_ESCAPES = {ord("\\"): b"\\\\", ord("\n"): b"\\n", ord("\r"): b"\\r", ord("\t"): b"\\t"}
+
+# Several times as fast as bytes.find, and there wherever a script can be watched at all.
+_memmem = ctypes.CDLL(None).memmem
+_memmem.restype = ctypes.c_void_p
+_memmem.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+
+
+class Masker:
+    """Hides secrets in one stream, and in any number of texts.
+
+    Every byte that is part of some form of some secret is hidden, those that overlap under one mask. However a stream
+    is cut, the same comes out of it, unless it was flushed in between.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {form for secret in secrets for form in _forms(secret.encode(errors="surrogateescape"))}
+        self._needles: dict[bytes, list[_Form]] = {}
+        for form in forms:
+            for anchor in form.anchors:
+                self._needles.setdefault(anchor, []).append(form)
+        self._whole = _Beginnings({form.text for form in forms if not form.wraps})
+        self._wrapped = _Beginnings({form.text for form in forms if form.wraps})
+        self._held = b""
+        self._told = 0
+        """How many bytes of `_held` have come out already: what follows may still make a secret of them."""
+        self._hiding = False
+        """Whether the last byte that came out was hidden."""
+
+    @property
+    def pending(self) -> int:
+        """How many bytes of the stream have not come out yet."""
+        return len(self._held) - self._told
+
+    def feed(self, data: bytes) -> bytes:
+        """The stream's next bytes, masked; those that could still become a secret wait for more, or for `flush`."""
+        if not self._needles:
+            return data
+        return b"".join(self._take(data[start : start + _AT_ONCE]) for start in range(0, len(data), _AT_ONCE))
+
+    def flush(self) -> bytes:
+        """What waits, masked. The stream may go on: of a secret that it then completes, only the rest is hidden."""
+        return self._tell(self._held, len(self._held))
+
+    def text(self, text: str) -> str:
+        """A text of its own, masked."""
+        data = text.encode(errors="surrogatepass")
+        runs = self._runs(data)
+        return text if not runs else _render(data, runs, 0, len(data)).decode(errors="surrogatepass")
+
+    def _take(self, data: bytes) -> bytes:
+        stream = self._held + data
+        begun = min(self._whole.place(stream), self._wrapped.place_in_lines(stream))
+        told = self._tell(stream, begun)
+        self._held, self._told = stream[begun:], self._told - begun
+        return told
+
+    def _tell(self, stream: bytes, end: int) -> bytes:
+        """What of `stream` is to come out up to `end`: a run that begins before that is hidden now, and all of it."""
+        begin, end = self._told, max(self._told, end)
+        runs = [run for run in self._runs(stream) if run[1] > begin and run[0] < end]
+        self._told = max(end, runs[-1][1] if runs else 0)
+        if self._told == begin:
+            return b""
+        goes_on = bool(runs) and runs[0][0] < begin and self._hiding
+        self._hiding = bool(runs) and runs[-1][1] >= end
+        return _render(stream, runs, begin, end)[len(_MASK) if goes_on else 0 :]
+
+    def _runs(self, stream: bytes) -> list[_Run]:
+        """The stretches of `stream` that are to be hidden, in order and apart."""
+        found: list[_Run] = []
+        address = ctypes.cast(ctypes.c_char_p(stream), ctypes.c_void_p).value or 0
+        for needle, forms in self._needles.items():
+            place = -1
+            while at := _memmem(address + place + 1, len(stream) - place - 1, needle, len(needle)):
+                place = at - address
+                for form in forms:
+                    _add(found, form.runs(stream, needle, place))
+        merged: list[_Run] = []
+        _add(merged, sorted(found))
+        return merged
+
+
+_Run = tuple[int, int]
+"""Where something that is to be hidden begins, and the place behind its end."""
+
+
+class _Form:
+    """One way in which a secret may be written."""
+
+    __slots__ = ("anchors", "text", "wraps")
+
+    def __init__(self, text: bytes, anchors: dict[bytes, int], *, wraps: bool = False) -> None:
+        self.text = text
+        self.anchors = anchors
+        """Parts to look for, and their places in the text: where the form stands, at least one of them does."""
+        self.wraps = wraps
+        """Whether it may be broken into lines."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Form) and (self.text, self.wraps) == (other.text, other.wraps)
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.wraps))
+
+    def runs(self, stream: bytes, anchor: bytes, place: int) -> list[_Run]:
+        """Where the form stands in `stream`, if it does around that place of one of its anchors."""
+        start = place - self.anchors[anchor]
+        if not self.wraps:
+            return [(start, start + len(self.text))] if start >= 0 and stream.startswith(self.text, start) else []
+        starts = (start,) if start == place else (start, start - 1, start - 2)  # a line's end may stand between
+        return [(start, end) for start in starts if start >= 0 and (end := _end_in_lines(stream, self.text, start))]
+
+
+class _Beginnings:
+    """Tells what may be the beginning of one of some texts."""
+
+    def __init__(self, texts: set[bytes]) -> None:
+        in_order = sorted(texts)
+        later = [*in_order[1:], b""]
+        self._texts = [text for text, after in zip(in_order, later, strict=False) if not after.startswith(text)]
+        self._joined = b"".join(self._texts)
+        self._longest = max(map(len, texts), default=0)
+        self._short = {text[:size] for text in self._texts for size in range(1, min(_PROBE, len(text)))}
+
+    def place(self, stream: bytes) -> int:
+        """Where the longest end of `stream` starts that a text begins with, and goes on after."""
+        return len(stream) - self._size(stream)
+
+    def place_in_lines(self, stream: bytes) -> int:
+        """The same where line ends may stand in between."""
+        longest = self._longest + 2 * (self._longest // _WIDTH + 2)
+        size, place = self._size(stream[-longest:].translate(None, b"\r\n")), len(stream)
+        while (line := max(stream.rfind(end, place - size, place) for end in (b"\n", b"\r"))) >= 0:
+            size, place = size - (place - line - 1), line
+        return place - size
+
+    def _size(self, stream: bytes) -> int:
+        probe = stream[-_PROBE:]
+        if len(probe) == _PROBE and probe in self._joined and (size := self._long_size(stream, probe)):
+            return size
+        return next((size for size in range(min(_PROBE - 1, len(probe)), 0, -1) if probe[-size:] in self._short), 0)
+
+    def _long_size(self, stream: bytes, probe: bytes) -> int:
+        return max(_overlap(stream, text, probe) for text in self._texts)
+
+
+def _overlap(stream: bytes, text: bytes, probe: bytes) -> int:
+    """How long the longest end of `stream` is that `text` begins with, and goes on after; `probe` is its last bytes."""
+    end = len(text) - 1
+    while (place := text.rfind(probe, 0, end)) >= 0:
+        end = place + len(probe)
+        if stream.endswith(text[:end]):
+            return end
+        end -= 1
+    return 0
+
+
+def _end_in_lines(stream: bytes, text: bytes, start: int) -> int:
+    """The place behind `text` where it stands at `start`, whole or in lines of which the inner ones are long; or 0."""
+    done, place, least = 0, start, 1
+    while not stream.startswith(text[done:], place):
+        line = stream.find(b"\n", place, place + len(text) - done + 1)
+        end = line - 1 if line > place and stream[line - 1] == ord("\r") else line
+        if end - place < least or not text.startswith(stream[place:end], done):
+            return 0
+        done, place, least = done + end - place, line + 1, _WIDTH
+    return place + len(text) - done
+
+
+def _add(runs: list[_Run], more: Iterable[_Run]) -> None:
+    """Add runs that begin no earlier than the last one; those that overlap become one."""
+    for start, end in more:
+        if runs and runs[-1][0] <= start < runs[-1][1]:
+            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
+        else:
+            runs.append((start, end))
+
+
+def _render(stream: bytes, runs: Iterable[_Run], begin: int, end: int) -> bytes:
+    """The stretch from `begin` to `end`, with a mask in place of each run in it."""
+    pieces = []
+    for start, behind in runs:
+        pieces += [stream[begin:start], _MASK]
+        begin = behind
+    return b"".join([*pieces, stream[begin:end]])
+
+
+# --- the forms of a secret ---
+
+
+def _forms(secret: bytes) -> Iterator[_Form]:
+    """Every way in which a secret is looked for."""
+    lines = [line.strip() for line in secret.splitlines()]
+    for line in lines:
+        yield from _plain(line, {line})
+    yield from _plain(secret, {secret, *_in_urls(secret), *_in_json(secret), *_in_shells(secret)})
+    if len(secret) >= SHORTEST:
+        yield from _in_base64(secret)
+
+
+def _plain(secret: bytes, texts: Iterable[bytes]) -> Iterator[_Form]:
+    """These texts as forms; they are looked for by the longest part of the secret that they have in common."""
+    shared = max(_split(secret), key=len)
+    for text in texts:
+        if len(text) >= SHORTEST:
+            anchor = shared if len(shared) >= _SHORTEST_ANCHOR else text
+            yield _Form(text, {anchor: text.index(anchor)})
+
+
+def _split(secret: bytes) -> list[bytes]:
+    """The parts of a secret that no quoting changes."""
+    return bytes(byte if byte in _PLAIN else ord(" ") for byte in secret).split(b" ")
+
+
+def _in_base64(secret: bytes) -> Iterator[_Form]:
+    """The characters that tell of the secret alone, and those of a secret that ends what is encoded."""
+    for before in range(3):
+        begin, end = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
+        ends = [binascii.b2a_base64(bytes(before) + secret + more, newline=False)[begin:] for more in (b"", b"\n")]
+        for text in {ends[0][: end - begin], *ends, *(each.rstrip(b"=") for each in ends)}:
+            for spelt in {text, text.translate(bytes.maketrans(b"+/", b"-_"))}:
+                half = min((end - begin) // 2, _WIDTH // 2)  # of two such parts, one stands in one line
+                yield _Form(spelt, {spelt[half : 2 * half]: half, spelt[:half]: 0}, wraps=True)
+
+
+def _in_urls(secret: bytes) -> Iterator[bytes]:
+    for safe in _URL_SAFE:
+        for digits in (b"%%%02X", b"%%%02x"):
+            quoted = _quoted(secret, digits, _PLAIN.union(safe))
+            yield from (quoted, quoted.replace(b"%20", b"+"))
+
+
+def _in_json(secret: bytes) -> Iterator[bytes]:
+    """As it stands between JSON's quotes, also in JSON within JSON."""
+    value = secret.decode(errors="surrogateescape")
+    for ascii_only in (True, False):
+        once = _as_json(value, ascii_only)
+        for told in (once, _as_json(once, ascii_only)):
+            for each in (told, told.translate(_HTML_SAFE), told.translate(_HTML_SAFE).replace("'", "\\u0027")):
+                yield from (text.encode(errors="surrogateescape") for text in (each, each.replace("/", "\\/")))
+
+
+def _as_json(value: str, ascii_only: bool) -> str:
+    return json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+
+
+def _in_shells(secret: bytes) -> Iterator[bytes]:
+    """In single and in double quotes, with backslashes, and as `$'…'`, which is how Python writes it, too."""
+    for quote in (rb"'\''", b"""'"'"'"""):
+        yield secret.replace(b"'", quote)
+    for safe in _SHELL_SAFE:
+        yield _quoted(secret, rb"\%c", _PLAIN.union(safe, range(128, 256)))
+    yield _quoted(secret, rb"\%c", frozenset(range(256)).difference(_DOUBLE_QUOTED))
+    escaped = b"".join(_ESCAPES.get(byte, bytes((byte,))) for byte in secret)
+    yield from (escaped, escaped.replace(b"'", rb"\'"), escaped.replace(b'"', rb"\""))
+
+
+def _quoted(secret: bytes, quoting: bytes, safe: frozenset[int]) -> bytes:
+    return b"".join(bytes((byte,)) if byte in safe else quoting % byte for byte in secret)
