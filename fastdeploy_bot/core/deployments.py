@@ -12,6 +12,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import audit, changes, steps
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import Conflict, NotFound
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import EDGES, OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal, StepReport
 
@@ -141,21 +142,23 @@ def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int)
     return again
 
 
-def report_step(number: int, told: StepReport, *, at: int) -> Step:
+def report_step(number: int, told: StepReport, masker: Masker, *, at: int) -> Step:
     """Note what a running deployment's script says of a step. Raises Conflict where it does not run, Invalid."""
+    masked = steps.masked(told, masker)
 
     def note() -> Step:
         _running(number)
-        return steps.report(number, told, at=at)
+        return steps.report(number, masked, at=at)
 
     return store.write(note)
 
 
-def report_end(number: int, state: DeploymentState, message: str) -> Deployment:
+def report_end(number: int, state: DeploymentState, message: str, masker: Masker) -> Deployment:
     """Note how the script of a `finish = "report"` service says it ended; the first word stands.
 
     Raises Conflict where the deployment does not run, or its service does not let scripts report the end.
     """
+    masked = masker.text(message)[: steps.LONGEST_MESSAGE]
 
     def note() -> None:
         deployment = _running(number)
@@ -163,7 +166,7 @@ def report_end(number: int, state: DeploymentState, message: str) -> Deployment:
             raise Conflict('the script\'s exit status ends this deployment: its service has no finish = "report"')
         if deployment.reported_state not in (None, state):
             raise Conflict(f"the end was reported already: {deployment.reported_state}")
-        fields = {"reported_state": state, "reported_message": message[: steps.LONGEST_MESSAGE]}
+        fields = {"reported_state": state, "reported_message": masked}
         Deployment.update(fields).where(Deployment.id == number).execute()
 
     store.write(note)

@@ -11,6 +11,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import changes, deployments, logs, steps
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.errors import FastdeployError
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import DeploymentState, StepReport
 
@@ -49,12 +50,13 @@ def conclude(number: int, ending: Ending, *, now: int) -> None:
     store.write(lambda: deployments.finish(number, ending, now=now))
 
 
-def fail(number: int, why: str, *, now: int, log_limit: int) -> None:
+def fail(number: int, why: str, masker: Masker, *, now: int, log_limit: int) -> None:
     """The run could not begin: say so in its log and end it."""
+    masked = masker.text(why)
 
     def end() -> None:
-        logs.append(number, logs.end(number), f"fastdeploy: {why}\n".encode(), limit=log_limit)
-        deployments.finish(number, Ending(state=DeploymentState.FAILURE, reason=why), now=now)
+        logs.append(number, logs.end(number), f"fastdeploy: {masked}\n".encode(), limit=log_limit)
+        deployments.finish(number, Ending(state=DeploymentState.FAILURE, reason=masked), now=now)
 
     store.write(end)
 

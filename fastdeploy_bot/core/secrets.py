@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -61,6 +61,15 @@ def remove(root: Path, service: str, name: str) -> None:
 def read(root: Path, service: str, wanted: Iterable[str]) -> dict[str, str]:
     """The secrets of those names. Raises BadSecret where one is missing, too short or open to other users."""
     return {name: _read(root, service, name) for name in wanted}
+
+
+def readable(root: Path, service: str, wanted: Iterable[str]) -> list[str]:
+    """The values of those of the secrets that can be read."""
+    values = []
+    for name in wanted:
+        with suppress(BadSecret):
+            values.append(_read(root, service, name))
+    return values
 
 
 def _read(root: Path, service: str, name: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
 from peewee import ModelSelect
 
 from fastdeploy_bot.core import changes
 from fastdeploy_bot.errors import Conflict, Invalid
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 
@@ -27,6 +29,13 @@ def expect(deployment: Deployment, names: Sequence[str]) -> None:
     if rows:
         Step.insert_many(rows).execute()
         _all_changed(deployment.id)
+
+
+def masked(told: StepReport, masker: Masker) -> StepReport:
+    """What was said of a step, without secrets. Raises Invalid for a name that is too long, with or without them."""
+    _check(told)
+    name = masker.text(told.name)[:LONGEST_NAME]
+    return msgspec.structs.replace(told, name=name, message=masker.text(told.message)[:LONGEST_MESSAGE])
 
 
 def report(deployment: int, told: StepReport, *, at: int, started: int | None = None) -> Step:

@@ -14,7 +14,7 @@ from typing import Final
 
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, progress, queue, services, tokens
+from fastdeploy_bot.core import clock, deployments, masks, progress, queue, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
@@ -153,8 +153,9 @@ class Dispatcher:
         try:
             process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
         except (FastdeployError, OSError, ValueError) as error:
-            log.warning("deployment cannot begin", extra={"why": str(error)})
-            progress.fail(number, str(error), now=clock.now(), log_limit=self.settings.log_limit)
+            masker = masks.of(self.settings, deployment)
+            log.warning("deployment cannot begin", extra={"why": masker.text(str(error))})
+            progress.fail(number, str(error), masker, now=clock.now(), log_limit=self.settings.log_limit)
             return False
         log.info("deployment begun", extra={"service": deployment.service.name})
         return True
@@ -174,7 +175,7 @@ class Dispatcher:
 
     def _stay(self, number: int, folder: RunFolder, lock: int | None) -> None:
         try:
-            supervisor = Supervisor(deployments.find(number), folder, log_limit=self.settings.log_limit)
+            supervisor = Supervisor(deployments.find(number), folder, self.settings)
             if supervisor.follow(self.stopping):
                 folder.remove()
         except Exception:

@@ -30,13 +30,15 @@ def job(settings: Settings, deployment: Deployment, folder: RunFolder, token: st
     """The job of a deployment that has been claimed. Raises BadSecret where a secret cannot be read."""
     file = msgspec.json.decode(deployment.definition or "", type=ServiceFile)
     extra = ["--config", folder.file("config.json")] if file.step_source == "stdout" else []
-    env = _environment(settings, deployment, file, folder, token, environ)
+    given = secrets.read(settings.secrets_dir, deployment.service.name, file.secrets)
+    env = _environment(settings, deployment, file, folder, token, given, environ)
     return Job(
         deployment=deployment.id,
         folder=folder.path,
         argv=[*file.command, *extra],
         cwd=str(settings.services_dir / deployment.service.name),
         env=env,
+        secrets=[*given.values(), token],
         config=_config(settings, deployment, file, token, env["PATH"]),
         finish=file.finish,
         step_source=file.step_source,
@@ -55,10 +57,10 @@ def _environment(
     file: ServiceFile,
     folder: RunFolder,
     token: str,
+    given: Mapping[str, str],
     environ: Mapping[str, str],
 ) -> dict[str, str]:
     inherited = {name: environ[name] for name in (*INHERITED, *file.pass_env) if name in environ}
-    given = secrets.read(settings.secrets_dir, deployment.service.name, file.secrets)
     found = {
         **_user(),
         **inherited,

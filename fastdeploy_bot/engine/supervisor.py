@@ -11,13 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, logs, progress
+from fastdeploy_bot.core import clock, deployments, logs, masks, progress
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.progress import Progress, StepEntry
 from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import process, tree
+from fastdeploy_bot.runner import output, process, tree
 from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.words import DeploymentState
 
@@ -43,10 +45,10 @@ class Record(msgspec.Struct, frozen=True):
 class Supervisor:
     """Follows one run. Whoever holds the folder's supervisor lock may make one."""
 
-    def __init__(self, deployment: Deployment, folder: RunFolder, *, log_limit: int) -> None:
+    def __init__(self, deployment: Deployment, folder: RunFolder, settings: Settings) -> None:
         self.number = deployment.id
         self.folder = folder
-        self.log_limit = log_limit
+        self.settings = settings
         self._since = time.monotonic()
         self._offset = logs.end(deployment.id)
         self._steps_read = deployment.steps_read
@@ -72,7 +74,7 @@ class Supervisor:
             case run_folder.ENDED:
                 self._conclude(self._ending() or self._lost(), now)
             case run_folder.LOST:
-                self._conclude(self._lost(), now)
+                return self._end_lost(now)
             case run_folder.NOT_STARTED if time.monotonic() - self._since > START_SECONDS:
                 return self._give_up(now)
             case run_folder.NOT_STARTED:
@@ -111,7 +113,7 @@ class Supervisor:
             steps=[step for entry in entries if (step := self._step(entry)) is not None],
             steps_read=steps_read,
         )
-        progress.absorb(self.number, found, log_limit=self.log_limit)
+        progress.absorb(self.number, found, log_limit=self.settings.log_limit)
         more = bool(output) or steps_read > self._steps_read
         self._offset, self._steps_read = offset + len(output), steps_read
         return more
@@ -137,6 +139,18 @@ class Supervisor:
             signal=record.signal,
         )
 
+    def _end_lost(self, now: int) -> bool:
+        """Take over the steps that were told and that the dead child did not come to; no more can be known."""
+        ending = self._lost()
+        output.take_rest(self.folder, self._masker())
+        if not self._catch_up():
+            return False
+        self._conclude(ending, now)
+        return True
+
+    def _masker(self) -> Masker:
+        return masks.of(self.settings, deployments.find(self.number))
+
     def _lost(self) -> Ending:
         """The child is gone without a word: end what is left of its script."""
         swept = process.end_tree(self.folder.name)
@@ -149,7 +163,7 @@ class Supervisor:
         if not self.folder.take_claim():
             return False
         why = f"the script could not be started: {_complaint(self.folder) or 'no process came up'}"
-        progress.fail(self.number, why, now=now, log_limit=self.log_limit)
+        progress.fail(self.number, why, self._masker(), now=now, log_limit=self.settings.log_limit)
         return True
 
     def _conclude(self, ending: Ending, now: int) -> None:

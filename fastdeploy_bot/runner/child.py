@@ -18,6 +18,7 @@ import time
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import launch, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, now
@@ -77,8 +78,9 @@ class Run:
         self.job = job
         self.folder = folder
         self.limits = job["limits"]
-        self.log = Log(folder, job["limits"]["log_limit"])
-        self.journal = Journal(folder, self.log)
+        self.masker = Masker(job["secrets"])
+        self.log = Log(folder, job["limits"]["log_limit"], self.masker)
+        self.journal = Journal(folder, self.masker, self.log.say)
         self.steps_file = StepsFile(folder, self.journal)
         self.lines = Lines() if job["step_source"] == "stdout" else None
         self.selector = selectors.DefaultSelector()
@@ -119,6 +121,7 @@ class Run:
     def _stay(self) -> None:
         while not self._done():
             self._wait()
+            self.log.settle()
             self._reap()
             self._take_steps()
             self._look_for_requests()
@@ -174,7 +177,7 @@ class Run:
             return
         self.active = time.monotonic()
         self.log.write(data)
-        for line in self.lines.feed(data) if self.lines is not None else []:
+        for line, _ in self.lines.feed(data) if self.lines is not None else []:
             self.journal.from_output(line)
 
     def _reap(self) -> None:
@@ -261,7 +264,8 @@ class Run:
     def _conclude(self) -> None:
         if not self.drained:
             self._pump()
-        for line in self.lines.flush() if self.lines is not None else []:
+        self.log.flush()
+        for line, _ in self.lines.flush() if self.lines is not None else []:
             self.journal.from_output(line)
         self.steps_file.poll(last=True)
         if self.log.dropped:
@@ -278,7 +282,7 @@ class Run:
         return {
             "format": 1,
             "outcome": outcome,
-            "reason": reason[:1000],
+            "reason": self.masker.text(reason)[:1000],
             "exit_status": code if code >= 0 and (self.wait_status is not None or self.start_error) else None,
             "signal": -code if code < 0 else None,
             "ended_by": self.ended_by,

@@ -27,6 +27,8 @@ EXIT_SIZE = 16 * 1024
 """Bytes allocated for the exit record: its reason is at most 1,000 characters, of at most 12 bytes each in JSON."""
 STEPS_AT_ONCE = 50
 """How many entries are read together: they become rows in one write, and others wait for theirs."""
+LONGEST_STEP = 128 * 1024
+"""More bytes than any entry has: of a name and a message, each character takes at most 12 in JSON."""
 _MAGIC = b"FDX1"
 _HEADER = struct.Struct(">4sII")
 _SEGMENT = "log."
@@ -240,6 +242,21 @@ class RunFolder:
         lines = data.split(b"\n")[:-1][:STEPS_AT_ONCE]
         entries = [entry for line in lines if (entry := _entry(line)) is not None]
         return entries, offset + sum(len(line) + 1 for line in lines)
+
+    def last_step(self) -> dict[str, object] | None:
+        """The step journal's last entry: {} where there is none yet, None where it is not there to be read or added to.
+
+        What a child was writing when it died is taken away, so that the next entry stands on a line of its own.
+        """
+        path = self.file("steps.log")
+        try:
+            size = os.stat(path).st_size
+        except OSError:
+            return None
+        *whole, torn = (_read(path, max(0, size - LONGEST_STEP), LONGEST_STEP) or b"").split(b"\n")
+        if torn:
+            os.truncate(path, size - len(torn))
+        return _entry(whole[-1]) if whole else {}
 
     def _json(self, name: str) -> dict[str, object] | None:
         return _entry(_read(self.file(name), 0, EXIT_SIZE) or b"")

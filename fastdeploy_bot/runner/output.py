@@ -1,4 +1,4 @@
-"""What a script says: its output, written into bounded segments, and its steps, journalled with times."""
+"""What a script says: its output, masked and in bounded segments, and its steps, masked and with times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner.folder import RunFolder
 
 SMALLEST_SEGMENT = 64 * 1024
@@ -14,6 +16,8 @@ LONGEST_LINE = 1024 * 1024
 LONGEST_NAME = 200
 LONGEST_MESSAGE = 4096
 MOST_STEPS = 10_000
+HELD = 0.1
+"""Seconds that bytes which could become a secret may wait for more, until somebody looks: a prompt should show."""
 READS = 4
 """How many times in a row the steps file is read: a script that floods it must not keep the child from its work."""
 LAST_READS = 256
@@ -27,14 +31,19 @@ def now() -> int:
 
 
 class Log:
-    """Keeps the first half and at least the last half of `limit` bytes; what lies between is dropped as it ages."""
+    """Keeps the first half and at least the last half of `limit` bytes; what lies between is dropped as it ages.
 
-    def __init__(self, folder: RunFolder, limit: int) -> None:
+    Nothing is written, counted or numbered before it is masked.
+    """
+
+    def __init__(self, folder: RunFolder, limit: int, masker: Masker) -> None:
         self.end = 0
         """How many bytes there were, kept or not."""
         self.dropped = 0
         """How many of them the disk did not take."""
         self._folder = folder
+        self._masker = masker
+        self._waits_since = 0.0
         self._head = limit // 2
         self._tail = limit - self._head
         self._size = max(SMALLEST_SEGMENT, self._tail // 4)
@@ -43,7 +52,26 @@ class Log:
 
     def write(self, data: bytes) -> None:
         """Take output; never raises, a full disk costs the bytes and nothing else."""
-        view = memoryview(data)
+        self._keep(self._masker.feed(data))
+        if self._masker.pending <= len(data):
+            self._waits_since = time.monotonic()
+
+    def settle(self) -> None:
+        """Write what has waited long enough for what would make a secret of it."""
+        if self._masker.pending and time.monotonic() >= self._waits_since + HELD:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._keep(self._masker.flush())
+
+    def say(self, text: str) -> None:
+        """Add a line of the bot's own."""
+        self.flush()
+        self._keep(self._masker.text(f"fastdeploy: {text}\n").encode())
+
+    def _keep(self, masked: bytes) -> None:
+        view = memoryview(masked)
         while view:
             try:
                 written = self._write(view)
@@ -53,10 +81,6 @@ class Log:
                 self.dropped += written
             self.end += written
             view = view[written:]
-
-    def say(self, text: str) -> None:
-        """Add a line of the bot's own."""
-        self.write(f"fastdeploy: {text}\n".encode())
 
     def _write(self, view: memoryview) -> int:
         if self._file < 0 or self.end >= self._segment_end():
@@ -98,74 +122,103 @@ class Log:
 class Lines:
     """Cuts a stream into lines; one that is too long is left out whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: int = 0) -> None:
         self._rest = b""
+        self._place = place
+        """Where the rest begins in the stream."""
         self._skipping = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that are complete now."""
+    def feed(self, data: bytes) -> list[tuple[bytes, int]]:
+        """The lines that are complete now, each with the place behind its end."""
         *lines, self._rest = (self._rest + data).split(b"\n")
+        found = []
+        for line in lines:
+            self._place += len(line) + 1
+            found.append((line, self._place))
         if self._skipping and lines:
-            del lines[0]
+            del found[0]
             self._skipping = False
         if len(self._rest) > LONGEST_LINE:
+            self._place += len(self._rest)
             self._rest, self._skipping = b"", True
-        return lines
+        return found
 
-    def flush(self) -> list[bytes]:
+    def flush(self) -> list[tuple[bytes, int]]:
         """The last line, if it had no end."""
         rest, self._rest = self._rest, b""
-        return [rest] if rest and not self._skipping else []
+        self._place += len(rest)
+        return [(rest, self._place)] if rest and not self._skipping else []
 
 
 class Journal:
-    """The step journal: what was said of steps, checked and with times, for the supervisor to read."""
+    """The step journal: what was said of steps, checked, masked and with times, for the supervisor to read."""
 
-    def __init__(self, folder: RunFolder, log: Log) -> None:
+    def __init__(
+        self, folder: RunFolder, masker: Masker, say: Callable[[str], None], clock: Callable[[], int] = now
+    ) -> None:
         self.count = 0
-        self._log = log
+        self._masker = masker
+        self._say = say
+        """Tells people of what is amiss."""
+        self._clock = clock
         self._path = folder.file("steps.log")
         self._complained = False
-        self._last = now()
+        self._last = clock()
+        self._taken = [0, 0]
+        """The steps file's inode, and the place in it up to which its steps stand here."""
 
-    def from_file(self, line: bytes) -> None:
-        """A line of the steps file; one that is not a step is told once, in the log."""
-        step = _step(line)
+    def from_file(self, line: bytes, inode: int, behind: int) -> None:
+        """A line of the steps file; one that is not a step is told once."""
+        step = self._step(line)
         if step is not None:
+            self._taken = [inode, behind]
             self._add(step, None)
         elif line.strip() and not self._complained:
             self._complained = True
-            self._log.say(
-                f"a line of the steps file is not a step and was passed over: {line[:80].decode(errors='replace')!r}; "
+            self._say(
+                "a line of the steps file is not a step and was passed over: "
+                f"{self._masker.text(line.decode(errors='replace'))[:80]!r}; "
                 'write {"name": …, "state": "running", "success" or "failure"}'
             )
 
     def from_output(self, line: bytes) -> None:
         """A line of output; most are just that."""
-        if line.startswith(b"{") and (step := _step(line)) is not None:
+        if line.startswith(b"{") and (step := self._step(line)) is not None:
             self._add(step, self._last)
+
+    def _step(self, line: bytes) -> dict[str, object] | None:
+        """A step as a script told it, masked; cut only then, or it might end in the middle of a secret."""
+        told = _step(line)
+        if told is None:
+            return None
+        name, state, message = told
+        return {
+            "name": self._masker.text(name)[:LONGEST_NAME],
+            "state": state,
+            "message": self._masker.text(message)[:LONGEST_MESSAGE],
+        }
 
     def _add(self, step: dict[str, object], started: int | None) -> None:
         self.count += 1
         if self.count > MOST_STEPS:
             return
-        self._last = now()
-        entry = json.dumps({"at": self._last, "started": started, **step}) + "\n"
+        self._last = self._clock()
+        entry = json.dumps({"at": self._last, "started": started, **step, "taken": self._taken}) + "\n"
         try:
             _append(self._path, entry.encode())
         except OSError:
-            self._log.say("a step could not be written down: no space left")
+            self._say("a step could not be written down: no space left")
 
 
 class StepsFile:
     """Follows the file that the script appends its steps to, whatever the script does to it."""
 
-    def __init__(self, folder: RunFolder, journal: Journal) -> None:
+    def __init__(self, folder: RunFolder, journal: Journal, inode: int = 0, offset: int = 0) -> None:
         self._path = folder.file("steps")
         self._journal = journal
-        self._lines = Lines()
-        self._offset = 0
-        self._inode = 0
+        self._lines = Lines(offset)
+        self._offset = offset
+        self._inode = inode
 
     def poll(self, *, last: bool = False) -> None:
         """Take what was added; at the end of the script, also a line without an end."""
@@ -173,10 +226,10 @@ class StepsFile:
             data = self._read()
             if not data:
                 break
-            for line in self._lines.feed(data):
-                self._journal.from_file(line)
-        for line in self._lines.flush() if last else []:
-            self._journal.from_file(line)
+            for line, behind in self._lines.feed(data):
+                self._journal.from_file(line, self._inode, behind)
+        for line, behind in self._lines.flush() if last else []:
+            self._journal.from_file(line, self._inode, behind)
 
     def _read(self) -> bytes:
         try:
@@ -196,8 +249,32 @@ class StepsFile:
         return data
 
 
-def _step(line: bytes) -> dict[str, object] | None:
-    """A step as a script wrote it, in the API's form or in that of ephes/fastdeploy; None where it is none."""
+def take_rest(folder: RunFolder, masker: Masker) -> None:
+    """Journal the steps in the steps file that a child which is dead did not come to; those that it took, not again.
+
+    They happened at the latest when the file was last written to.
+    """
+    match last := folder.last_step():
+        case {"taken": [int(inode), int(offset)]}:
+            pass
+        case {} if not last:
+            inode = offset = 0
+        case _:  # no journal to go on with, or one of a child that did not note how far it came
+            return
+    try:
+        written = os.stat(folder.file("steps"), follow_symlinks=False).st_mtime_ns // 1_000_000
+    except OSError:
+        return
+    journal = Journal(folder, masker, _to_nobody, lambda: written)
+    StepsFile(folder, journal, inode, offset).poll(last=True)
+
+
+def _to_nobody(_text: str) -> None:
+    """Where a run's own log has ended, nothing more can be said in it."""
+
+
+def _step(line: bytes) -> tuple[str, str, str] | None:
+    """A step's name, state and message, in the API's form or in that of ephes/fastdeploy; None where it is no step."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -210,7 +287,7 @@ def _step(line: bytes) -> dict[str, object] | None:
         return None
     if not name.strip() or len(name) > LONGEST_NAME or "\0" in name or state not in STATES:
         return None
-    return {"name": _mended(name), "state": state, "message": _mended(message)[:LONGEST_MESSAGE]}
+    return _mended(name), state, _mended(message)
 
 
 def _mended(text: str) -> str:

@@ -48,6 +48,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     argv: list[str]
     cwd: str
     env: dict[str, str]
+    secrets: list[str]
+    """What is to be hidden in all that the child writes."""
     config: dict[str, Any] | None
     """What ephes/fastdeploy scripts find in DEPLOY_CONFIG_FILE."""
     finish: str

@@ -17,6 +17,7 @@ from fastdeploy_bot.core import (
     deployments,
     feed,
     logs,
+    masks,
     services,
     signin,
     starting,
@@ -352,7 +353,8 @@ def retry_deployment(id: Id) -> Answer[DeploymentView]:
 def report_step(id: Id, body: Body[StepReport]) -> Answer[StepView]:
     """Note what a script says of one of its steps; the same name again is an update."""
     operations.authorize(context.principal(), deployment=id)
-    return answers.as_json(views.step(deployments.report_step(id, body.read(), at=clock.now())))
+    masker = masks.of(context.bot().settings, deployments.find(id))
+    return answers.as_json(views.step(deployments.report_step(id, body.read(), masker, at=clock.now())))
 
 
 @bp.post(f"/deployments/{ID}/finish")
@@ -361,7 +363,8 @@ def report_end(id: Id, body: Body[End]) -> Answer[DeploymentView]:
     """Note how a script says its deployment ended."""
     operations.authorize(context.principal(), deployment=id)
     given = body.read()
-    row = deployments.report_end(id, DeploymentState(given.state), given.message)
+    masker = masks.of(context.bot().settings, deployments.find(id))
+    row = deployments.report_end(id, DeploymentState(given.state), given.message, masker)
     context.bot().bell.ring()
     return answers.as_json(_view(row))
 

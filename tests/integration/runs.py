@@ -159,6 +159,7 @@ class Stage:
             argv=["./deploy.sh"],
             cwd=str(self.service),
             env={"PATH": "/usr/bin:/bin", "FASTDEPLOY_STEPS_FILE": run.folder.file("steps")},
+            secrets=[],
             config=None,
             finish="exit",
             step_source="api",

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from callers import Auth, GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, feed
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, EventType, StepReport, StepState
 
@@ -49,7 +50,7 @@ def practised(github: GitHub, service: ServiceFiles, host: Host) -> None:
     for number, seconds in enumerate((8, 10, 12, 60), start=1):
         github.push(before=sha(number), after=sha(number + 1))
         host.begin(number, steps=["Build"])
-        deployments.report_step(number, StepReport(name="Build", state=StepState.RUNNING), at=clock.now())
+        deployments.report_step(number, StepReport(name="Build", state=StepState.RUNNING), Masker([]), at=clock.now())
         host.end(number, DeploymentState.FAILURE if seconds == 60 else DeploymentState.SUCCESS)
         store.write(partial(_took, number, seconds))
     github.push(before=sha(5), after=sha(6))

@@ -16,6 +16,7 @@ from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.errors import Gone
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Event, Report, Service
 from fastdeploy_bot.words import LOCAL, DeploymentState, EventType, Origin, StepReport, StepState
 
@@ -37,7 +38,7 @@ def test_a_deployment_is_told_from_push_to_end(github: GitHub, service: ServiceF
     service("shop")
     github.push()
     host.begin(1, steps=["Build"])
-    deployments.report_step(1, StepReport(name="Build", state=StepState.RUNNING), at=clock.now())
+    deployments.report_step(1, StepReport(name="Build", state=StepState.RUNNING), Masker([]), at=clock.now())
     host.end(1)
 
     assert told() == [

@@ -21,6 +21,7 @@ from fastdeploy_bot.core import clock, deployments, outbox, queue, views
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.engine import relay
 from fastdeploy_bot.engine.relay import Relay
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
 from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState, WebhookSecret
@@ -107,7 +108,7 @@ def push(github: GitHub, service: ServiceFiles, app: Flask) -> Callable[..., int
 
 def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
     """What a script says of a step."""
-    deployments.report_step(number, StepReport(name=name, state=state), at=clock.now())
+    deployments.report_step(number, StepReport(name=name, state=state), Masker([]), at=clock.now())
 
 
 def again(number: int) -> int:

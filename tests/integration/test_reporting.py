@@ -13,6 +13,7 @@ from callers import Auth, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import logs, progress, steps
 from fastdeploy_bot.core.progress import Progress, StepEntry
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -345,7 +346,7 @@ def test_a_service_token_reads_its_log(client: FlaskClient, auth: Auth) -> None:
 @pytest.mark.usefixtures("script")
 def test_what_could_not_begin_says_so_in_its_log(client: FlaskClient, auth: Auth) -> None:
     """The reason stands where one looks for it."""
-    progress.fail(1, "there is no ./deploy.sh", now=1, log_limit=LIMIT)
+    progress.fail(1, "there is no ./deploy.sh", Masker([]), now=1, log_limit=LIMIT)
 
     told = client.get(PATH, headers=auth("viewer")).get_json()
     assert ("failure", "there is no ./deploy.sh") == (told["state"], told["reason"])

@@ -21,6 +21,7 @@ from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.dispatcher import SETTLE, Dispatcher
 from fastdeploy_bot.engine.supervisor import Supervisor
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import process, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
@@ -68,6 +69,10 @@ class Bot:
         made = Dispatcher(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir), HOST)
         self.dispatchers.append(made)
         return made
+
+    def frugal(self, log_limit: int) -> Settings:
+        """The bot's settings, with that `log_limit`."""
+        return msgspec.structs.replace(self.settings, log_limit=log_limit)
 
     def until(self, dispatcher: Dispatcher, number: int, *states: DeploymentState) -> Deployment:
         """Tick until the deployment is in one of the states, at first: until it has ended."""
@@ -389,7 +394,7 @@ def test_endless_output_does_not_keep_the_supervisor_from_its_other_duties(bot: 
     dispatcher = bot.dispatcher()
     bot.until(dispatcher, number, DeploymentState.RUNNING)
     bot.stop(dispatcher)
-    follower = Supervisor(deployments.find(number), Endless(bot.folder(number).path), log_limit=1000)
+    follower = Supervisor(deployments.find(number), Endless(bot.folder(number).path), bot.frugal(1000))
 
     ended = follower.tick(now=clock.now())
 
@@ -421,7 +426,7 @@ def test_reported_end_is_the_end(bot: Bot, state: str, message: str, reason: str
     dispatcher = bot.dispatcher()
     bot.until(dispatcher, number, DeploymentState.RUNNING)
 
-    deployments.report_end(number, DeploymentState(state), message)
+    deployments.report_end(number, DeploymentState(state), message, Masker([]))
 
     row = bot.until(dispatcher, number)
     assert (state, reason) == (row.state, row.reason)
@@ -540,7 +545,7 @@ def test_child_that_never_comes_up_fails_the_deployment_with_its_complaint(
     bot.stop(dispatcher)
     folder = bot.folder(number)
     eventually(lambda: Path(folder.file("child.err")).read_text(), "the child's complaint")
-    follower = Supervisor(deployments.find(number), folder, log_limit=1000)
+    follower = Supervisor(deployments.find(number), folder, bot.frugal(1000))
 
     early = follower.tick(now=clock.now())
     monkeypatch.setattr(supervisor, "START_SECONDS", 0)

@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from disks import full_disk
+from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import output
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile
 
 KIB = 1024
+NOWHERE = (1, 0)
+"""An inode and a place in a steps file, where those are not what a test is about."""
 
 
 def pieces(folder: RunFolder) -> list[tuple[int, bytes]]:
@@ -44,7 +47,7 @@ def line(**step: Any) -> bytes:
 
 def test_output_within_the_limit_is_kept_whole(folder: RunFolder) -> None:
     """No byte is dropped before the limit is reached."""
-    log = Log(folder, 1024 * KIB)
+    log = Log(folder, 1024 * KIB, Masker([]))
     data = os.urandom(1024 * KIB)
 
     log.write(data)
@@ -60,7 +63,7 @@ def test_head_and_tail_are_kept_however_the_output_comes(
     """The first half of the limit, and at least the last half of it, stand at their true offsets."""
     folder = RunFolder(str(tmp_path_factory.mktemp("runs") / "7-0badcafe"))
     folder.create(7)
-    log = Log(folder, limit)
+    log = Log(folder, limit, Masker([]))
     data = os.urandom(sum(sizes))
 
     for end, size in zip(_sums(sizes), sizes, strict=True):
@@ -82,7 +85,7 @@ def _sums(sizes: list[int]) -> list[int]:
 
 def test_full_disk_costs_the_bytes_and_nothing_else(folder: RunFolder) -> None:
     """What could not be written is counted, so that later bytes stand at their true offsets."""
-    log = Log(folder, 1024 * KIB)
+    log = Log(folder, 1024 * KIB, Masker([]))
     log.write(b"before")
 
     with full_disk(10):
@@ -98,7 +101,7 @@ def test_full_disk_costs_the_bytes_and_nothing_else(folder: RunFolder) -> None:
 
 def test_segment_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> None:
     """A script that tidies up where it should not loses what was there, not what comes."""
-    log = Log(folder, 128 * KIB)
+    log = Log(folder, 128 * KIB, Masker([]))
     log.write(bytes(256 * KIB))
     for start in folder.segments():
         Path(folder.segment(start)).unlink()
@@ -111,7 +114,7 @@ def test_segment_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) ->
 
 def test_folder_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> None:
     """The child goes on to the end of its script, whatever became of its folder."""
-    log = Log(folder, 128 * KIB)
+    log = Log(folder, 128 * KIB, Masker([]))
     log.write(b"some")
     folder.remove()
 
@@ -132,7 +135,9 @@ def test_lines_are_cut_the_same_however_the_stream_comes(data: bytes, size: int)
     found += lines.flush()
 
     expected = data.split(b"\n")
-    assert (expected if expected[-1] else expected[:-1]) == found
+    assert (expected if expected[-1] else expected[:-1]) == [line for line, _ in found]
+    assert all(data[:behind].removesuffix(b"\n").endswith(line) for line, behind in found)
+    assert [len(data)][: len(found)] == [behind for _, behind in found[-1:]]
 
 
 def test_line_that_is_too_long_is_left_out_whole() -> None:
@@ -142,7 +147,7 @@ def test_line_that_is_too_long_is_left_out_whole() -> None:
     found = [each for _ in range(5) for each in lines.feed(b"x" * 512 * KIB)]
     found += lines.feed(b'{"name":"fake"}\nnext\n')
 
-    assert [b"next"] == found
+    assert [(b"next", 5 * 512 * KIB + 21)] == found
 
 
 # --- the journal ---
@@ -151,14 +156,14 @@ def test_line_that_is_too_long_is_left_out_whole() -> None:
 @pytest.fixture
 def journal(folder: RunFolder) -> Journal:
     """The run's step journal."""
-    return Journal(folder, Log(folder, 1024 * KIB))
+    return Journal(folder, Masker([]), Log(folder, 1024 * KIB, Masker([])).say)
 
 
 def test_step_is_journalled_with_its_time(folder: RunFolder, journal: Journal) -> None:
     """A step of the steps file says when it came, and not when it began."""
     before = output.now()
 
-    journal.from_file(line(name="Build", state="running", message="off we go"))
+    journal.from_file(line(name="Build", state="running", message="off we go"), *NOWHERE)
 
     (entry,), _ = folder.read_steps(0)
     assert ("Build", "running", "off we go", None) == tuple(
@@ -187,8 +192,8 @@ def test_step_is_journalled_with_its_time(folder: RunFolder, journal: Journal) -
 )
 def test_line_that_is_no_step_is_told_once_in_the_log(folder: RunFolder, journal: Journal, junk: bytes) -> None:
     """Its author should learn of it; a thousand complaints would not help."""
-    journal.from_file(junk)
-    journal.from_file(junk)
+    journal.from_file(junk, *NOWHERE)
+    journal.from_file(junk, *NOWHERE)
 
     assert [] == steps(folder)
     (_, told), *more = pieces(folder)
@@ -198,14 +203,14 @@ def test_line_that_is_no_step_is_told_once_in_the_log(folder: RunFolder, journal
 
 def test_empty_lines_of_the_steps_file_are_passed_over_silently(folder: RunFolder, journal: Journal) -> None:
     """`echo >> $FASTDEPLOY_STEPS_FILE` is no fault."""
-    journal.from_file(b" ")
+    journal.from_file(b" ", *NOWHERE)
 
     assert [] == pieces(folder)
 
 
 def test_step_with_broken_characters_is_mended(folder: RunFolder, journal: Journal) -> None:
     """Half a surrogate pair can stand in JSON, but in no database."""
-    journal.from_file(rb'{"name": "a\ud800b", "state": "running", "message": "\udfff\u0000"}')
+    journal.from_file(rb'{"name": "a\ud800b", "state": "running", "message": "\udfff\u0000"}', *NOWHERE)
 
     ((name, _, message),) = steps(folder)
     assert ("a?b", "?\ufffd") == (name, message)
@@ -213,7 +218,7 @@ def test_step_with_broken_characters_is_mended(folder: RunFolder, journal: Journ
 
 def test_long_message_is_cut(folder: RunFolder, journal: Journal) -> None:
     """A message is a sentence, not a log."""
-    journal.from_file(line(name="Build", state="failure", message="m" * 10_000))
+    journal.from_file(line(name="Build", state="failure", message="m" * 10_000), *NOWHERE)
 
     assert [("Build", "failure", "m" * 4096)] == steps(folder)
 
@@ -234,19 +239,19 @@ def test_journal_is_bounded(folder: RunFolder, journal: Journal, monkeypatch: py
     monkeypatch.setattr(output, "MOST_STEPS", 3)
 
     for number in range(10):
-        journal.from_file(line(name=str(number), state="running"))
+        journal.from_file(line(name=str(number), state="running"), *NOWHERE)
 
     assert ["0", "1", "2"] == [name for name, _, _ in steps(folder)]
 
 
 def test_step_that_the_disk_refuses_leaves_no_torn_line(folder: RunFolder, journal: Journal) -> None:
     """Steps that come when there is room again are read as if nothing had been."""
-    journal.from_file(line(name="one", state="success"))
+    journal.from_file(line(name="one", state="success"), *NOWHERE)
     size = Path(folder.file("steps.log")).stat().st_size
 
     with full_disk(size + 20):
-        journal.from_file(line(name="two", state="success"))
-    journal.from_file(line(name="three", state="success"))
+        journal.from_file(line(name="two", state="success"), *NOWHERE)
+    journal.from_file(line(name="three", state="success"), *NOWHERE)
 
     assert ["one", "three"] == [name for name, _, _ in steps(folder)]
     assert b"a step could not be written down" in b"".join(piece for _, piece in pieces(folder))

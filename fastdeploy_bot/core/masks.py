@@ -1,0 +1,22 @@
+"""Masks: what must not be seen of a deployment, hidden from what is said of it."""
+
+from __future__ import annotations
+
+import json
+
+from fastdeploy_bot.core import secrets, tokens
+from fastdeploy_bot.masking import Masker
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
+
+
+def of(settings: Settings, deployment: Deployment) -> Masker:
+    """A masker of what a running deployment's script was given: its service's secrets, and its own token.
+
+    It reads the secrets as they are now, so it is not to be called inside a write. One that was replaced since the
+    script began is known by its new value only.
+    """
+    wanted = json.loads(deployment.definition or "{}").get("secrets", [])
+    given = secrets.readable(settings.secrets_dir, deployment.service.name, wanted)
+    own = [tokens.for_deployment(deployment.id, deployment.run or "", key=key) for key in settings.keys]
+    return Masker([*given, *own])
