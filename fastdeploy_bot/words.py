@@ -59,6 +59,13 @@ EDGES: Final[dict[DeploymentState, frozenset[DeploymentState]]] = {
 """Every change of state that may happen; the rest is a bug."""
 
 
+class WaitsFor(StrEnum):
+    """What a waiting deployment waits for."""
+
+    LOCK = "lock"
+    """The end of its service's lock."""
+
+
 OPEN_STATES: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
 """The states of what has not begun."""
 
@@ -92,6 +99,7 @@ class Origin(StrEnum):
     API = "api"
     MANUAL = "manual"
     RETRY = "retry"
+    ROLLBACK = "rollback"
 
 
 PUSH_ORIGINS: Final = frozenset({Origin.PUSH, Origin.REPLAY})
@@ -152,6 +160,10 @@ class Principal(msgspec.Struct, frozen=True):
 
 LOCAL: Final = Principal(kind=PrincipalKind.USER, name="local", role=Role.ADMIN, peer="host")
 """Whoever runs commands on the bot's own host: they can read the database anyway."""
+
+
+BOT: Final = Principal(kind=PrincipalKind.USER, name="fastdeploy", peer="host")
+"""The bot itself, where it does unasked what people may do as well; it has no role."""
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):

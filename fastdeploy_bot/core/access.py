@@ -22,7 +22,7 @@ class Action(StrEnum):
     START = "start"
     """Start a deployment."""
     STEER = "steer"
-    """Cancel, retry, replay."""
+    """Cancel, retry, roll back, lock, replay."""
     MANAGE = "manage"
     """Tokens, users, sync."""
     REPORT = "report"

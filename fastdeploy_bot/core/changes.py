@@ -29,7 +29,7 @@ def of_log(number: int) -> None:
 
 
 def of_service(number: int) -> None:
-    """A service came, went, or has another file."""
+    """A service came, went, or has another file, lock or commit that is held back."""
     store.at_end((EventType.SERVICE, number), partial(_service, number))
 
 

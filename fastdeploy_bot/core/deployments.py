@@ -9,12 +9,21 @@ from typing import Any
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, steps
+from fastdeploy_bot.core import audit, changes, holdbacks, locks, steps
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Service, Step
-from fastdeploy_bot.words import EDGES, OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal, StepReport
+from fastdeploy_bot.words import (
+    EDGES,
+    OPEN_STATES,
+    PUSH_ORIGINS,
+    DeploymentState,
+    Origin,
+    Principal,
+    StepReport,
+    WaitsFor,
+)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +61,13 @@ def find(number: int) -> Deployment:
 
 
 def queue(service: Service, order: Order, *, now: int) -> Deployment:
-    """A new queued deployment. To be called inside a write."""
+    """A new deployment: queued, or waiting where its service is locked. To be called inside a write."""
+    lock = locks.of(service)
     deployment = Deployment.create(
         service=service,
-        state=DeploymentState.QUEUED,
+        state=DeploymentState.QUEUED if lock is None else DeploymentState.WAITING,
+        waits_for=None if lock is None else WaitsFor.LOCK,
+        reason="" if lock is None else lock.told,
         origin=order.origin,
         sha=order.sha,
         ref=order.ref,
@@ -70,6 +82,7 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
         created=now,
     )
     changes.of_deployment(deployment.id)
+    holdbacks.settle(service, order.origin, order.sha)
     return deployment
 
 
@@ -113,18 +126,43 @@ def stop(deployment: Deployment, *, why: str, now: int) -> None:
     move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
 
 
+def hold(service: Service, what: WaitsFor, *, why: str) -> None:
+    """Let all that is queued for a service wait; what waits for the same already says why anew. Inside a write."""
+    for deployment in _open(service, Deployment.state == DeploymentState.QUEUED):
+        move(deployment, DeploymentState.WAITING, waits_for=what, reason=why)
+    for deployment in _open(service, Deployment.waits_for == what, Deployment.reason != why):
+        Deployment.update(reason=why).where(Deployment.id == deployment.id).execute()
+        changes.of_deployment(deployment.id)
+
+
+def release(service: Service, what: WaitsFor) -> None:
+    """Queue again what waits for that, in its order. To be called inside a write."""
+    for deployment in _open(service, Deployment.waits_for == what):
+        move(deployment, DeploymentState.QUEUED, reason="")
+
+
 def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
     """Deploy the same commit once more. To be called inside a write; raises NotFound, Conflict."""
     parent = find(number)
     if not DeploymentState(parent.state).final:
         raise Conflict(f"deployment {number} is {parent.state}: it can be tried again when it has ended")
+    again = repeat(parent, Origin.RETRY, entries, by=by, now=now)
+    audit.note(by, "retry", f"deployment {number}", now=now, detail=f"as deployment {again.id}")
+    return again
+
+
+def repeat(parent: Deployment, origin: Origin, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
+    """Queue the commit of a deployment once more, with its ref and context. To be called inside a write.
+
+    Raises Conflict where the service was removed.
+    """
     if parent.service.removed is not None:
         raise Conflict(f"service {parent.service.name} was removed: put its service.toml back first")
     entry = entries.get(parent.service.name)
-    again = queue(
+    return queue(
         parent.service,
         Order(
-            origin=Origin.RETRY,
+            origin=origin,
             sha=parent.sha,
             ref=parent.ref,
             before=parent.before,
@@ -138,8 +176,6 @@ def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int)
         ),
         now=now,
     )
-    audit.note(by, "retry", f"deployment {number}", now=now, detail=f"as deployment {again.id}")
-    return again
 
 
 def report_step(number: int, told: StepReport, masker: Masker, *, at: int) -> Step:
@@ -195,9 +231,15 @@ def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
     if state not in EDGES[old]:
         raise Conflict(f"deployment {deployment.id} is {old}: it cannot become {state}")
     where = (Deployment.id == deployment.id) & (Deployment.state == old)
-    if not Deployment.update(state=state, **fields).where(where).execute():
+    if not Deployment.update({"state": state, "waits_for": None} | fields).where(where).execute():
         raise Conflict(f"deployment {deployment.id} is not {old} any more: look again")
     changes.of_deployment(deployment.id)
+
+
+def _open(service: Service, *conditions: Any) -> list[Deployment]:
+    """What of a service has not begun and is so, oldest first (Any: peewee's expressions)."""
+    mine = Deployment.select().where(Deployment.service == service, Deployment.state.in_(OPEN_STATES), *conditions)
+    return list(mine.order_by(Deployment.id))
 
 
 def _running(number: int) -> Deployment:

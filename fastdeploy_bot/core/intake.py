@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, deliveries, deployments, matching, services
+from fastdeploy_bot.core import audit, changes, deliveries, deployments, holdbacks, locks, matching, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
@@ -19,6 +19,9 @@ from fastdeploy_bot.words import Origin, Principal, Push, VerdictKind, Webhook
 NEWEST = 20
 """How many of a ref's newest decided pushes are held against a new one."""
 
+
+_QUEUED = (VerdictKind.DEPLOY, VerdictKind.WAIT)
+"""The verdicts that make a deployment."""
 
 MISSING = "its service.toml is away just now: replay this delivery when it is back"
 
@@ -150,6 +153,7 @@ def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
 
 def _candidate(case: _Case, service: Service) -> Candidate:
     entry = case.entries.get(service.name, Entry(service.name, None, MISSING))
+    lock = locks.of(service)
     return Candidate(
         name=service.name,
         file=entry.file,
@@ -157,6 +161,9 @@ def _candidate(case: _Case, service: Service) -> Candidate:
         signed=case.covers(service.repository),
         repository=service.repository,
         repository_id=service.repository_id,
+        lock="" if lock is None else lock.told,
+        held_back=service.held_back,
+        held_back_why=holdbacks.why(service),
         newest=_newest(service, case.push),
     )
 
@@ -175,7 +182,7 @@ def _newest(service: Service, push: Push) -> tuple[Known, ...]:
 
 def _act(case: _Case, service: Service, decision: Decision) -> ToldVerdict:
     """Write down a decision, with the deployment it asks for."""
-    deployment = _queue(case, service) if decision.verdict is VerdictKind.DEPLOY else None
+    deployment = _queue(case, service) if decision.verdict in _QUEUED else None
     Verdict.create(
         delivery=case.delivery,
         service=service,
@@ -202,7 +209,8 @@ def _queue(case: _Case, service: Service) -> int:
         report=entry.report,
     )
     deployment = deployments.queue(service, order, now=case.now)
-    if entry.file is not None and entry.file.supersede:
+    if locks.of(service) is not None or (entry.file is not None and entry.file.supersede):
+        # Of what waits for a lock the newest is kept: all of it would begin at once at the lock's end.
         deployments.supersede(deployment, now=case.now)
     return deployment.id
 

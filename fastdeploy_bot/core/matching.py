@@ -35,6 +35,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The id pinned for that repository; None before it was first seen."""
     signed: bool = True
     """Whether the webhook's signer may speak for that repository."""
+    lock: str = ""
+    """By whom and why it is locked; empty while it is not."""
+    held_back: str | None = None
+    """The commit that it was rolled back from; `held_back_why` says by whom."""
+    held_back_why: str = ""
     newest: tuple[Known, ...] = ()
     """The decided pushes of this ref with the newest `pushed_at`."""
 
@@ -83,7 +88,17 @@ def _decide(push: Push, service: Candidate) -> Decision:
         return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(service.file.paths)})")
     if not service.file.auto:
         return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand", counts=True)
-    return verdict(VerdictKind.DEPLOY, f"{_named(push)} is now {push.commit[:SHORT]}", counts=True)
+    return verdict(*_now(push, service), counts=True)
+
+
+def _now(push: Push, service: Candidate) -> tuple[VerdictKind, str]:
+    """What becomes of a push that the service's file wants deployed, and why."""
+    if push.commit == service.held_back:
+        return VerdictKind.IGNORE, service.held_back_why
+    news = f"{_named(push)} is now {push.commit[:SHORT]}"
+    if service.lock:
+        return VerdictKind.WAIT, f"{news}; the service is {service.lock}"
+    return VerdictKind.DEPLOY, news
 
 
 def _wanted(push: Push, file: ServiceFile) -> bool:

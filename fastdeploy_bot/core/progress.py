@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, deployments, logs, steps
+from fastdeploy_bot.core import changes, deployments, locking, logs, steps
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.masking import Masker
@@ -46,8 +46,14 @@ def absorb(number: int, progress: Progress, *, log_limit: int) -> None:
 
 
 def conclude(number: int, ending: Ending, *, now: int) -> None:
-    """The run has ended and all of it is in rows."""
-    store.write(lambda: deployments.finish(number, ending, now=now))
+    """The run has ended and all of it is in rows; one that was lost may lock its service."""
+
+    def end() -> None:
+        deployments.finish(number, ending, now=now)
+        if ending.state is DeploymentState.LOST:
+            locking.after_loss(number, now=now)
+
+    store.write(end)
 
 
 def fail(number: int, why: str, masker: Masker, *, now: int, log_limit: int) -> None:

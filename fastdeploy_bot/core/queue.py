@@ -6,8 +6,8 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, steps
-from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.core import changes, locks, steps
+from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import DeploymentState
 
 
@@ -25,12 +25,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def next_up() -> list[Deployment]:
-    """For each service with nothing running, its oldest queued deployment; oldest first."""
+    """For each service that is not locked and has nothing running, its oldest queued deployment; oldest first."""
     other = Deployment.alias()
     busy = other.select(other.service).where(other.state == DeploymentState.RUNNING)
     queued = (
         Deployment.select()
         .where(Deployment.state == DeploymentState.QUEUED, Deployment.service.not_in(busy))
+        .where(Deployment.service.not_in(locks.locked()))
         .order_by(Deployment.id)
     )
     first: dict[int, Deployment] = {}
@@ -58,7 +59,10 @@ def explain(deployment: Deployment, why: str) -> None:
 
 
 def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -> bool:
-    """Let a queued deployment begin on a host; False where it moved on, its service is busy or the host is full."""
+    """Let a queued deployment begin on a host.
+
+    False where it moved on, its service is busy or locked, or the host is full.
+    """
 
     def begin() -> bool:
         if not _begin(deployment, claim, max_running, now):
@@ -96,6 +100,7 @@ def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> 
         Deployment.id == deployment.id,
         Deployment.state == DeploymentState.QUEUED,
         ~fn.EXISTS(running.where(other.service == deployment.service_id)),
+        ~fn.EXISTS(locks.locked().where(Service.id == deployment.service_id)),
         slots_taken.select(fn.COUNT(other.id)) < max_running,
     )
     return bool(query.execute())

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast, outbox
+from fastdeploy_bot.core import clock, deliveries, forecast, locks, outbox
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
@@ -111,6 +111,23 @@ class LiveView(msgspec.Struct, frozen=True):
     since: Moment | None
 
 
+class LockView(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a service from being deployed."""
+
+    by: str
+    reason: str
+    since: Moment | None
+    until: Moment | None
+    """When it ends by itself; null where somebody has to end it."""
+
+
+class HeldBackView(msgspec.Struct, frozen=True, kw_only=True):
+    """The commit that a service was rolled back from: no push brings it back, until a newer one comes."""
+
+    sha: str
+    by: str
+
+
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """A service as it stands."""
 
@@ -124,7 +141,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     """That of its last deployment."""
     live: LiveView | None
     last: DeploymentView | None
-    lock: None
+    lock: LockView | None
+    held_back: HeldBackView | None
     queue: list[int]
     """The deployments that have not begun, oldest first."""
     problem: str
@@ -138,6 +156,8 @@ class ServiceFacts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     repository: str
     problem: str
+    lock: LockView | None
+    held_back: HeldBackView | None
     removed: Moment | None
 
 
@@ -276,7 +296,8 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
         state=None if last is None else DeploymentState(last.state),
         live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
         last=None if last is None else deployment(last, public_url=public_url),
-        lock=None,
+        lock=lock(row),
+        held_back=held_back(row),
         queue=sorted(each.id for each in waiting),
         problem=entry.problem if entry is not None else row.problem,
         removed=clock.text(row.removed),
@@ -285,7 +306,27 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
 
 def service_facts(row: Service) -> ServiceFacts:
     """A service from its row, as the feed tells it."""
-    return ServiceFacts(name=row.name, repository=row.repository, problem=row.problem, removed=clock.text(row.removed))
+    return ServiceFacts(
+        name=row.name,
+        repository=row.repository,
+        problem=row.problem,
+        lock=lock(row),
+        held_back=held_back(row),
+        removed=clock.text(row.removed),
+    )
+
+
+def lock(row: Service) -> LockView | None:
+    """A service's lock, from its row."""
+    held = locks.of(row)
+    if held is None:
+        return None
+    return LockView(by=held.by, reason=held.reason, since=clock.text(held.since), until=clock.text(held.until))
+
+
+def held_back(row: Service) -> HeldBackView | None:
+    """The commit that a service was rolled back from, from its row."""
+    return None if row.held_back is None else HeldBackView(sha=row.held_back, by=row.held_back_by or "")
 
 
 def delivery_facts(row: Delivery) -> DeliveryFacts:

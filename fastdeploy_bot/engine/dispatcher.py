@@ -14,7 +14,7 @@ from typing import Final
 
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, masks, progress, queue, services, tokens
+from fastdeploy_bot.core import clock, deployments, locking, masks, progress, queue, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
@@ -49,9 +49,10 @@ class Dispatcher:
         self._missing_since: int | None = None
 
     def tick(self, *, now: int) -> None:
-        """Look at the service files, at the runs of this host and at the queue."""
+        """Look at the service files, at the runs of this host, at the locks and at the queue."""
+        sync, unlock = partial(self._sync, now), partial(locking.expire, now=now)
         launch = partial(self._launch, now)
-        for part in (process.reap, self._adopt, partial(self._sync, now), launch, process.keep_spare):
+        for part in (process.reap, self._adopt, sync, unlock, launch, process.keep_spare):
             _attempt(part)
 
     def _sync(self, now: int) -> None:

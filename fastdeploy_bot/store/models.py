@@ -42,6 +42,15 @@ class Service(_Row):
     """Why the file cannot be used; empty when it can."""
     created = peewee.BigIntegerField()
     removed = peewee.BigIntegerField(null=True)
+    locked = peewee.BigIntegerField(null=True)
+    """Since when it is locked; None while it is not."""
+    locked_by = Text(null=True)
+    lock_reason = Text(null=True)
+    lock_until = peewee.BigIntegerField(null=True)
+    """When the lock ends by itself."""
+    held_back = Text(null=True)
+    """The commit that it was rolled back from, until a newer push comes."""
+    held_back_by = Text(null=True)
 
 
 class Delivery(_Row):
@@ -92,7 +101,7 @@ class Deployment(_Row):
     delivery_id: int | None
     parent: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField("self", null=True)
     parent_id: int | None
-    """The deployment this one retries."""
+    """The deployment whose commit this one deploys again: a retry, or a rollback."""
     taken_over_by: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField("self", null=True)
     taken_over_by_id: int | None
     """The deployment that superseded this one."""
@@ -102,6 +111,8 @@ class Deployment(_Row):
     exit_status = peewee.IntegerField(null=True)
     signal = peewee.IntegerField(null=True)
     reason = Text(default="")
+    waits_for = Text(null=True)
+    """What it waits for while it is `waiting`."""
     host = Text(null=True)
     """The host that runs it, by its host id."""
     run = Text(null=True)

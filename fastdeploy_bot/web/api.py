@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
@@ -16,8 +17,10 @@ from fastdeploy_bot.core import (
     deliveries,
     deployments,
     feed,
+    locking,
     logs,
     masks,
+    rollbacks,
     services,
     signin,
     starting,
@@ -25,6 +28,7 @@ from fastdeploy_bot.core import (
     views,
 )
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.core.starting import Wish
@@ -91,6 +95,21 @@ class ServiceToken(msgspec.Struct, frozen=True):
     id: int
     token: str
     expires: Moment | None
+
+
+class NewLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a service shall not be deployed, and until when."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=locking.LONGEST_REASON)]
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+    """RFC 3339; null: until somebody unlocks it."""
+
+
+class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a service shall be rolled back to."""
+
+    to: Id | None = None
+    """A deployment that succeeded; null: the last good commit before the live one."""
 
 
 class NewDeployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -195,10 +214,7 @@ def list_services() -> Answer[Page[ServiceView]]:
     if who.service is not None:
         query = query.where(Service.name == who.service)
     entries = context.bot().catalogue.entries()
-    public_url = context.bot().settings.effective_public_url
-    return answers.as_json(
-        Page([views.service(row, entries.get(row.name), public_url=public_url) for row in query], None)
-    )
+    return answers.as_json(Page([_service(row, entries) for row in query], None))
 
 
 @bp.get("/services/<name>")
@@ -206,10 +222,7 @@ def list_services() -> Answer[Page[ServiceView]]:
 def show_service(name: Name) -> Answer[ServiceView]:
     """One service as it stands."""
     operations.authorize(context.principal(), service=name)
-    bot = context.bot()
-    row = services.find(name)
-    view = views.service(row, bot.catalogue.get(name), public_url=bot.settings.effective_public_url)
-    return answers.as_json(view)
+    return answers.as_json(_service(services.find(name), context.bot().catalogue.entries()))
 
 
 @bp.post("/services/sync")
@@ -255,6 +268,45 @@ def revoke_token(name: Name, id: Id) -> Nothing:
     operations.authorize(who, service=name)
     tokens.revoke(services.find(name), id, by=who, now=clock.now())
     return Nothing(status=HTTPStatus.NO_CONTENT)
+
+
+@bp.post("/services/<name>/lock")
+@operation(
+    Action.STEER,
+    errors=[Conflict],
+    example={"reason": "the database moves", "until": "2030-01-31T18:00:00Z"},
+)
+def lock_service(name: Name, body: Body[NewLock]) -> Answer[ServiceView]:
+    """Keep a service from being deployed: what is asked for waits; a second lock replaces the first."""
+    who = context.principal()
+    operations.authorize(who, service=name)
+    given = body.read()
+    entries = context.bot().catalogue.entries()
+    until = None if given.until is None else int(given.until.timestamp() * clock.SECOND)
+    wish = locking.Wish(reason=given.reason, until=until)
+    return answers.as_json(_service(locking.lock(name, entries, wish, by=who, now=clock.now()), entries))
+
+
+@bp.delete("/services/<name>/lock")
+@operation(Action.STEER, statuses=[HTTPStatus.NO_CONTENT])
+def unlock_service(name: Name) -> Nothing:
+    """End a service's lock, if it has one: what waited for that goes on."""
+    who = context.principal()
+    operations.authorize(who, service=name)
+    locking.unlock(name, context.bot().catalogue.entries(), by=who, now=clock.now())
+    context.bot().bell.ring()
+    return Nothing(status=HTTPStatus.NO_CONTENT)
+
+
+@bp.post("/services/<name>/rollback")
+@operation(Action.STEER, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True, example={"to": 7})
+def roll_back(name: Name, body: Body[Rollback]) -> Answer[DeploymentView]:
+    """Deploy the last good commit before the live one again, or that of a deployment; the live one is held back."""
+    who = context.principal()
+    operations.authorize(who, service=name)
+    to = body.read().to
+    entries = context.bot().catalogue.entries()
+    return creating.once(who, lambda: _view(rollbacks.roll_back(name, entries, to=to, by=who, now=clock.now())))
 
 
 @bp.post("/deployments")
@@ -410,6 +462,10 @@ def _event(told: Told) -> FeedEvent:
     """An event as it was written: an earlier version's object stays as that version saw it (so Any, for the types)."""
     written: Any = msgspec.Raw(told.data.encode())
     return FeedEvent(told.id, told.type, **{told.type.value: written})
+
+
+def _service(row: Service, entries: Mapping[str, Entry]) -> ServiceView:
+    return views.service(row, entries.get(row.name), public_url=context.bot().settings.effective_public_url)
 
 
 def _view(row: Deployment) -> DeploymentView:

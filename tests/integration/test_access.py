@@ -17,6 +17,7 @@ import described
 from callers import (
     KEY,
     SECRET,
+    SOON,
     Auth,
     GitHub,
     Host,
@@ -66,8 +67,8 @@ READERS: Final = (Who.VIEWER, Who.DEPLOYER, Who.ADMIN)
 DEPLOYERS: Final = (Who.DEPLOYER, Who.ADMIN)
 SERVICES: Final = (Who.SERVICE, Who.OTHER_SERVICE)
 
-FINISHED, RUNNING, OTHERS, QUEUED = 1, 2, 3, 4
-"""The deployments that there are: of shop, but for the third."""
+BEFORE, FINISHED, RUNNING, OTHERS, QUEUED = 1, 2, 3, 4, 5
+"""The deployments that there are: of shop, but for one other's; the first two have succeeded."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,23 @@ ROUTES: Final = [
         [Who.ADMIN],
         missing=f"{V1}/services/shop/tokens/99",
     ),
+    Route(
+        "POST",
+        f"{V1}/services/<name>/lock",
+        f"{V1}/services/shop/lock",
+        200,
+        DEPLOYERS,
+        body={"reason": "freeze"},
+        missing=f"{V1}/services/none/lock",
+    ),
+    Route(
+        "DELETE",
+        f"{V1}/services/<name>/lock",
+        f"{V1}/services/shop/lock",
+        204,
+        DEPLOYERS,
+        missing=f"{V1}/services/none/lock",
+    ),
     Route("POST", f"{V1}/deployments", f"{V1}/deployments", 201, [*DEPLOYERS, Who.SERVICE], body=WISH),
     Route("GET", f"{V1}/deployments", f"{V1}/deployments", 200, [*READERS, *SERVICES]),
     Route(
@@ -204,6 +222,15 @@ ROUTES: Final = [
         DEPLOYERS,
         missing=f"{V1}/deliveries/none/replay",
     ),
+    Route(  # the last one: it cancels what is queued
+        "POST",
+        f"{V1}/services/<name>/rollback",
+        f"{V1}/services/shop/rollback",
+        201,
+        DEPLOYERS,
+        body={"to": BEFORE},
+        missing=f"{V1}/services/none/rollback",
+    ),
 ]
 
 
@@ -239,6 +266,9 @@ def world(app: Flask, client: FlaskClient, github: GitHub, service: ServiceFiles
     service("other", repository="octo-org/other")
     sync(app)
     headers: dict[Who, Mapping[str, str]] = {Who.SERVICE: auth.service("shop")}
+    github.push(before=sha(6), after=sha(1), pushed_at=SOON - 1)
+    host.begin(BEFORE)
+    host.end(BEFORE)
     github.push(guid="g-1")
     headers[Who.FINISHED] = host.begin(FINISHED)
     host.end(FINISHED)

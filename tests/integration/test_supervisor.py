@@ -15,7 +15,7 @@ import pytest
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, logs, queue, secrets, services
+from fastdeploy_bot.core import clock, deployments, locking, logs, queue, secrets, services
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.engine import supervisor
@@ -497,6 +497,29 @@ def test_killed_child_makes_the_deployment_lost_and_ends_what_is_left(bot: Bot) 
     assert ("lost", None) == (row.state, row.exit_status)
     assert "its outcome cannot be known" in row.reason
     assert gone(daemon)
+    assert "success" == bot.until(dispatcher, after).state
+
+
+def test_service_that_wants_it_is_held_after_a_loss_until_its_lock_ends(bot: Bot) -> None:
+    """`on_lost = "hold"`: the next one waits, and begins at the tick that finds the lock over."""
+    once = bot.settings.home / "once"
+    bot.service("shop", f"[ -e {once} ] && exit 0; touch {once}; sleep 600", on_lost="hold")
+    number, after = bot.order("shop"), bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    eventually(once.exists, "the script")
+
+    os.kill(pid_of_child(bot.folder(number)), signal.SIGKILL)
+    lost, held = bot.until(dispatcher, number), bot.until(dispatcher, after, DeploymentState.WAITING)
+    end = clock.now() + 3_600_000
+    locking.lock("shop", {}, locking.Wish(reason="looked at", until=end), by=ANNA, now=clock.now())
+    dispatcher.tick(now=end - 1)
+    still = deployments.find(after).state
+    dispatcher.tick(now=end)
+
+    assert "lost" == lost.state
+    assert held.reason.startswith(f"locked by fastdeploy: deployment {number} was lost")
+    assert "waiting" == still
     assert "success" == bot.until(dispatcher, after).state
 
 

@@ -311,3 +311,35 @@ def test_a_deploying_verdict_says_what_the_ref_is_now() -> None:
     decision = decide(push(ref="refs/tags/v1", after=B, commit=C), service(tags=("v*",)))
 
     assert Decision("shop", DEPLOY, f"tag v1 is now {C[:7]}", counts=True) == decision
+
+
+# --- what keeps it from being deployed ---
+
+
+def test_a_locked_service_waits() -> None:
+    """The reason says what is new, and why it waits; the push counts."""
+    locked = msgspec.structs.replace(SHOP, lock="locked by anna: the database moves")
+
+    decision = decide(PUSH, locked)
+
+    told = f"branch main is now {B[:7]}; the service is locked by anna: the database moves"
+    assert Decision("shop", VerdictKind.WAIT, told, counts=True) == decision
+
+
+@pytest.mark.parametrize("lock", ["", "locked by anna: freeze"])
+def test_a_commit_that_is_held_back_is_ignored(lock: str) -> None:
+    """Locked or not; the push counts, since that commit is what the ref names."""
+    held = msgspec.structs.replace(SHOP, lock=lock, held_back=B, held_back_why="rolled back by anna")
+
+    assert Decision("shop", IGNORE, "rolled back by anna", counts=True) == decide(PUSH, held)
+    assert decide(push(after=C, commit=C), held).verdict in (DEPLOY, VerdictKind.WAIT)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"branches": ("release",)}, {"auto": False}, {"paths": ("api/**",), "branches": ("main",)}]
+)
+def test_what_is_not_wanted_waits_for_nothing(keys: dict[str, Any]) -> None:
+    """A lock makes no deployment of what would be none without it."""
+    locked = msgspec.structs.replace(service(**keys), lock="locked by anna: freeze")
+
+    assert IGNORE is decide(push(paths=("web/a.js",)), locked).verdict

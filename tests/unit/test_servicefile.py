@@ -177,7 +177,6 @@ def test_repository_that_github_can_have_is_taken(repository: str) -> None:
     [
         "checkout = true",
         'wait_for = ["*"]',
-        'on_lost = "hold"',
         'run_as = "deploy"',
         'report = ["status", "deployment"]',
         'report = ["check"]',

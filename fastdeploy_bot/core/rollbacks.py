@@ -1,0 +1,101 @@
+"""Rollbacks: a commit that was live before is deployed again, and the one that was live until then is held back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from peewee import ModelSelect
+
+from fastdeploy_bot.core import audit, deployments, holdbacks, services
+from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.errors import Conflict, Invalid
+from fastdeploy_bot.store.models import Deployment, Service
+from fastdeploy_bot.words import OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal
+
+
+def roll_back(name: str, entries: Mapping[str, Entry], *, to: int | None = None, by: Principal, now: int) -> Deployment:
+    """Deploy the last good commit before the live one again, or that of deployment `to`. To be called inside a write.
+
+    Pushes that have not begun are cancelled; what runs goes on, and this comes after it. Raises NotFound, Conflict
+    where there is nothing to roll back to, Invalid where `to` is no deployment of the service.
+    """
+    service = services.named(name, entries, now=now)
+    live = _live(service)
+    goal = _before(service, live) if to is None else _chosen(service, live, to)
+    _step_back(service, goal, by=by, now=now)
+    row = deployments.repeat(goal, Origin.ROLLBACK, entries, by=by, now=now)
+    holdbacks.put(service, live.sha, by=by.name)
+    detail = f"from {live.sha[:7]} to {goal.sha[:7]}, as deployment {row.id}"
+    audit.note(by, "rollback", f"service {name}", now=now, detail=detail)
+    return row
+
+
+def offer(service: Service) -> Deployment | None:
+    """The deployment whose commit a rollback deploys again; None where there is none."""
+    try:
+        return _before(service, _live(service))
+    except Conflict:
+        return None
+
+
+def _live(service: Service) -> Deployment:
+    """The last success."""
+    live: Deployment | None = _successes(service).first()
+    if live is None:
+        raise Conflict(f"nothing of service {service.name} is live yet: there is nothing to roll back from")
+    return live
+
+
+def _before(service: Service, live: Deployment) -> Deployment:
+    """The last success with another commit than the live one, of those before it."""
+    older = _successes(service).where(Deployment.id < _place(live).id, Deployment.sha != live.sha)
+    found: Deployment | None = older.first()
+    if found is None:
+        raise Conflict(
+            f"service {service.name} has no success of another commit before {live.sha[:7]}, which is live: "
+            "name the deployment to go back to, or deploy a commit by hand"
+        )
+    return found
+
+
+def _place(live: Deployment) -> Deployment:
+    """The deployment where what is live stands in the history: for a rollback, or a retry of one, what it repeats.
+
+    So a second rollback goes on backwards, and not to the commit that the first one left.
+    """
+    place = each = live
+    while each.parent_id is not None and each.origin in (Origin.ROLLBACK, Origin.RETRY):
+        if each.origin == Origin.ROLLBACK:
+            place = each.parent
+        each = each.parent
+    return place
+
+
+def _chosen(service: Service, live: Deployment, number: int) -> Deployment:
+    found = Deployment.get_or_none(Deployment.id == number, Deployment.service == service)
+    if found is None:
+        raise Invalid(f"to: service {service.name} has no deployment {number}: `fastdeploy status` lists the last ones")
+    if found.state != DeploymentState.SUCCESS:
+        raise Conflict(
+            f"deployment {number} is no success but {found.state}: name one that was live; `retry` deploys any again"
+        )
+    if found.sha == live.sha:
+        raise Conflict(f"{live.sha[:7]} is what is live: `retry` deploys it once more")
+    return found
+
+
+def _step_back(service: Service, goal: Deployment, *, by: Principal, now: int) -> None:
+    """Cancel the pushes that have not begun: whoever rolls back does not want them next."""
+    rows = Deployment.select().where(
+        Deployment.service == service,
+        Deployment.state.in_(OPEN_STATES),
+        Deployment.origin.in_(list(PUSH_ORIGINS)),
+    )
+    for row in list(rows.order_by(Deployment.id)):
+        deployments.stop(row, why=f"rolled back to {goal.sha[:7]} by {by.name}", now=now)
+
+
+def _successes(service: Service) -> ModelSelect[Deployment]:
+    """The service's successes, newest first."""
+    mine = Deployment.select().where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
+    return mine.order_by(Deployment.id.desc())
