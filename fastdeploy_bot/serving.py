@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, Final
 
+from fastdeploy_bot import inherited as _inherited
 from fastdeploy_bot import settings as _settings
 from fastdeploy_bot import store as _store
 from fastdeploy_bot.app import create_engine as _create_engine
@@ -14,6 +15,9 @@ from fastdeploy_bot.errors import FastdeployError as _FastdeployError
 from fastdeploy_bot.web import sockets as _sockets
 
 try:
+    if (_address := _inherited.address()) is not None:
+        # Whatever the settings say: it listens there, and its workers, which read the settings anew, tell so.
+        os.environ |= {"FASTDEPLOY_HOST": _address[0], "FASTDEPLOY_PORT": str(_address[1])}
     _loaded: Final = _settings.load().settings
     _settings.require_serving(_loaded)
 except _FastdeployError as _error:
@@ -31,6 +35,7 @@ control_socket_disable = True
 http_parser = "python"
 timeout = 120
 graceful_timeout = 4
+"""After so many seconds the master kills a worker that was told to end; it takes `server.ANSWER_SECONDS` and a bit."""
 keepalive = 5
 proc_name = "fastdeploy"
 forwarded_allow_ips = ""
@@ -77,16 +82,12 @@ def post_worker_init(worker: Any) -> None:
 
 
 def worker_int(_worker: Any) -> None:
-    """A worker is told to end: claim nothing more."""
-    _stop()
+    """A worker is told to end: claim nothing more, from this moment."""
+    if (engine := _engines.get(os.getpid())) is not None:
+        engine.end()
 
 
 def worker_exit(_server: Any, _worker: Any) -> None:
-    """A worker ends: let go of its runs, whose scripts go on."""
-    _stop()
-
-
-def _stop() -> None:
-    engine = _engines.pop(os.getpid(), None)
-    if engine is not None:
+    """A worker ends: its runs are let go of, and their scripts go on."""
+    if (engine := _engines.pop(os.getpid(), None)) is not None:
         engine.stop()

@@ -10,8 +10,8 @@ from typing import Final
 
 import click
 
+from fastdeploy_bot import inherited, store
 from fastdeploy_bot import settings as settings_
-from fastdeploy_bot import store
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json
 from fastdeploy_bot.core import secrets
@@ -69,7 +69,8 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
         password = demonstrating.prepare(shared.settings())
     settings = shared.settings()
     settings_.require_serving(settings)
-    _require_port(settings)
+    if inherited.address() is None:
+        _require_port(settings)
     if demo:
         demonstrating.in_background(settings, password)
     environ = {name: value for name, value in os.environ.items() if name not in OF_A_SCRIPT}

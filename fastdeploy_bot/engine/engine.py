@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
 """How long at most a change that nobody rang for stays unseen."""
-STOP_SECONDS: Final = 4.0
+STOP_SECONDS: Final = 2.0
 LEFT_SECONDS: Final = 3_600
 """The age at which a run folder that no running deployment names is taken away."""
 
@@ -52,11 +52,18 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Claim nothing more and let go of all runs; their scripts go on and the next engine finds them."""
+    def end(self) -> None:
+        """From now on claim nothing more, and let go of all runs; answers at once.
+
+        Their scripts go on, and the next engine finds them.
+        """
         self.dispatcher.stopping.set()
         self.bell.ring()
         self._feed_bell.ring()
+
+    def stop(self) -> None:
+        """End, and wait until all is let go of."""
+        self.end()
         deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,32 +1,137 @@
-"""gunicorn, told to do as the app does: its own refusals are problems, and its access lines have facts."""
+"""gunicorn, told to do as the app does: its refusals are problems, its access lines have facts, its clients a limit."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
+import socket
+import time
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
+from selectors import EVENT_READ
 from typing import Any, Final
 
 import msgspec
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import PollableMethodQueue, ThreadWorker
 
-from fastdeploy_bot.web import request_ids
+from fastdeploy_bot.web import request_ids, wire
 from fastdeploy_bot.web.answers import Problem
 
 # gunicorn ships no types: what it hands over here is Any.
 
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 REFUSED: Final = "the request is not well-formed HTTP, or exceeds what the server takes"
+ANSWER_SECONDS: Final = 3
+"""How long a worker that ends goes on answering what has come before."""
+ENDING_SECONDS: Final = 0.1
+HEAD_SECONDS: Final = 10.0
+"""How long the head of a request may take, from its first byte."""
+LINGER_SECONDS: Final = 1.0
+"""How long a client may take to hang up after its last answer."""
+
 FAULT: Final = "this is a fault of the bot; its own log says more"
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """A worker that answers what gunicorn cannot read as RFC 9457 says, not with a page of gunicorn's."""
+    """A process that answers requests, until it is told to end, by whatever signal, or its master is gone.
+
+    Then it answers what has come, for ANSWER_SECONDS at most, and hangs up on who is left. No client has a thread
+    before it has sent something, nor for longer than HEAD_SECONDS with half a request, and none keeps the others
+    waiting by not hanging up.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.alive: bool
+        self.method_queue = _Calls()
+        self._handled: dict[Any, float] = {}
+        """The connections that have a thread, and until when each has to have sent the head of its request."""
+
+    # --- the end
+
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's signature
+        """A signal: note it, and let the main thread, which this wakes, see to the rest."""
+        if self.alive:
+            self.alive = False
+            self.method_queue.defer(self.cfg.worker_int, self)
+
+    handle_quit = handle_exit
+
+    def is_parent_alive(self) -> bool:
+        """Whether there is a master; a worker without one ends as if it had been told to."""
+        there: bool = super().is_parent_alive()
+        if not there and self.alive:
+            self.alive = False
+            self.cfg.worker_int(self)
+        return there
+
+    def run(self) -> None:
+        """Answer until the end; whoever still has a thread then is cut off, so that the process can end."""
+        self.cfg.set("graceful_timeout", ANSWER_SECONDS)  # the master, with a copy of its own, has more patience
+        try:
+            super().run()
+        finally:
+            for conn in list(self._handled):
+                _cut(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Do what is due in the main thread; near the end look at the clock more often."""
+        super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, ENDING_SECONDS))
+
+    # --- clients
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a connection a thread, once there is something to read."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def handle(self, conn: Any) -> Any:
+        """Handle a request in a thread of its own; what lies between its answer and the connection's end, too."""
+        self._handled[conn] = time.monotonic() + HEAD_SECONDS
+        try:
+            goes_on = super().handle(conn)
+            if not goes_on:
+                wire.linger(conn.sock, LINGER_SECONDS)
+            return goes_on
+        finally:
+            del self._handled[conn]
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request whose head has come."""
+        self._handled[conn] = math.inf
+        return super().handle_request(req, conn)
+
+    def murder_pending(self) -> None:
+        """Cut off, about once a second, who has sent nothing or half a head for too long."""
+        super().murder_pending()
+        now = time.monotonic()
+        for conn in [conn for conn, until in list(self._handled.items()) if until < now]:
+            _cut(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Let gunicorn judge, log and answer; the answer is put into our words on its way."""
         super().handle_error(req, _Connection(client), addr, exc)
+
+
+class _Calls(PollableMethodQueue):  # type: ignore[misc]
+    """What threads ask the main thread to do; some ask when it has ended already."""
+
+    def close(self) -> None:
+        """Keep the descriptors: a late write to one that was closed would go into whatever file has its number then."""
+
+
+def _cut(conn: Any) -> None:
+    """End a connection for both sides; the thread that has it is woken."""
+    with contextlib.suppress(OSError):
+        conn.sock.shutdown(socket.SHUT_RDWR)
 
 
 class AccessLogger(Logger):  # type: ignore[misc]

@@ -90,20 +90,26 @@ class Wire:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def linger(self, seconds: float) -> None:
-        """Say that nothing follows, and give the peer a moment to hear what was said.
+        """End the connection, the peer having a moment to hear what was said."""
+        linger(self._sock, seconds)
 
-        A connection that is closed while something is unread takes that away from the peer.
-        """
-        deadline = time.monotonic() + seconds
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_WR)
-            left = DRAINED
-            while left > 0 and (patience := deadline - time.monotonic()) > 0:
-                self._sock.settimeout(patience)
-                if not (data := self._sock.recv(4096)):
-                    break
-                left -= len(data)
-        self.cut()
+
+def linger(sock: socket.socket, seconds: float) -> None:
+    """End a connection: say that nothing follows, and give the peer a moment to hear what was said.
+
+    A connection that is closed while something is unread takes that away from the peer.
+    """
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+        left = DRAINED
+        while left > 0 and (patience := deadline - time.monotonic()) > 0:
+            sock.settimeout(patience)
+            if not (data := sock.recv(4096)):
+                break
+            left -= len(data)
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def frame(value: object) -> bytes:

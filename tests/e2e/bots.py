@@ -30,6 +30,11 @@ COMMAND: Final = (sys.executable, "-m", "fastdeploy_bot")
 ADMIN: Final = "admin"
 PASSWORD: Final = "correct horse battery"
 """The user that `init` makes for the tests."""
+ACTIVATE: Final = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+"""Starts a program as systemd does that is handed a socket."""
 FINAL: Final = frozenset({"success", "failure", "cancelled", "superseded", "lost"})
 PATIENCE: Final = 30.0
 """Seconds after which a condition that has not come true is a fault, on a loaded machine too."""
@@ -104,6 +109,8 @@ class Bot:
         self.port = free_port()
         self.environment = clean_environment(**environment)
         self.server: subprocess.Popen[bytes] | None = None
+        self.listener: socket.socket | None = None
+        """What the server is to inherit, in place of listening on its port itself."""
         self._tokens: dict[str, str] = {}
         self.run("init", "--admin", ADMIN, env={"FASTDEPLOY_PASSWORD": PASSWORD}, expect=0)
         settings = tomllib.loads((self.home / "fastdeploy.toml").read_text())
@@ -123,9 +130,12 @@ class Bot:
 
     def launch(self, *command: str, cwd: Path | None = None) -> None:
         """Start this command as the bot's server and wait until it is ready."""
+        passed = () if self.listener is None else (self.listener.fileno(),)
+        activate = [part for fd in passed for part in (sys.executable, "-c", ACTIVATE, str(fd))]
         with self.output_file.open("ab") as output:
             self.server = subprocess.Popen(
-                command,
+                [*activate, *command],
+                pass_fds=passed,
                 cwd=cwd or self.home.parent,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -303,14 +313,20 @@ class Bot:
         self, body: bytes, *, event: str = "push", guid: str | None = None, secret: str | None = None
     ) -> requests.Response:
         """Deliver a webhook as GitHub does, signed with the bot's secret unless another is given."""
-        headers = {
+        headers = self.signed(body, event=event, guid=guid, secret=secret)
+        return self.http("POST", "/webhooks/github", token="", headers=headers, data=body)
+
+    def signed(
+        self, body: bytes, *, event: str = "push", guid: str | None = None, secret: str | None = None
+    ) -> dict[str, str]:
+        """The headers with which GitHub would deliver this body."""
+        return {
             "Content-Type": "application/json",
             "User-Agent": "GitHub-Hookshot/test",
             "X-GitHub-Event": event,
             "X-GitHub-Delivery": guid or str(uuid.uuid4()),
             "X-Hub-Signature-256": signature(secret or self.secret, body),
         }
-        return self.http("POST", "/webhooks/github", token="", headers=headers, data=body)
 
     # --- deployments
 
