@@ -53,6 +53,18 @@ class Bot(Protocol):
     def retry(self, number: int) -> DeploymentView:
         """Deploy the same commit once more. Raises NotFound, Conflict."""
 
+    def roll_back(self, service: str, *, to: int | None) -> DeploymentView:
+        """Deploy the last good commit before the live one again, or that of a deployment.
+
+        Raises NotFound, Conflict, Invalid.
+        """
+
+    def lock(self, service: str, reason: str, *, until: int | None) -> ServiceView:
+        """Let nothing of a service begin, until a moment in Unix milliseconds or for good. Raises NotFound, Invalid."""
+
+    def unlock(self, service: str) -> None:
+        """End a service's lock, if it has one. Raises NotFound."""
+
     def awake(self) -> bool:
         """Whether somebody is there to carry out what was asked for."""
 

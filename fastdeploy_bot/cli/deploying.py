@@ -1,4 +1,4 @@
-"""Commands that steer: `deploy`, `cancel`, `retry`."""
+"""Commands that steer: `deploy`, `cancel`, `retry`, `rollback`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,26 @@ def retry(number: int, wait: bool, json_: bool) -> None:
     """  # noqa: D301 - as above
     bot = _bot(wait)
     _tell(bot, bot.retry(number), wait=wait, json_=json_)
+
+
+@click.command()
+@click.argument("service", shell_complete=completing.services)
+@click.option("--to", type=int, metavar="ID", help="A deployment that succeeded; without it the last good commit.")
+@click.option("--wait", is_flag=True, help="Stay until it has ended, and end with its outcome.")
+@as_json
+@by_url
+def rollback(service: str, to: int | None, wait: bool, json_: bool) -> None:
+    """Deploy the last good commit before the live one again.
+
+    Pushes that have not begun are cancelled, and the commit that was live is not deployed again until a newer push
+    comes, or somebody deploys it on purpose.
+
+    \b
+    fastdeploy rollback shop --wait
+    fastdeploy rollback shop --to 42
+    """  # noqa: D301 - as above
+    bot = _bot(wait)
+    _tell(bot, bot.roll_back(service, to=to), wait=wait, json_=json_)
 
 
 def _bot(wait: bool) -> Bot:

@@ -37,6 +37,9 @@ class Telling:
 
     def show(self, view: DeploymentView) -> None:
         """Tell what is new."""
+        if view.state == DeploymentState.WAITING and (view.reason, view.state) not in self._told:
+            self._told.add((view.reason, view.state))
+            click.echo(f"  {printing.marked(view.state, f'waiting · {view.reason}')}")
         self._tell_steps(view, but=("pending",))
 
     def tick(self) -> None:
@@ -91,6 +94,8 @@ class Rewriting(Telling):
     def _live(self, view: DeploymentView) -> str:
         now = time.monotonic()
         passed = f"{self._running} {printing.duration(now - self._since)}"
+        if view.state == DeploymentState.WAITING:
+            return f"{passed} · {view.reason}"
         if view.longer:
             return f"{passed} · longer than usual"
         if view.eta is None:

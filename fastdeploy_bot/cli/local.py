@@ -7,7 +7,19 @@ from contextlib import contextmanager
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell, Listener
-from fastdeploy_bot.core import clock, deliveries, deployments, intake, logs, services, starting, tokens, views
+from fastdeploy_bot.core import (
+    clock,
+    deliveries,
+    deployments,
+    intake,
+    locking,
+    logs,
+    rollbacks,
+    services,
+    starting,
+    tokens,
+    views,
+)
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.intake import Receipt
 from fastdeploy_bot.core.logs import Excerpt
@@ -99,6 +111,22 @@ class LocalBot:
         """Deploy the same commit once more."""
         entries = self.catalogue.entries()
         return self._told(store.write(lambda: deployments.retry(number, entries, by=LOCAL, now=clock.now())))
+
+    def roll_back(self, service: str, *, to: int | None) -> DeploymentView:
+        """Deploy the last good commit before the live one again, or that of a deployment."""
+        entries = self.catalogue.entries()
+        return self._told(store.write(lambda: rollbacks.roll_back(service, entries, to=to, by=LOCAL, now=clock.now())))
+
+    def lock(self, service: str, reason: str, *, until: int | None) -> ServiceView:
+        """Let nothing of a service begin, until a moment in Unix milliseconds or for good."""
+        wish = locking.Wish(reason=reason, until=until)
+        locking.lock(service, self.catalogue.entries(), wish, by=LOCAL, now=clock.now())
+        return self.service(service)
+
+    def unlock(self, service: str) -> None:
+        """End a service's lock, if it has one."""
+        locking.unlock(service, self.catalogue.entries(), by=LOCAL, now=clock.now())
+        self._bell.ring()
 
     def awake(self) -> bool:
         """Whether somebody is there to carry out what was asked for."""

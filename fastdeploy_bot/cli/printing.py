@@ -15,7 +15,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:  # every command loads this module, and not every one needs rows
-    from fastdeploy_bot.core.views import DeploymentView, StepView
+    from fastdeploy_bot.core.views import DeploymentView, ServiceView, StepView
 
 MARKS: Final = {
     "pending": "◌", "queued": "◌", "waiting": "⧖", "running": "◐", "success": "✓", "failure": "✗",
@@ -106,8 +106,17 @@ def fitting(text: str, most: int) -> str:
 def line(view: DeploymentView) -> str:
     """A deployment in one line."""
     title = f" “{view.title}”" if view.title else ""
-    parts = (f"{view.service} #{view.id} {view.state} {view.sha[:7]}{title}", view.ref, view.reason)
+    again = f"{view.origin} {'to' if view.origin == 'rollback' else 'of'} #{view.parent}" if view.parent else ""
+    parts = (f"{view.service} #{view.id} {view.state} {view.sha[:7]}{title}", view.ref, again, view.reason)
     return marked(view.state, " · ".join(filter(None, parts)))
+
+
+def lock(view: ServiceView) -> str:
+    """By whom a service is locked, why and until when; empty where it is not."""
+    if view.lock is None:
+        return ""
+    end = f" (until {view.lock.until})" if view.lock.until else ""
+    return f"locked by {view.lock.by}: {view.lock.reason}{end}"
 
 
 def step_line(step: StepView) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from fastdeploy_bot.cli.bot import Ears
 from fastdeploy_bot.cli.client import Client
+from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.intake import Receipt
 from fastdeploy_bot.core.logs import Excerpt
 from fastdeploy_bot.core.services import Sync
@@ -82,6 +83,19 @@ class RemoteBot:
     def retry(self, number: int) -> DeploymentView:
         """Deploy the same commit once more."""
         return self._client.post(DeploymentView, "deployments", number, "retry")
+
+    def roll_back(self, service: str, *, to: int | None) -> DeploymentView:
+        """Deploy the last good commit before the live one again, or that of a deployment."""
+        return self._client.post(DeploymentView, "services", service, "rollback", body={"to": to})
+
+    def lock(self, service: str, reason: str, *, until: int | None) -> ServiceView:
+        """Let nothing of a service begin, until a moment in Unix milliseconds or for good."""
+        wish = {"reason": reason, "until": clock.text(until)}
+        return self._client.post(ServiceView, "services", service, "lock", body=wish)
+
+    def unlock(self, service: str) -> None:
+        """End a service's lock, if it has one."""
+        self._client.delete("services", service, "lock")
 
     def awake(self) -> bool:
         """It has just answered."""

@@ -24,6 +24,9 @@ COMMANDS: Final = {
     "logs": "watching",
     "cancel": "deploying",
     "retry": "deploying",
+    "rollback": "deploying",
+    "lock": "locking",
+    "unlock": "locking",
     "deliveries": "deliveries",
     "token": "keeping",
     "secret": "keeping",
@@ -37,12 +40,13 @@ COMMANDS: Final = {
 """Every command, and the module that holds it."""
 
 BY_URL: Final = (
-    "sync", "services", "deploy", "status", "logs", "cancel", "retry", "deliveries", "token", "login",
+    "sync", "services", "deploy", "status", "logs", "cancel", "retry", "rollback", "lock", "unlock", "deliveries",
+    "token", "login",
 )  # fmt: skip
 """The commands that can be about a bot elsewhere."""
 
 NOT_BUILT: Final = (
-    "worker", "doctor", "rollback", "lock", "unlock", "backup", "prune",
+    "worker", "doctor", "backup", "prune",
 )  # fmt: skip
 """Commands that later versions will have."""
 

@@ -30,8 +30,8 @@ def services(json_: bool) -> None:
     if not found:
         click.echo("No services yet: write services/<name>/service.toml in the bot's home")
         return
-    rows = [(each.name, each.repository, _live(each), each.problem) for each in found]
-    printing.table(("SERVICE", "REPOSITORY", "LIVE", "PROBLEM"), rows)
+    rows = [(each.name, each.repository, _live(each), printing.lock(each), each.problem) for each in found]
+    printing.table(("SERVICE", "REPOSITORY", "LIVE", "LOCK", "PROBLEM"), rows)
 
 
 @click.command()
@@ -113,8 +113,9 @@ def sync(json_: bool) -> None:
 def _standing(view: ServiceView) -> str:
     parts = [f"{view.name} {view.state or 'never deployed'}", _live(view)]
     parts += [f"removed {view.removed}"] if view.removed else []
+    parts += [f"{view.held_back.sha[:7]} held back by {view.held_back.by}"] if view.held_back else []
     parts += [f"{len(view.queue)} waiting"] if view.queue else []
-    return " · ".join([*parts, *([view.problem] if view.problem else [])])
+    return " · ".join(filter(None, [*parts, printing.lock(view), view.problem]))
 
 
 def _live(view: ServiceView) -> str:

@@ -86,6 +86,12 @@ def test_deploy_takes_a_context_and_a_ref(bot: Bot, name: str) -> None:
         ["logs", "999999"],
         ["cancel", "999999"],
         ["retry", "x"],
+        ["rollback", "SERVICE", "--to", "x"],
+        ["lock", "SERVICE"],
+        ["lock", "SERVICE", "-m", " "],
+        ["lock", "SERVICE", "-m", "freeze", "--until", "tomorrow"],
+        ["lock", "SERVICE", "-m", "freeze", "--until", "2001-01-01T00:00:00Z"],
+        ["unlock", "no-such-service"],
         ["status", "no-such-service"],
         ["token", "create", "no-such-service"],
         ["token", "create", "SERVICE", "--days", "367"],
@@ -463,7 +469,7 @@ def test_status_starts_without_flask_and_requests(bot: Bot, by_url: bool) -> Non
     assert not {"flask", "requests", "gunicorn", "jinja2", "wsproto"} & imported
 
 
-@pytest.mark.parametrize("command", ["doctor", "worker", "backup", "prune", "rollback", "lock", "unlock"])
+@pytest.mark.parametrize("command", ["doctor", "worker", "backup", "prune"])
 def test_a_command_that_is_not_built_says_so(bot: Bot, command: str) -> None:
     """Never a silent no-op."""
     done = bot.run(command, expect=2)

@@ -99,6 +99,12 @@ def test_what_is_read_elsewhere_is_what_is_read_on_the_host(bot: Bot, name: str,
         ("cancel 999999", 2),
         ("cancel ID", 1),
         ("retry 999999", 2),
+        ("rollback no-such", 2),
+        ("rollback NAME", 1),
+        ("rollback NAME --to 999999", 2),
+        ("lock no-such -m why", 2),
+        ("lock NAME -m why --until 400d", 2),
+        ("unlock no-such", 2),
         ("deliveries show no-such", 2),
         ("deliveries replay no-such", 2),
         ("deliveries --limit 0", 2),
@@ -152,6 +158,44 @@ def test_a_deployment_is_cancelled_and_tried_again(bot: Bot, name: str, by_url: 
 
     assert 3 == waiting.returncode, output
     assert (number, "success") == (json.loads(again.stdout)["parent"], json.loads(again.stdout)["state"])
+
+
+@everywhere
+def test_a_locked_service_waits_and_says_why(bot: Bot, name: str, by_url: bool) -> None:
+    """Who waits is told once what for, and hears of the end when somebody unlocks."""
+    bot.service(name, "#!/bin/sh\n")
+    who = "admin" if by_url else "local"
+    why = f"locked by {who}: the database moves"
+
+    locked = bot.run("lock", name, "-m", "the database moves", "--until", "2h", by_url=by_url, expect=0).stdout
+    waiting = bot.begin("deploy", name, "--sha", SHA, "--wait", by_url=by_url)
+    wait_for(lambda: [row for row in bot.deployments(name) if row["state"] == "waiting"])
+    status = bot.run("status", name, by_url=by_url, expect=0).stdout
+    unlocked = [bot.run("unlock", name, by_url=by_url, expect=0).stdout for _ in range(2)]
+    output, _ = waiting.communicate(timeout=60)
+
+    assert locked.startswith(f"{name} {why} (until 2")
+    assert why in status
+    assert unlocked[0].startswith(f"{name} is unlocked; it was {why}")
+    assert f"{name} was not locked\n" == unlocked[1]
+    assert 0 == waiting.returncode, output
+    assert output.count(f"⧖ waiting · {why}") <= 1
+
+
+@everywhere
+def test_a_rollback_deploys_the_commit_before_again(bot: Bot, name: str, by_url: bool) -> None:
+    """As a deployment that names the one it repeats; the commit that was left is shown as held back."""
+    bot.service(name, '#!/bin/sh\necho "$FASTDEPLOY_SHA"\n')
+    first, second = (bot.run_service(name, sha=each, ref="main") for each in (SHA, "3" * 40))
+
+    done = bot.run("rollback", name, "--wait", by_url=by_url, expect=0).stdout
+    named = bot.run("rollback", name, "--to", str(second["id"]), "--wait", "--json", by_url=by_url, expect=0).stdout
+
+    *_, back, forward = bot.deployments(name)
+    assert f"{name} #{back['id']} success {SHA[:7]} · refs/heads/main · rollback to #{first['id']}" in done
+    assert f"{SHA}\n".encode() == bot.log(back["id"])
+    assert (second["id"], "3" * 40) == (forward["parent"], json.loads(named)["sha"])
+    assert f"{SHA[:7]} held back by" in bot.run("status", name, by_url=by_url, expect=0).stdout
 
 
 @everywhere
