@@ -6,11 +6,16 @@ It becomes an event of the feed, and marks what GitHub is owed. Whoever changes 
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, feed, outbox, views
-from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step
+from fastdeploy_bot.store.models import WITHOUT_BODY, Delivery, Deployment, Service, Step
 from fastdeploy_bot.words import EventType
+
+_DEPLOYMENT: Final = store.Prepared[Deployment](lambda number: Deployment.select().where(Deployment.id == number))
+_SERVICE: Final = store.Prepared[Service](lambda number: Service.select().where(Service.id == number))
+_DELIVERY: Final = store.Prepared[Delivery](lambda number: Delivery.select(*WITHOUT_BODY).where(Delivery.id == number))
 
 
 def of_deployment(number: int) -> None:
@@ -39,7 +44,8 @@ def of_delivery(number: int) -> None:
 
 
 def _deployment(number: int) -> None:
-    row = Deployment.select(Deployment, Service).join(Service).where(Deployment.id == number).get()
+    [row] = _DEPLOYMENT.all(number)
+    [row.service] = _SERVICE.all(row.service_id)
     now = clock.now()
     told = views.deployment_facts(row)
     feed.append(EventType.DEPLOYMENT, told, service=row.service.name, deployment=number, now=now)
@@ -61,5 +67,5 @@ def _service(number: int) -> None:
 
 
 def _delivery(number: int) -> None:
-    row = Delivery.get_by_id(number)
+    [row] = _DELIVERY.all(number)
     feed.append(EventType.DELIVERY, views.delivery_facts(row), service=None, deployment=None, now=clock.now())

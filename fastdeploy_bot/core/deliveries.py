@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from peewee import JOIN
 
+from fastdeploy_bot import store
 from fastdeploy_bot.errors import Gone, NotFound
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
 from fastdeploy_bot.words import VerdictKind
@@ -17,6 +18,15 @@ _TOLD: Final = (
     *("guid", "event", "action", "repository", "ref", "before", "after", "commit"),
     *("received", "reason", "peer", "headers"),
 )
+_VERDICTS: Final = store.Prepared[Verdict](
+    lambda delivery: (
+        Verdict.select(Service.name, Verdict.verdict, Verdict.reason, Verdict.deployment)
+        .join(Service)
+        .where(Verdict.delivery == delivery)
+        .order_by(Verdict.id)
+    )
+)
+_GUID: Final = store.Prepared[Delivery](lambda number: Delivery.select(Delivery.guid).where(Delivery.id == number))
 
 
 class ToldVerdict(msgspec.Struct, frozen=True):
@@ -100,6 +110,11 @@ def find(guid: str) -> Delivery:
     return delivery
 
 
+def guid_of(number: int | None) -> str | None:
+    """The GUID of a delivery by its row's id, without the rest of it: bodies are large."""
+    return None if number is None else str(_GUID.tuples(number)[0][0])
+
+
 def body(delivery: Delivery) -> bytes:
     """The JSON document of a delivery. Raises Gone where it is no longer kept."""
     if delivery.body is None:
@@ -109,11 +124,8 @@ def body(delivery: Delivery) -> bytes:
 
 def verdicts_of(delivery: Delivery) -> list[ToldVerdict]:
     """All that was decided about a delivery, oldest first."""
-    rows = Verdict.select(Verdict, Service).join(Service).where(Verdict.delivery == delivery)
-    return [
-        ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
-        for row in rows.order_by(Verdict.id)
-    ]
+    rows = _VERDICTS.tuples(delivery.id)
+    return [ToldVerdict(service, VerdictKind(kind), reason, deployment) for service, kind, reason, deployment in rows]
 
 
 def _verdicts(numbers: list[int]) -> dict[int, list[ToldVerdict]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +24,34 @@ from fastdeploy_bot.words import (
     Principal,
     StepReport,
     WaitsFor,
+)
+
+_QUEUE: Final = store.Insert(
+    Deployment,
+    *(
+        "service",
+        "state",
+        "waits_for",
+        "reason",
+        "origin",
+        "sha",
+        "ref",
+        "before",
+        "repository",
+        "actor",
+        "title",
+        "context",
+    ),
+    *("delivery", "parent", "report", "created"),
+)
+_OLDER: Final = store.Prepared[Deployment](
+    lambda service, ref, number: Deployment.select().where(
+        Deployment.service == service,
+        Deployment.ref == ref,
+        Deployment.id < number,
+        Deployment.state.in_(OPEN_STATES),
+        Deployment.origin.in_(list(PUSH_ORIGINS)),
+    )
 )
 
 
@@ -63,7 +92,7 @@ def find(number: int) -> Deployment:
 def queue(service: Service, order: Order, *, now: int) -> Deployment:
     """A new deployment: queued, or waiting where its service is locked. To be called inside a write."""
     lock = locks.of(service)
-    deployment = Deployment.create(
+    deployment = _QUEUE.run(
         service=service,
         state=DeploymentState.QUEUED if lock is None else DeploymentState.WAITING,
         waits_for=None if lock is None else WaitsFor.LOCK,
@@ -88,14 +117,7 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
 
 def supersede(newer: Deployment, *, now: int) -> None:
     """Let `newer` take the place of the older pushes of its ref that have not begun. To be called inside a write."""
-    older = Deployment.select().where(
-        Deployment.service == newer.service_id,
-        Deployment.ref == newer.ref,
-        Deployment.id < newer.id,
-        Deployment.state.in_(OPEN_STATES),
-        Deployment.origin.in_(list(PUSH_ORIGINS)),
-    )
-    for deployment in list(older):
+    for deployment in _OLDER.all(newer.service_id, newer.ref, newer.id):
         reason = f"ships with {newer.sha[:7]} (deployment {newer.id})"
         move(deployment, DeploymentState.SUPERSEDED, reason=reason, taken_over_by=newer.id, finished=now)
 
@@ -230,8 +252,8 @@ def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
     old = DeploymentState(deployment.state)
     if state not in EDGES[old]:
         raise Conflict(f"deployment {deployment.id} is {old}: it cannot become {state}")
-    where = (Deployment.id == deployment.id) & (Deployment.state == old)
-    if not Deployment.update({"state": state, "waits_for": None} | fields).where(where).execute():
+    changed = {"state": state, "waits_for": None} | fields
+    if not _move(tuple(changed)).run(*changed.values(), deployment.id, old):
         raise Conflict(f"deployment {deployment.id} is not {old} any more: look again")
     changes.of_deployment(deployment.id)
 
@@ -240,6 +262,19 @@ def _open(service: Service, *conditions: Any) -> list[Deployment]:
     """What of a service has not begun and is so, oldest first (Any: peewee's expressions)."""
     mine = Deployment.select().where(Deployment.service == service, Deployment.state.in_(OPEN_STATES), *conditions)
     return list(mine.order_by(Deployment.id))
+
+
+@cache
+def _move(fields: tuple[str, ...]) -> store.Prepared[Deployment]:
+    """The guarded change of these fields."""
+
+    def build(*values: object) -> Any:  # peewee's types do not say what its queries have in common
+        *new, number, old = values
+        return Deployment.update(dict(zip(fields, new, strict=True))).where(
+            Deployment.id == number, Deployment.state == old
+        )
+
+    return store.Prepared(build, places=len(fields) + 2)
 
 
 def _running(number: int) -> Deployment:

@@ -20,6 +20,7 @@ KEPT: Final = 10_000
 PAGE: Final = 500
 """How many events one look answers at most."""
 _PRUNE_EVERY: Final = 100
+_APPEND: Final = store.Insert(Event, "type", "service", "deployment_id", "data", "created")
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -39,13 +40,8 @@ class Told(msgspec.Struct, frozen=True):
 
 def append(kind: EventType, value: Any, *, service: str | None, deployment: int | None, now: int) -> None:
     """Write an event; `value` is a view of what changed. To be called last in a write."""
-    number = Event.insert(
-        type=kind,
-        service=service,
-        deployment_id=deployment,
-        data=msgspec.json.encode(value).decode(),
-        created=now,
-    ).execute()
+    data = msgspec.json.encode(value).decode()
+    number = _APPEND.run(type=kind, service=service, deployment_id=deployment, data=data, created=now).id
     if number % _PRUNE_EVERY == 0:
         Event.delete().where(Event.id <= number - KEPT).execute()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -13,12 +14,31 @@ from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.matching import Candidate, Decision, Known
-from fastdeploy_bot.store.models import Delivery, Service, Verdict
+from fastdeploy_bot.store.models import WITHOUT_BODY, Delivery, Service, Verdict
 from fastdeploy_bot.words import Origin, Principal, Push, VerdictKind, Webhook
 
 NEWEST = 20
 """How many of a ref's newest decided pushes are held against a new one."""
 
+
+_KNOWN: Final = store.Prepared[Delivery](
+    lambda guid, key: Delivery.select(*WITHOUT_BODY).where((Delivery.guid == guid) | (Delivery.push_key == key))
+)
+_KEEP: Final = store.Insert(
+    Delivery,
+    *("guid", "push_key", "event", "action", "repository_id", "repository", "default_branch", "ref", "before"),
+    *("after", "commit", "pushed_at", "duplicate_of", "peer", "headers", "body", "received"),
+)
+_JUDGE: Final = store.Insert(Verdict, "delivery", "service", "verdict", "reason", "counts", "deployment", "decided")
+_NEWEST: Final = store.Prepared[Delivery](
+    lambda repository, ref, service: (
+        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
+        .join(Verdict)
+        .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service, Verdict.counts)
+        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
+        .limit(NEWEST)
+    )
+)
 
 _QUEUED = (VerdictKind.DEPLOY, VerdictKind.WAIT)
 """The verdicts that make a deployment."""
@@ -79,9 +99,11 @@ def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: 
 def _receive(
     webhook: Webhook, entries: Mapping[str, Entry], covers: Callable[[str], bool], peer: str, now: int
 ) -> Receipt:
-    if (known := Delivery.get_or_none(Delivery.guid == webhook.guid)) is not None:
-        return _known_delivery(known)
-    first = _first_delivery(webhook.push)
+    known = _KNOWN.all(webhook.guid, None if webhook.push is None else webhook.push.key)
+    for each in known:
+        if each.guid == webhook.guid:
+            return _known_delivery(each)
+    first = known[0] if known else None
     delivery = _keep(webhook, first, peer, now)
     if first is not None:
         return _known_push(delivery, first, now)
@@ -101,14 +123,9 @@ def _receive(
     )
 
 
-def _first_delivery(push: Push | None) -> Delivery | None:
-    """The delivery by which this push is known already."""
-    return None if push is None else Delivery.get_or_none(Delivery.push_key == push.key)
-
-
 def _keep(webhook: Webhook, first: Delivery | None, peer: str, now: int) -> Delivery:
     push = webhook.push
-    return Delivery.create(
+    return _KEEP.run(
         guid=webhook.guid,
         push_key=push.key if push is not None and first is None else None,
         event=webhook.event,
@@ -169,21 +186,14 @@ def _candidate(case: _Case, service: Service) -> Candidate:
 
 
 def _newest(service: Service, push: Push) -> tuple[Known, ...]:
-    rows = (
-        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
-        .join(Verdict)
-        .where(Delivery.repository_id == push.repository_id, Delivery.ref == push.ref)
-        .where(Verdict.service == service, Verdict.counts)
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(NEWEST)
-    )
-    return tuple(Known(str(row.before), str(row.after), row.pushed_at) for row in rows)
+    rows = _NEWEST.tuples(push.repository_id, push.ref, service.id)
+    return tuple(Known(before, after, pushed_at) for before, after, pushed_at in rows)
 
 
 def _act(case: _Case, service: Service, decision: Decision) -> ToldVerdict:
     """Write down a decision, with the deployment it asks for."""
     deployment = _queue(case, service) if decision.verdict in _QUEUED else None
-    Verdict.create(
+    _JUDGE.run(
         delivery=case.delivery,
         service=service,
         verdict=decision.verdict,
@@ -226,7 +236,7 @@ def _known_push(delivery: Delivery, first: Delivery, now: int) -> Receipt:
     reason = f"this push was received before, as delivery {first.guid}"
     told = [_again(earlier, reason) for earlier in deliveries.verdicts_of(first)]
     for verdict in told:
-        Verdict.create(
+        _JUDGE.run(
             delivery=delivery,
             service=services.find(verdict.service),
             verdict=verdict.verdict,
@@ -243,6 +253,7 @@ def _again(earlier: ToldVerdict, reason: str) -> ToldVerdict:
 
 
 def _told(delivery: Delivery, reason: str, verdicts: Iterable[ToldVerdict]) -> Receipt:
-    Delivery.update(reason=reason).where(Delivery.id == delivery.id).execute()
+    if reason:
+        Delivery.update(reason=reason).where(Delivery.id == delivery.id).execute()
     changes.of_delivery(delivery.id)
     return Receipt(delivery.guid, False, reason, list(verdicts))

@@ -6,7 +6,6 @@ A row counts changes; what is to be told is read from the deployments when it is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from fastdeploy_bot import store
@@ -20,9 +19,13 @@ def context(service: str) -> str:
 
 
 def mark(deployment: Deployment, *, now: int) -> None:
-    """GitHub is owed news of this deployment, and of those that it took over when it ends. Inside a write."""
+    """GitHub is owed news of this deployment, and of those that it took over when it ends. Inside a write.
+
+    One that is taken over itself has not ended for those: they ship with it, and with what took it over.
+    """
     told_of = [deployment]
-    if DeploymentState(deployment.state).final:
+    state = DeploymentState(deployment.state)
+    if state.final and state is not DeploymentState.SUPERSEDED:
         told_of += _taken_over_by(deployment)
     for each in told_of:
         if ReportKind.STATUS in json.loads(each.report):
@@ -98,11 +101,14 @@ def _settle(report: Report, **fields: Any) -> None:
     store.write(lambda: Report.update(seen).where(older).execute())
 
 
-def _taken_over_by(deployment: Deployment) -> Iterator[Deployment]:
+def _taken_over_by(deployment: Deployment) -> list[Deployment]:
     """The deployments whose commits ship with this one, directly or by way of others."""
-    for each in Deployment.select().where(Deployment.taken_over_by == deployment.id):
-        yield each
-        yield from _taken_over_by(each)
+    older = Deployment.alias()
+    direct = Deployment.select(Deployment.id).where(Deployment.taken_over_by == deployment.id)
+    chain = direct.cte("chain", recursive=True, columns=("id",))
+    further = older.select(older.id).join(chain, on=(older.taken_over_by == chain.c.id))
+    whole = chain.union_all(further)
+    return list(Deployment.select().join(whole, on=(Deployment.id == whole.c.id)).with_cte(whole))
 
 
 def _mark(deployment: Deployment, now: int) -> None:

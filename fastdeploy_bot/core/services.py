@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -12,6 +13,12 @@ from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import OPEN_STATES, Principal
+
+_OF_REPOSITORY: Final = store.Prepared[Service](
+    lambda repository_id, name: Service.select().where(
+        (Service.repository_id == repository_id) | (Service.repository == name), Service.removed.is_null()
+    )
+)
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -66,7 +73,10 @@ def named(name: str, entries: Mapping[str, Entry], *, now: int) -> Service:
 
 def of(entry: Entry, *, now: int) -> Service:
     """The row of a service file, made or corrected where needed. To be called inside a write."""
-    service = Service.get_or_none(Service.name == entry.name)
+    return _in_step(entry, Service.get_or_none(Service.name == entry.name), now)
+
+
+def _in_step(entry: Entry, service: Service | None, now: int) -> Service:
     if service is None:
         service = Service.create(name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now)
         changes.of_service(service.id)
@@ -83,15 +93,22 @@ def mapped_to(repository: str, repository_id: int, entries: Mapping[str, Entry],
     One whose file is away for the moment is among them: editors and git take files away and put them back.
     Pins the id to those that have not seen one. To be called inside a write.
     """
-    named = Service.repository == repository.lower()
-    known = Service.select().where((Service.repository_id == repository_id) | named, Service.removed.is_null())
-    names = {service.name for service in known}
-    names |= {name for name, entry in entries.items() if _repository(entry, "") == repository.lower()}
-    for name in names & entries.keys():
-        of(entries[name], now=now)
-    pin(repository, repository_id)
-    rows = Service.select().where(Service.name.in_(sorted(names))).order_by(Service.name)
-    return [row for row in rows if repository_id == row.repository_id or repository.lower() == row.repository]
+    named = repository.lower()
+    rows = {service.name: service for service in _OF_REPOSITORY.all(repository_id, named)}
+    for name, entry in entries.items():
+        if name in rows:
+            _in_step(entry, rows[name], now)
+        elif _repository(entry, "") == named:
+            rows[name] = of(entry, now=now)
+    for row in rows.values():
+        if row.repository == named and row.repository_id is None:
+            pin(repository, repository_id)
+            row.repository_id = repository_id
+    return [
+        rows[name]
+        for name in sorted(rows)
+        if repository_id == rows[name].repository_id or named == rows[name].repository
+    ]
 
 
 def pin(repository: str | None, repository_id: int | None) -> None:

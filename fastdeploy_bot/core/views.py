@@ -243,7 +243,7 @@ def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFa
         eta=outlook.eta,
         parent=row.parent_id,
         taken_over_by=row.taken_over_by_id,
-        delivery=row.delivery.guid if row.delivery_id else None,
+        delivery=deliveries.guid_of(row.delivery_id),
         cancelling=state is DeploymentState.RUNNING and row.cancelled_by is not None,
         progress=1.0 if state is DeploymentState.SUCCESS else outlook.progress,
         longer=outlook.longer,
@@ -340,7 +340,7 @@ def delivery_facts(row: Delivery) -> DeliveryFacts:
         before=row.before,
         after=row.after,
         received=clock.text(row.received),
-        duplicate_of=row.duplicate_of.guid if row.duplicate_of_id else None,
+        duplicate_of=deliveries.guid_of(row.duplicate_of_id),
         reason=row.reason,
         verdicts=deliveries.verdicts_of(row),
     )

@@ -14,9 +14,12 @@ from fastdeploy_bot.store.database import (
     when_changed,
     write,
 )
+from fastdeploy_bot.store.prepared import Insert, Prepared
 
 __all__ = [
     "DatabaseError",
+    "Insert",
+    "Prepared",
     "at_end",
     "check",
     "connect",

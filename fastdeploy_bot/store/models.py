@@ -82,6 +82,10 @@ class Delivery(_Row):
     received = peewee.BigIntegerField()
 
 
+WITHOUT_BODY: Final = tuple(field for field in Delivery._meta.sorted_fields if field.name != "body")
+"""All of a delivery but what is large."""
+
+
 class Deployment(_Row):
     """One run of a service's deploy command for one commit."""
 
