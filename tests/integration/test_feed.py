@@ -188,9 +188,9 @@ def test_github_is_owed_each_change_of_a_commit(owing: Host) -> None:
     between = owed()
     owing.end(3)
 
-    assert {sha(1): 3, sha(2): 2, sha(3): 1} == before
-    assert {sha(1): 3, sha(2): 2, sha(3): 2} == between
-    assert {sha(1): 4, sha(2): 3, sha(3): 3} == owed()
+    assert {sha(1): 2, sha(2): 2, sha(3): 1} == before
+    assert {sha(1): 2, sha(2): 2, sha(3): 2} == between
+    assert {sha(1): 3, sha(2): 3, sha(3): 3} == owed()
 
 
 def test_without_credentials_nothing_is_owed(github: GitHub, service: ServiceFiles, host: Host) -> None:

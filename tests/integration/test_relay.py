@@ -185,7 +185,7 @@ def test_each_end_is_told(
 def test_what_is_superseded_gets_the_state_of_what_took_its_place(
     push: Callable[..., int], host: Host, sender: Sender, hub: FakeHub
 ) -> None:
-    """Through a chain of them, and in the same commit's words: pending until then."""
+    """Through a chain of them: pending until then. What took it over is named once, though that is taken over, too."""
     first = push()
     second = push(before=sha(2), after=sha(3), pushed_at=1_700_000_001)
     sender.settle()
@@ -196,7 +196,7 @@ def test_what_is_superseded_gets_the_state_of_what_took_its_place(
     host.end(third, FAILURE, reason="exit status 1")
     sender.settle()
 
-    assert ("pending", f"ships with {sha(4)[:7]}") == (waiting.state, waiting.description)
+    assert ("pending", f"ships with {sha(3)[:7]}") == (waiting.state, waiting.description)
     assert [["pending", "failure"]] * 3 == [hub.states(commit) for commit in (sha(2), sha(3), sha(4))]
     assert f"shipped with {sha(4)[:7]}: Failed · exit status 1" == hub.told(sha(2))[-1].description
     assert f"https://deploy.example/deployments/{first}" == hub.told(sha(2))[-1].target_url
