@@ -286,3 +286,60 @@ def test_a_migration_that_fails_leaves_nothing_half_done(
     assert ["0002_bad"] == store.pending()
     assert "one" in proxy.obj.get_tables()
     assert "two" not in proxy.obj.get_tables()
+
+
+# --- prepared queries ---
+
+
+@pytest.mark.usefixtures("database")
+def test_a_prepared_query_answers_what_its_expression_answers() -> None:
+    """Whole rows, in order, with values of their fields' types; and again with other values."""
+    query = store.Prepared[Service](lambda name: Service.select().where(Service.name != name).order_by(Service.id))
+    store.write(lambda: [create(name) for name in ("shop", "blog", "docs")])
+    rows = [row.__data__ for row in Service.select().order_by(Service.id)]
+
+    assert rows[1:] == [row.__data__ for row in query.all("shop")]
+    assert rows[:2] == [row.__data__ for row in query.all("docs")]
+    assert rows[0] == getattr(query.first("blog"), "__data__", None)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_prepared_query_tells_that_there_is_nothing_and_how_much_it_changed() -> None:
+    """No row is None, and a change counts its rows."""
+    rename = store.Prepared[Service](lambda new, old: Service.update(name=new).where(Service.name == old))
+    named = store.Prepared[Service](lambda name: Service.select().where(Service.name == name))
+    store.write(lambda: create("shop"))
+
+    assert (0, 1) == store.write(lambda: (rename.run("blog", "docs"), rename.run("blog", "shop")))
+    assert named.first("shop") is None
+    assert "blog" == getattr(named.first("blog"), "name", None)
+
+
+@pytest.mark.usefixtures("database")
+def test_a_prepared_insert_answers_the_row_as_it_is_kept() -> None:
+    """With its id and the model's defaults; a NUL, which not every engine takes, becomes what stands for it."""
+    insert = store.Insert(Service, "name", "repository", "created")
+
+    made = store.write(lambda: insert.run(name="sh\0op", repository="octo-org/shop", created=7))
+
+    kept = Service.get_by_id(made.id)
+    assert ("sh\N{REPLACEMENT CHARACTER}op", "octo-org/shop", 7, "") == (
+        kept.name,
+        kept.repository,
+        kept.created,
+        made.problem,
+    )
+
+
+def test_a_prepared_query_is_made_anew_for_another_engine(postgres: Server, tmp_path: Path) -> None:
+    """Each engine writes places for values in its own way."""
+    query = store.Prepared[Service](lambda name: Service.select().where(Service.name == name))
+    seen = []
+    for url in (f"sqlite:///{tmp_path / 'one.db'}", postgres.empty()):
+        store.connect(url)
+        store.migrate()
+        store.write(lambda: create("shop"))
+        seen.append(getattr(query.first("shop"), "name", None))
+        store.disconnect()
+
+    assert ["shop", "shop"] == seen
