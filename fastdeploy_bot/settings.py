@@ -30,7 +30,6 @@ OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".s
 NOT_BUILT: Final = frozenset(
     {
         "poll",
-        "retention_days",
         "wait_limit",
     }
 )

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "user": "keeping",
     "login": "signing",
     "simulate": "simulating",
+    "prune": "maintaining",
     "step": "stepping",
     "openapi": "describing",
     "completion": "completing",
@@ -46,7 +47,7 @@ BY_URL: Final = (
 """The commands that can be about a bot elsewhere."""
 
 NOT_BUILT: Final = (
-    "worker", "doctor", "backup", "prune",
+    "worker", "doctor", "backup",
 )  # fmt: skip
 """Commands that later versions will have."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -59,8 +59,13 @@ def forget(principal: str) -> None:
     Answer.delete().where(Answer.principal == principal).execute()
 
 
+def old(now: int) -> Any:
+    """Which rows are kept no longer. Any: peewee's."""
+    return Answer.created < now - KEPT
+
+
 def _once(request: Request, act: Callable[[], Answered], now: int) -> Answered:
-    Answer.delete().where(Answer.created < now - KEPT).execute()
+    Answer.delete().where(old(now)).execute()
     fingerprint = hashlib.sha256(request.content).hexdigest()
     earlier = Answer.get_or_none(Answer.principal == request.principal, Answer.key == request.key)
     if earlier is None:

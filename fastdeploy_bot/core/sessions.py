@@ -6,7 +6,7 @@ A session lasts 12 hours, prolonged by what its owner does, never by what they r
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -44,7 +44,7 @@ class Found(msgspec.Struct, frozen=True):
 
 def begin(user: User, *, peer: str, agent: str, now: int) -> Begun:
     """A session of the user's. To be called inside a write."""
-    Session.delete().where(Session.created <= now - LONGEST).execute()
+    Session.delete().where(old(now)).execute()
     cookie = secrets.token_urlsafe(32)
     row = Session.create(
         hash=tokens.digest(cookie),
@@ -93,6 +93,11 @@ def end(user: User, number: int, *, now: int) -> bool:
 def end_all(user: User, *, now: int) -> int:
     """End every session of the user; answers how many there were. To be called inside a write."""
     return int(Session.update(ended=now).where(_lasting(user, now)).execute())
+
+
+def old(now: int) -> Any:
+    """Which rows are of no use any more. Any: peewee's."""
+    return Session.created <= now - LONGEST
 
 
 def peers(username: str) -> set[str]:

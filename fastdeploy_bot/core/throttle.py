@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -60,13 +60,18 @@ def enter(name: str, address: str, *, now: int) -> Entered:
     limits = _limits(name, address)
     rows = tuple(int(Attempt.create(key=limit.key, at=now).id) for limit in limits)
     if any(row % _PRUNE_EVERY == 0 for row in rows):
-        Attempt.delete().where(Attempt.at <= now - WINDOW).execute()
+        Attempt.delete().where(old(now)).execute()
     return Entered(rows, limits[0].key, any(len(_recent(limit, now)) >= limit.most for limit in limits))
 
 
 def forgive(entered: Entered) -> None:
     """The attempt was no failure, and the earlier ones of this name from there were slips. To be called in a write."""
     Attempt.delete().where(Attempt.id.in_(entered.rows) | (Attempt.key == entered.pair)).execute()
+
+
+def old(now: int) -> Any:
+    """Which rows count no more. Any: peewee's."""
+    return Attempt.at <= now - WINDOW
 
 
 def network(address: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -16,19 +15,16 @@ from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.engine import relay
+from fastdeploy_bot.engine import janitor, relay
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store.models import Deployment
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
 """How long at most a change that nobody rang for stays unseen."""
 STOP_SECONDS: Final = 2.0
-LEFT_SECONDS: Final = 3_600
-"""The age at which a run folder that no running deployment names is taken away."""
 
 
 class Engine:
@@ -40,10 +36,14 @@ class Engine:
         host = host_id(settings.home)
         self.dispatcher = Dispatcher(settings, catalogue, bell, host)
         self._feed_bell = Bell(settings.feed_bell_dir)
-        self._threads = [threading.Thread(target=self._run, name="dispatcher", daemon=True)]
+        work, needed = janitor.of(settings, host).run, (self.dispatcher.stopping,)
+        self._threads = [
+            threading.Thread(target=self._run, name="dispatcher", daemon=True),
+            threading.Thread(target=work, args=needed, name="janitor", daemon=True),
+        ]
         if settings.tells_github:
-            work, needed = relay.of(settings, host).run, (self._feed_bell, self.dispatcher.stopping)
-            self._threads.append(threading.Thread(target=work, args=needed, name="relay", daemon=True))
+            telling, means = relay.of(settings, host).run, (self._feed_bell, self.dispatcher.stopping)
+            self._threads.append(threading.Thread(target=telling, args=means, name="relay", daemon=True))
 
     def start(self) -> None:
         """Begin to wait for rows."""
@@ -69,7 +69,6 @@ class Engine:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
-        self._tidy_up()
         while not self.dispatcher.stopping.is_set():
             try:
                 self._listen()
@@ -78,12 +77,6 @@ class Engine:
                 self.dispatcher.stopping.wait(TICK_SECONDS)
         process.dismiss_spare()
         store.disconnect()
-
-    def _tidy_up(self) -> None:
-        try:
-            remove_leftovers(self.settings.runs_dir, now=time.time())
-        except Exception:
-            log.exception("old run folders could not be taken away")
 
     def _listen(self) -> None:
         with self.bell.listen() as ears:
@@ -113,18 +106,3 @@ def _name_host(path: Path) -> None:
             os.link(draft, path)
     finally:
         draft.unlink()
-
-
-def remove_leftovers(runs: Path, *, now: float) -> None:
-    """Take away old run folders that no deployment needs: those of a process that died between two steps."""
-    needed = {row.run for row in Deployment.select(Deployment.run).where(Deployment.state == "running")}
-    for folder in runs.iterdir():
-        if folder.name not in needed and _is_old(folder, now):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_old(folder: Path, now: float) -> bool:
-    try:
-        return folder.stat().st_mtime < now - LEFT_SECONDS
-    except FileNotFoundError:  # another engine was faster
-        return False

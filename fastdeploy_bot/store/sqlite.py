@@ -18,8 +18,9 @@ PREFIX: Final = "sqlite:///"
 BUSY_SECONDS: Final = 4
 """How long a write waits for another process to finish its own. GitHub waits 10 s for an answer."""
 
-PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
-"""WAL lets readers go on beside a writer; FULL means a commit is on disk, also after a power cut."""
+PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "journal_size_limit": 64 << 20}
+"""WAL lets readers go on beside a writer; FULL means a commit is on disk, also after a power cut. The log's file is cut
+to its limit when all of it is in the database, after a long look kept it growing."""
 
 TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 """How this dialect writes what the dialects write differently; AUTOINCREMENT never reuses an id."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -469,7 +471,20 @@ def test_status_starts_without_flask_and_requests(bot: Bot, by_url: bool) -> Non
     assert not {"flask", "requests", "gunicorn", "jinja2", "wsproto"} & imported
 
 
-@pytest.mark.parametrize("command", ["doctor", "worker", "backup", "prune"])
+def test_prune_removes_what_is_old_and_tells_of_it(own_bot: Bot) -> None:
+    """What it would remove first, then what it did; and who did so is written down."""
+    with closing(sqlite3.connect(own_bot.home / "fastdeploy.db", isolation_level=None)) as rows:
+        rows.execute("INSERT INTO audit (at, who, action, object, detail, peer) VALUES (1, '', 'old', '', '', '')")
+
+        assert "would remove 1 audit\n" == own_bot.run("prune", "--dry-run", expect=0).stdout
+        assert "removed 1 audit\n" == own_bot.run("prune", expect=0).stdout
+        assert "removed nothing\n" == own_bot.run("prune", expect=0).stdout
+        assert {0} == set(own_bot.read("prune").values())
+
+        assert [("local", "prune")] == rows.execute("SELECT who, action FROM audit WHERE action != 'add'").fetchall()
+
+
+@pytest.mark.parametrize("command", ["doctor", "worker", "backup"])
 def test_a_command_that_is_not_built_says_so(bot: Bot, command: str) -> None:
     """Never a silent no-op."""
     done = bot.run(command, expect=2)

@@ -15,7 +15,7 @@ from callers import at_once, be_patient, on_sqlite
 from databases import Raw, Server
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import SettingsError, Unavailable
-from fastdeploy_bot.store import models
+from fastdeploy_bot.store import models, sqlite
 from fastdeploy_bot.store.models import Service, proxy
 
 MODELS = models._Row.__subclasses__()
@@ -42,7 +42,10 @@ def create(name: str) -> Service:
 
 
 @on_sqlite
-@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("journal_size_limit", 64 << 20)],
+)
 def test_every_connection_is_set_up_to_keep_what_it_commits(database_url: str, pragma: str, value: object) -> None:
     """WAL and FULL, in the first thread's connection and in every other one's."""
     store.connect(database_url)
@@ -122,6 +125,31 @@ def test_readers_go_on_beside_a_writer(raw: Raw) -> None:
 
     assert "shop" == Service.get().name
     raw.execute("ROLLBACK")
+
+
+@on_sqlite
+def test_the_write_ahead_log_is_cut_after_a_long_look(database: str, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as somebody reads, what is written beside it piles up; the disk gets it back afterwards."""
+    monkeypatch.setitem(sqlite.PRAGMAS, "journal_size_limit", 1 << 20)
+    store.disconnect()
+    store.connect(database)
+    file = Path(f"{database.removeprefix('sqlite:///')}-wal")
+
+    def write(letter: str) -> None:
+        store.write(lambda: Service.update(repository=letter * (3 << 20)).execute())
+
+    store.write(lambda: create("shop"))
+    raw.execute("BEGIN")
+    raw.execute("SELECT * FROM service")
+    write("a")
+    write("b")
+    piled_up = file.stat().st_size
+    raw.execute("COMMIT")
+    write("c")
+    store.write(lambda: create("next"))
+
+    assert 6 << 20 < piled_up
+    assert 1 << 20 >= file.stat().st_size
 
 
 def test_a_lock_that_is_held_for_long_is_told(raw: Raw, database: str, monkeypatch: pytest.MonkeyPatch) -> None:

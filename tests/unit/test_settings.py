@@ -427,7 +427,7 @@ def test_variables_of_others_are_nothing_to_us(home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("poll", "30s"), ("wait_limit", "1h"), ("retention_days", "7"),
+        ("poll", "30s"), ("wait_limit", "1h"),
     ],
 )  # fmt: skip
 def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) -> None:
@@ -440,7 +440,7 @@ def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) ->
 
 def test_setting_that_is_not_built_may_have_its_default(home: Path) -> None:
     """A file that writes out the defaults is right."""
-    toml = 'retention_days = 90\nwait_limit = "2h"\npoll = "off"'
+    toml = 'wait_limit = "2h"\npoll = "off"'
 
     assert Settings(home=home) == load(home, toml).settings
 

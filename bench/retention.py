@@ -1,0 +1,178 @@
+"""Writes beside the janitor, on a database with 100,000 old deployments: `python bench/retention.py [URL]`."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, retention
+from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.store.models import Delivery, Deployment, LogChunk, Report, Service, Step, Verdict
+
+SERVICES: Final = 100
+DEPLOYMENTS: Final = 100_000
+SECONDS: Final = 60
+"""How long the janitor is looked at: all of it would take it longer."""
+DAYS: Final = 90
+LOG: Final = b"x" * 2_000
+"""What each of four pieces of a log holds."""
+
+
+def main() -> None:
+    """Fill, prune beside a writer, and print what was measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = sys.argv[1] if len(sys.argv) > 1 else f"sqlite:///{Path(folder) / 'bench.db'}"
+        store.connect(url)
+        store.migrate()
+        _fill()
+        if url.startswith("sqlite"):
+            print(f"file {_size(url):.0f} MiB")
+        _measure()
+        if url.startswith("sqlite"):
+            print(f"file {_size(url):.0f} MiB, its log {_size(url + '-wal'):.0f} MiB")
+        store.disconnect()
+
+
+def _measure() -> None:
+    stop = threading.Event()
+    waits: list[float] = []
+    beside = threading.Thread(target=_write, args=(stop, waits))
+    beside.start()
+    stop.wait(10)
+    alone, had = waits.copy(), len(waits)
+    took, removed = _prune()
+    stop.set()
+    beside.join()
+    print(f"in {SECONDS} s: {removed}")
+    for name, found in (("a step", took), ("a write alone", alone), ("a write beside it", waits[had:])):
+        print(f"{name}: median {_ms(found, 50)}, p99 {_ms(found, 99)}, most {max(found) * 1e3:.0f} ms")
+
+
+def _prune() -> tuple[list[float], Removed]:
+    end, took, removed = time.monotonic() + SECONDS, [], Removed()
+    steps = retention.prune(DAYS, now=clock.now())
+    while (at := time.monotonic()) < end:
+        removed += next(steps)
+        took.append(time.monotonic() - at)
+        time.sleep(retention.pause_after(took[-1]))
+    return took, removed
+
+
+def _write(stop: threading.Event, waits: list[float]) -> None:
+    """Deliveries, 50 a second."""
+    number = 0
+    while not stop.wait(0.02):
+        begun, number = time.monotonic(), number + 1
+        store.write(lambda: Delivery.create(guid=f"new-{number}", event="push", body=b"{}", received=clock.now()))  # noqa: B023 - at once
+        waits.append(time.monotonic() - begun)
+    store.disconnect()
+
+
+def _fill() -> None:
+    old = clock.now() - (DAYS + 100) * clock.DAY
+    services = [
+        Service.create(name=f"service-{number}", repository="octo-org/shop", created=0) for number in range(SERVICES)
+    ]
+    for first in range(0, DEPLOYMENTS, 1_000):
+        store.write(lambda: _fill_some(range(first + 1, first + 1_001), [each.id for each in services], old))  # noqa: B023
+
+
+def _fill_some(numbers: range, services: list[int], old: int) -> None:
+    sha = "0123456789" * 4
+    facts = {"ref": "refs/heads/main", "repository": "octo-org/shop", "sha": sha, "before": sha}
+    given = {
+        "title": "A commit",
+        "context": "{}",
+        "reason": "",
+        "reported_message": "",
+        "steps_read": 0,
+        "report": '["status"]',
+    }
+    pushes, deployments, verdicts, steps, chunks, reports = [], [], [], [], [], []
+    for number in numbers:
+        service, at = services[number % SERVICES], old + number * 60_000
+        pushes.append(
+            {
+                "guid": f"g-{number}",
+                "event": "push",
+                "repository_id": 1,
+                "ref": facts["ref"],
+                "pushed_at": number,
+                "received": at,
+                "headers": "{}" * 200,
+                "reason": "",
+                "peer": "",
+                "push_key": f"k-{number}",
+            }
+        )
+        deployments.append(
+            {
+                "service": service,
+                "state": "failure" if number % 3 else "success",
+                "origin": "push",
+                "actor": "anna",
+                "delivery": number,
+                "created": at,
+                "started": at,
+                "finished": at + 50_000,
+                **facts,
+                **given,
+            }
+        )
+        verdicts.append(
+            {
+                "delivery": number,
+                "service": service,
+                "verdict": "deploy",
+                "reason": "branch main is now 0123456",
+                "counts": True,
+                "deployment": number,
+                "decided": at,
+            }
+        )
+        steps += [
+            {"deployment": number, "name": f"Step {step}", "position": step, "state": "success", "message": ""}
+            for step in range(1, 6)
+        ]
+        chunks += [{"deployment": number, "offset": piece * len(LOG), "data": LOG} for piece in range(4)]
+        reports.append(
+            {
+                "repository": "octo-org/shop",
+                "sha": f"{number:040x}",
+                "context": "fastdeploy/shop",
+                "deployment": number,
+                "changes": 1,
+                "told": 1,
+                "due": 0,
+                "attempts": 0,
+                "problem": "",
+            }
+        )
+    for model, rows in (
+        (Delivery, pushes),
+        (Deployment, deployments),
+        (Verdict, verdicts),
+        (Step, steps),
+        (LogChunk, chunks),
+        (Report, reports),
+    ):
+        for at in range(0, len(rows), 500):
+            model.insert_many(rows[at : at + 500]).execute()
+
+
+def _ms(values: list[float], percent: int) -> str:
+    return f"{statistics.quantiles(values, n=100)[percent - 1] * 1e3:.1f} ms"
+
+
+def _size(url: str) -> float:
+    return Path(url.removeprefix("sqlite:///")).stat().st_size / (1 << 20)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,369 @@
+"""Retention: what nobody needs any more goes, in writes so short that nobody waits for them.
+
+What stays, however old: what is live, the last successes of each service, what has not ended, and what these refer to.
+And of each ref the newest push, by which an older one that comes again is known to be old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
+from typing import Any, Final
+
+import msgspec
+from peewee import fn
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, heads, idempotency, sessions, throttle
+from fastdeploy_bot.store.models import (
+    Answer,
+    Attempt,
+    Audit,
+    Delivery,
+    Deployment,
+    LogChunk,
+    Report,
+    Service,
+    Session,
+    Step,
+    Token,
+    Verdict,
+)
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState
+
+SUCCESSES: Final = 10
+"""How many of a service's last successes stay, the live one among them."""
+BODY_LIFE: Final = 7 * clock.DAY
+BODY_BYTES: Final = 256 << 20
+"""How much the bodies of all deliveries take at most."""
+WINDOW: Final = 1_000
+"""How many rows are looked at together."""
+WORK: Final = 300
+"""What one write takes on itself: each row counts as one, and once more for each `PIECE` that it holds."""
+PIECE: Final = 8 * 1024
+SHARE: Final = 4
+"""How many times as long as a write took to pause after it: others have the database most of the time."""
+LEAST_PAUSE: Final = 0.02
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many went."""
+
+    deployments: int = 0
+    deliveries: int = 0
+    bodies: int = 0
+    """Of deliveries."""
+    audit: int = 0
+    """Lines of it."""
+    sessions: int = 0
+    tokens: int = 0
+    answers: int = 0
+    """To requests with an Idempotency-Key."""
+    attempts: int = 0
+    """To sign in."""
+
+    def __add__(self, more: Removed) -> Removed:
+        mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(more)
+        return Removed(**{name: count + theirs[name] for name, count in mine.items()})
+
+    def __bool__(self) -> bool:
+        return self != Removed()
+
+
+def prune(days: int, *, now: int, dry_run: bool = False) -> Iterator[Removed]:
+    """Remove what is older than so many days and not needed, and what is kept for a time of its own.
+
+    Each step is one short write and answers what went by it; whoever takes the steps pauses between them. With
+    `dry_run` nothing is written: the steps answer what would go.
+    """
+    sweep = _Sweep(now - days * clock.DAY, now, dry_run)
+    parts: Mapping[str, Iterator[int]] = {
+        "bodies": sweep.bodies(),
+        "deployments": sweep.deployments(),
+        "deliveries": sweep.deliveries(),
+        **{name: sweep.plain(model, old) for name, (model, old) in _plain(now, now - days * clock.DAY).items()},
+    }
+    for name, steps in parts.items():
+        for count in steps:
+            yield Removed(**{name: count})
+
+
+def pause_after(seconds: float) -> float:
+    """For how many seconds to pause after a step that took so many."""
+    return max(LEAST_PAUSE, SHARE * seconds)
+
+
+def _plain(now: int, before: int) -> dict[str, tuple[Any, Any]]:
+    """The tables that nothing refers to, each with which of its rows are old. Any: peewee's."""
+    return {
+        "audit": (Audit, Audit.at < before),
+        "sessions": (Session, sessions.old(now)),
+        "tokens": (Token, (Token.expires < before) | (Token.revoked < before)),
+        "answers": (Answer, idempotency.old(now)),
+        "attempts": (Attempt, throttle.old(now)),
+    }
+
+
+class _Sweep:
+    """One pass over the rows. Each part yields how many went by one write."""
+
+    def __init__(self, before: int, now: int, dry_run: bool) -> None:
+        self._before = before
+        self._now = now
+        self._dry_run = dry_run
+        self._gone: set[int] = set()
+        """Deployments; with a dry run they are there still, and do not count."""
+        self._newest: dict[tuple[object, ...], int | None] = {}
+
+    def bodies(self) -> Iterator[int]:
+        """What deliveries brought: old, or too much in all."""
+        weights = store.read(self._old_bodies)
+        for batch in _batches(weights):
+            yield self._write(_empty, batch)
+
+    def deployments(self) -> Iterator[int]:
+        """Deployments with their steps and logs."""
+        kept = store.read(_kept)
+        found = True
+        while found:  # what retries a deployment is newer than that, and has to go before it
+            found = False
+            for window in self._windows(Deployment, Deployment.finished):
+                weights = self._read(_old_deployments, set(window) - kept - self._gone, self._gone)
+                for batch in _batches(weights):
+                    yield from self._shorten(batch[0], weights)
+                    yield self._write(_remove_deployments, batch)
+                    self._gone.update(batch)
+                    found = True
+
+    def deliveries(self) -> Iterator[int]:
+        """Deliveries with their verdicts."""
+        for window in self._windows(Delivery, Delivery.received):
+            for batch in _batches(self._read(self._old_deliveries, window)):
+                yield self._write(_remove_deliveries, batch)
+
+    def plain(self, model: Any, old: Any) -> Iterator[int]:
+        """The rows of a table that nothing refers to."""
+        if self._dry_run:
+            yield model.select().where(old).count()
+            return
+        while numbers := [row.id for row in model.select(model.id).where(old).limit(WORK)]:
+            yield self._write(lambda batch: int(model.delete().where(model.id.in_(batch)).execute()), numbers)
+
+    def _write(self, remove: Callable[[Sequence[int]], int], batch: Sequence[int]) -> int:
+        return len(batch) if self._dry_run else store.write(lambda: remove(batch))
+
+    def _read(self, look: Callable[..., dict[int, int]], *what: object) -> dict[int, int]:
+        return store.read(lambda: look(*what))
+
+    def _shorten(self, number: int, weights: Mapping[int, int]) -> Iterator[int]:
+        """Take pieces off a log that is too much for one write."""
+        if weights[number] <= WORK or self._dry_run:
+            return
+        while store.write(lambda: _cut(number)):
+            yield 0
+
+    def _windows(self, model: Any, moment: Any) -> Iterator[list[int]]:
+        """The ids of a table's rows from before the limit, oldest first. Any: peewee's."""
+        at, number = -(1 << 62), 0
+        while rows := list(
+            model.select(moment, model.id)
+            .where(moment < self._before, moment >= at, (moment > at) | (model.id > number))
+            .order_by(moment, model.id)
+            .limit(WINDOW)
+            .tuples()
+        ):
+            yield [row[1] for row in rows]
+            at, number = rows[-1]
+
+    def _old_bodies(self) -> dict[int, int]:
+        """The deliveries whose bodies are to go, each with what that costs."""
+        length = fn.LENGTH(Delivery.body)
+        rows = Delivery.select(Delivery.id, Delivery.received, length).where(Delivery.body.is_null(False))
+        old: dict[int, int] = {}
+        taken = 0
+        for number, received, size in _pairs(rows.order_by(Delivery.received.desc(), Delivery.id.desc())):
+            taken += size
+            if received < self._now - BODY_LIFE or taken > BODY_BYTES:
+                old[number] = 1 + size // PIECE
+        return old
+
+    def _old_deliveries(self, window: Collection[int]) -> dict[int, int]:
+        """Those of them that nothing that stays refers to and that tell nothing, each with what its removal costs."""
+        kept = {row.delivery_id for row in _for_deliveries(window) if row.id not in self._gone}
+        kept |= self._telling(window)
+        again = Delivery.select(Delivery.id, Delivery.duplicate_of).where(Delivery.duplicate_of.in_(window))
+        free = _free(set(window) - kept, _pairs(again))
+        size = 1 + fn.COALESCE(fn.LENGTH(Delivery.body), 0) / PIECE
+        sizes = _pairs(Delivery.select(Delivery.id, size).where(Delivery.id.in_(free)).order_by(Delivery.id.desc()))
+        return {number: 1 + cost for number, cost in sizes}  # the newest first: what came again before what it names
+
+    def _telling(self, window: Collection[int]) -> set[int]:
+        """Those of them by which older pushes are known as such, that say what a ref names, or were decided lately."""
+        facts = (Verdict.service, Delivery.repository_id, Delivery.ref)
+        rows = (
+            Verdict.select(Delivery.id, Delivery.pushed_at, Verdict.counts, Verdict.verdict, Verdict.decided, *facts)
+            .join(Delivery)
+            .where(Verdict.delivery.in_(window))
+        )
+        return {
+            number
+            for number, pushed_at, counts, verdict, decided, *place in _pairs(rows)
+            if decided >= self._before
+            or (counts and self._is_newest(pushed_at, Verdict.counts, "counts", *place))
+            or (verdict not in heads.UNTOLD and self._is_newest(pushed_at, _told(), "told", *place))
+        }
+
+    def _is_newest(self, pushed_at: int | None, kind: Any, name: str, *place: object) -> bool:
+        """Whether no push of that kind, to that service and ref, was made later. Without a time that is not known."""
+        key = (name, *place)
+        if key not in self._newest:
+            service, repository, ref = place
+            last = (
+                Delivery.select(Delivery.pushed_at)
+                .join(Verdict)
+                .where(Delivery.repository_id == repository, Delivery.ref == ref)
+                .where(Verdict.service == service, kind)
+                .order_by(Delivery.pushed_at.desc(nulls="last"))
+                .limit(1)
+                .first()
+            )
+            self._newest[key] = None if last is None else last.pushed_at
+        newest = self._newest[key]
+        return pushed_at is None or newest is None or pushed_at >= newest
+
+
+def _told() -> Any:
+    return Verdict.verdict.not_in(heads.UNTOLD)
+
+
+def _kept() -> set[int]:
+    """Deployments that stay however old they are, by themselves."""
+    successes = {
+        row.id
+        for service in Service.select(Service.id)
+        for row in Deployment.select(Deployment.id)
+        .where(Deployment.service == service.id, Deployment.state == DeploymentState.SUCCESS)
+        .order_by(Deployment.id.desc())
+        .limit(SUCCESSES)
+    }
+    return successes | _shipping()
+
+
+def _shipping() -> set[int]:
+    """What has not ended, and those whose commits ship with it: GitHub is owed their end, too."""
+    open_ones = Deployment.select(Deployment.id).where(Deployment.state.in_((*OPEN_STATES, DeploymentState.RUNNING)))
+    chain = open_ones.cte("shipping", recursive=True, columns=("id",))
+    earlier = Deployment.alias()
+    whole = chain.union(earlier.select(earlier.id).join(chain, on=(earlier.taken_over_by == chain.c.id)))
+    return {number for (number,) in _pairs(whole.select_from(whole.c.id))}
+
+
+def _old_deployments(window: Collection[int], gone: Collection[int]) -> dict[int, int]:
+    """Those of them that nothing that stays refers to, in the order to remove them, with what each removal costs."""
+    references = _references(window)
+    free = _free(window, [(who, what) for who, what in references if who not in gone])
+    order = TopologicalSorter(dict.fromkeys(free, ()))
+    for who, what in references:
+        if who in free and what in free:
+            order.add(what, who)
+    chunk = 1 + fn.LENGTH(LogChunk.data) / PIECE
+    logs = LogChunk.select(LogChunk.deployment, fn.SUM(chunk)).where(LogChunk.deployment.in_(free))
+    weights = dict(_pairs(logs.group_by(LogChunk.deployment)))
+    steps = Step.select(Step.deployment, fn.COUNT(Step.id)).where(Step.deployment.in_(free)).group_by(Step.deployment)
+    lengths = dict(_pairs(steps))
+    return {number: 1 + int(weights.get(number, 0)) + lengths.get(number, 0) for number in order.static_order()}
+
+
+def _references(numbers: Collection[int]) -> list[tuple[int, int]]:
+    """Which deployment refers to which of these; 0 stands for what GitHub is owed of it."""
+    found = [(0, row.deployment_id) for row in _owed(numbers)]
+    for field in (Deployment.parent, Deployment.taken_over_by):
+        found += _pairs(Deployment.select(Deployment.id, field).where(field.in_(numbers)))
+    return found
+
+
+def _owed(numbers: Collection[int]) -> Iterable[Report]:
+    return Report.select().where(Report.deployment.in_(numbers), Report.changes > Report.told)
+
+
+def _for_deliveries(numbers: Collection[int]) -> Iterable[Deployment]:
+    return Deployment.select(Deployment.id, Deployment.delivery).where(Deployment.delivery.in_(numbers))
+
+
+def _free(numbers: Collection[int], references: Collection[tuple[int, int]]) -> set[int]:
+    """Those of them to which nothing refers but what is free itself; a reference is who refers, and to what."""
+    free = set(numbers)
+    while blocked := {what for who, what in references if who not in free and what in free}:
+        free -= blocked
+    return free
+
+
+def _batches(weights: Mapping[int, int]) -> Iterator[list[int]]:
+    """The numbers in their order, as many at once as one write takes on itself, or one that is too much."""
+    batch: list[int] = []
+    work = 0
+    for number, weight in weights.items():
+        if batch and work + weight > WORK:
+            yield batch
+            batch, work = [], 0
+        batch.append(number)
+        work += weight
+    if batch:
+        yield batch
+
+
+# --- inside a write: somebody may have come to need what was free a moment ago
+
+
+def _empty(deliveries: Sequence[int]) -> int:
+    had = (Delivery.id.in_(deliveries)) & Delivery.body.is_null(False)
+    return int(Delivery.update(body=None).where(had).execute())
+
+
+def _remove_deployments(batch: Sequence[int]) -> int:
+    numbers = _free(batch, _references(batch))
+    Verdict.update(deployment=None).where(Verdict.deployment.in_(numbers)).execute()
+    _hand_reports_on(numbers)
+    LogChunk.delete().where(LogChunk.deployment.in_(numbers)).execute()
+    Step.delete().where(Step.deployment.in_(numbers)).execute()
+    return int(Deployment.delete().where(Deployment.id.in_(numbers)).execute())
+
+
+def _hand_reports_on(numbers: Collection[int]) -> None:
+    """What GitHub was told of their commits belongs to a later deployment of the same commit, or goes."""
+    told = Report.select(Report.id, Deployment.service, Deployment.sha).join(Deployment)
+    reports = _pairs(told.where(Report.deployment.in_(numbers)))
+    others = (
+        Deployment.select(Deployment.service, Deployment.sha, fn.MAX(Deployment.id))
+        .where(Deployment.sha.in_([sha for _, _, sha in reports]), Deployment.id.not_in(numbers))
+        .group_by(Deployment.service, Deployment.sha)
+    )
+    heirs = {(service, sha): number for service, sha, number in _pairs(others)}
+    for report, service, sha in reports:
+        if (service, sha) in heirs:
+            Report.update(deployment=heirs[service, sha]).where(Report.id == report).execute()
+    Report.delete().where(Report.deployment.in_(numbers)).execute()
+
+
+def _cut(deployment: int) -> bool:
+    """Take a piece off the end of a deployment's log; False where nobody may, or nothing but little is left."""
+    if not _free([deployment], _references([deployment])):
+        return False
+    mine = LogChunk.select(LogChunk.id, fn.LENGTH(LogChunk.data)).where(LogChunk.deployment == deployment)
+    last = _pairs(mine.order_by(LogChunk.offset.desc()).limit(WORK))
+    batch = next(_batches({number: 1 + size // PIECE for number, size in last}), [])
+    LogChunk.delete().where(LogChunk.id.in_(batch)).execute()
+    return len(batch) > 0
+
+
+def _remove_deliveries(batch: Sequence[int]) -> int:
+    again = Delivery.select(Delivery.id, Delivery.duplicate_of).where(Delivery.duplicate_of.in_(batch))
+    needed = {row.delivery_id for row in _for_deliveries(batch)}
+    numbers = _free(set(batch) - needed, _pairs(again))
+    Verdict.delete().where(Verdict.delivery.in_(numbers)).execute()
+    return int(Delivery.delete().where(Delivery.id.in_(numbers)).execute())
+
+
+def _pairs(query: Any) -> list[Any]:
+    """The query's rows as their columns: peewee's own types know only models."""
+    return list(query.tuples())

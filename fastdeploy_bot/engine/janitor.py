@@ -1,0 +1,126 @@
+"""The janitor: takes away what nobody needs any more, one short write at a time. One of a database at a time."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, retention
+from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.engine.duty import Duty
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS: Final = 180.0
+"""How long after the start: whoever restarts a bot has more urgent work for it."""
+REST: Final = 3_600 * clock.SECOND
+"""Between two passes, of whichever process."""
+LOOK_SECONDS: Final = 60.0
+"""How long to wait for another process that has the duty."""
+NOBODY: Final = "nobody"
+"""Who has the duty between two passes."""
+LEFT_SECONDS: Final = 3_600
+"""The age at which a run folder that no running deployment names is taken away."""
+
+
+class Janitor:
+    """One per process; of all of them one at a time has the duty."""
+
+    def __init__(self, duty: Duty, *, runs: Path, days: int, timer: Callable[[], float] = time.monotonic) -> None:
+        self._duty = duty
+        self._runs = runs
+        self._days = days
+        self._timer = timer
+        self._tidied: float | None = None
+        self._steps: Iterator[Removed] | None = None
+        self._removed = Removed()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until told to stop."""
+        pause = FIRST_SECONDS
+        try:
+            while not stopping.wait(pause):
+                pause = self._attempt()
+                store.release()
+        finally:
+            self.end()
+
+    def tick(self, *, now: int) -> float:
+        """Do one short piece of work, where some is to be done; answers in how many seconds to go on."""
+        self._tidy_up(now)
+        if (seconds := self._duty.busy(now=now)) > 0:
+            self._steps = None
+            return min(seconds, LOOK_SECONDS)
+        if self._steps is None:
+            self._steps, self._removed = retention.prune(self._days, now=now), Removed()
+        begun = self._timer()
+        removed = next(self._steps, None)
+        if removed is None:
+            return self._rest(now)
+        self._removed += removed
+        return retention.pause_after(self._timer() - begun)
+
+    def end(self) -> None:
+        """Let another process have the duty."""
+        try:
+            self._duty.let_go()
+        except Exception:
+            log.exception("the lease of the janitor could not be given up; it ends by itself")
+        finally:
+            store.disconnect()
+
+    def _attempt(self) -> float:
+        try:
+            return self.tick(now=clock.now())
+        except Exception:
+            log.exception("the janitor failed; it tries again")
+            self._steps = None
+            return LOOK_SECONDS
+
+    def _tidy_up(self, now: int) -> None:
+        """Each host has run folders of its own, and so each process looks at them, whoever has the duty."""
+        if self._tidied is None or self._timer() - self._tidied >= REST / clock.SECOND:
+            remove_leftovers(self._runs, now=now)
+            self._tidied = self._timer()
+
+    def _rest(self, now: int) -> float:
+        if self._removed:
+            log.info("old rows removed", extra=_facts(self._removed))
+        self._steps = None
+        self._duty.hand_over(NOBODY, until=now + REST)
+        return LOOK_SECONDS
+
+
+def of(settings: Settings, host: str) -> Janitor:
+    """The janitor of a host."""
+    duty = Duty("janitor", lock=settings.home / "janitor.lock", host=host)
+    return Janitor(duty, runs=settings.runs_dir, days=settings.retention_days)
+
+
+def remove_leftovers(runs: Path, *, now: int) -> None:
+    """Take away old run folders that no deployment needs: those of a process that died between two steps."""
+    needed = {row.run for row in Deployment.select(Deployment.run).where(Deployment.state == "running")}
+    for folder in runs.iterdir():
+        if folder.name not in needed and _is_old(folder, now / clock.SECOND):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_old(folder: Path, now: float) -> bool:
+    try:
+        return folder.stat().st_mtime < now - LEFT_SECONDS
+    except FileNotFoundError:  # another engine was faster
+        return False
+
+
+def _facts(removed: Removed) -> dict[str, int]:
+    return {name: count for name, count in msgspec.structs.asdict(removed).items() if count}

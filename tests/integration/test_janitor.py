@@ -1,0 +1,289 @@
+"""The janitor: one of a database at a time, some minutes after the start and then every hour; and old run folders."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from callers import on_sqlite
+from fastdeploy_bot import store
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import clock, retention
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.engine import janitor
+from fastdeploy_bot.engine.duty import LEASE, Duty
+from fastdeploy_bot.engine.engine import Engine
+from fastdeploy_bot.engine.janitor import LEFT_SECONDS, REST, Janitor, remove_leftovers
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Audit, Deployment, Service
+
+NOW: Final = 1_700_000_000_000
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+def runs(home: Path) -> Path:
+    """The folder of the run folders."""
+    folder = home / "runs"
+    folder.mkdir()
+    return folder
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        """As a timer."""
+        return self.seconds
+
+    @property
+    def now(self) -> int:
+        """In Unix milliseconds."""
+        return NOW + int(self.seconds * clock.SECOND)
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        self.seconds += seconds
+
+
+@pytest.fixture
+def time() -> Clock:
+    """The time of all janitors."""
+    return Clock()
+
+
+@pytest.fixture
+def make(home: Path, runs: Path, time: Clock) -> Any:
+    """Makes the janitor of a host."""
+
+    def call(host: str) -> Janitor:
+        duty = Duty("janitor", lock=home / f"{host}.lock", host=host)
+        return Janitor(duty, runs=runs, days=90, timer=time)
+
+    return call
+
+
+def note(age: int) -> None:
+    """A line of the audit that is so many days old."""
+    facts = {"who": "anna", "action": "start", "object": "", "peer": ""}
+    store.write(lambda: Audit.create(at=NOW - age * clock.DAY, **facts))
+
+
+def lines() -> int:
+    """How many lines of the audit there are."""
+    return Audit.select().count()
+
+
+def work(one: Janitor, time: Clock, *, most: int = 100) -> None:
+    """Let a janitor work until it rests."""
+    for _ in range(most):
+        pause = one.tick(now=time.now)
+        time.wait(min(pause, 1.0))
+        if pause >= janitor.LOOK_SECONDS:
+            return
+    raise AssertionError("it never rested")
+
+
+def test_old_rows_go_every_hour(make: Any, time: Clock) -> None:
+    """And not again meanwhile."""
+    one = make("web1")
+    note(91)
+    work(one, time)
+    assert 0 == lines()
+    note(91)
+
+    work(one, time)
+    assert 1 == lines()
+
+    time.wait(REST / clock.SECOND)
+    work(one, time)
+    assert 0 == lines()
+
+
+def test_one_host_looks_for_all(make: Any, time: Clock) -> None:
+    """Whichever was first; the other one, and one that was started anew, rest with it."""
+    first, second = make("web1"), make("web2")
+    work(first, time)
+    first.end()
+    note(91)
+
+    for one in (second, make("web1")):
+        work(one, time)
+        assert 1 == lines()
+
+    time.wait(REST / clock.SECOND)
+    work(second, time)
+    assert 0 == lines()
+
+
+def test_another_host_goes_on_where_one_died(make: Any, time: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its lease has run out."""
+    monkeypatch.setattr("fastdeploy_bot.core.retention.WORK", 1)
+    first, second = make("web1"), make("web2")
+    for _ in range(3):
+        note(91)
+    while lines() == 3:
+        first.tick(now=time.now)
+
+    work(second, time)
+    assert 2 == lines()
+
+    time.wait(LEASE / clock.SECOND)
+    work(second, time)
+    assert 0 == lines()
+
+
+def test_it_pauses_after_each_write(make: Any, time: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times as long as that took, so that others have the database most of the time."""
+    one = make("web1")
+
+    def slow(*_: object, **__: object) -> Any:
+        for number in (1, 2):
+            time.wait(0.5)
+            yield Removed(audit=number)
+
+    monkeypatch.setattr(retention, "prune", slow)
+
+    assert [2.0, 2.0, janitor.LOOK_SECONDS] == [one.tick(now=NOW) for _ in range(3)]
+
+
+def test_what_goes_wrong_is_tried_again(
+    make: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk, for example: it is said, and the thread lives on."""
+    one = make("web1")
+    note(91)
+    stopping = threading.Event()
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            patch.undo()
+        return janitor.LOOK_SECONDS == pauses[-1] and len(pauses) > 2
+
+    monkeypatch.setattr(stopping, "wait", wait)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(retention, "prune", _dies)
+
+    with caplog.at_level(logging.INFO):
+        one.run(stopping)
+
+    assert [janitor.FIRST_SECONDS, janitor.LOOK_SECONDS] == pauses[:2]
+    assert ["the janitor failed; it tries again", "old rows removed"] == [each.message for each in caplog.records]
+    assert 0 == lines()
+
+
+def test_an_engine_has_one(settings: Settings, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the days of the settings."""
+    done = threading.Event()
+    monkeypatch.setattr(janitor, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "prune", lambda days, **_: done.set() if days == 90 else None)
+    made = Engine(settings, Catalogue(settings.services_dir), Bell(home / "bell"))
+
+    made.start()
+
+    assert done.wait(40)
+    made.stop()
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise OSError("no space left")
+
+
+# --- run folders
+
+
+def leave(runs: Path, name: str, *, age: float) -> None:
+    """Leave a run folder that was last changed `age` seconds ago."""
+    (runs / name).mkdir()
+    (runs / name / "log.0").write_text("output")
+    then = NOW / clock.SECOND - age
+    os.utime(runs / name, (then, then))
+
+
+def running(run: str) -> None:
+    """A deployment that runs in that folder."""
+    service = Service.create(name="shop", repository="octo-org/shop", created=0)
+    Deployment.create(
+        service=service,
+        state="running",
+        origin="manual",
+        sha="1" * 40,
+        ref="refs/heads/main",
+        repository="octo-org/shop",
+        actor="anna",
+        created=0,
+        run=run,
+    )
+
+
+@on_sqlite
+def test_old_run_folder_that_no_deployment_needs_is_taken_away(runs: Path) -> None:
+    """A process that died between two steps must not fill the disk."""
+    leave(runs, "1-old", age=LEFT_SECONDS + 1)
+
+    remove_leftovers(runs, now=NOW)
+
+    assert [] == os.listdir(runs)
+
+
+@on_sqlite
+def test_run_folder_of_a_running_deployment_stays(runs: Path) -> None:
+    """However old it is: a script may run for days."""
+    leave(runs, "1-old", age=10 * LEFT_SECONDS)
+    running("1-old")
+
+    remove_leftovers(runs, now=NOW)
+
+    assert ["1-old"] == os.listdir(runs)
+
+
+@on_sqlite
+def test_fresh_run_folder_stays(runs: Path) -> None:
+    """Another engine may be about to claim its deployment."""
+    leave(runs, "1-new", age=LEFT_SECONDS - 1)
+
+    remove_leftovers(runs, now=NOW)
+
+    assert ["1-new"] == os.listdir(runs)
+
+
+@on_sqlite
+def test_run_folder_that_another_engine_takes_away_first_is_no_fault(runs: Path) -> None:
+    """Two engines that start together find the same leftovers; a link to nowhere looks as such a folder does."""
+    (runs / "1-gone").symlink_to("nowhere")
+    leave(runs, "2-old", age=LEFT_SECONDS + 1)
+
+    remove_leftovers(runs, now=NOW)
+
+    assert ["1-gone"] == os.listdir(runs)
+
+
+@on_sqlite
+def test_each_host_looks_after_its_own_folders(make: Any, runs: Path, time: Clock) -> None:
+    """Every hour, whoever looks after the rows."""
+    first, second = make("web1"), make("web2")
+    work(first, time)
+    leave(runs, "1-old", age=LEFT_SECONDS + 1)
+
+    second.tick(now=time.now)
+    assert [] == os.listdir(runs)
+
+    leave(runs, "2-old", age=LEFT_SECONDS + 1)
+    second.tick(now=time.now)
+    assert ["2-old"] == os.listdir(runs)
+
+    time.wait(REST / clock.SECOND)
+    second.tick(now=time.now)
+    assert [] == os.listdir(runs)
