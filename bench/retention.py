@@ -85,7 +85,7 @@ def _fill() -> None:
 
 def _fill_some(numbers: range, services: list[int], old: int) -> None:
     sha = "0123456789" * 4
-    facts = {"ref": "refs/heads/main", "repository": "octo-org/shop", "sha": sha, "before": sha}
+    facts = {"ref": "refs/heads/main", "repository": "octo-org/shop", "before": sha}
     given = {
         "title": "A commit",
         "context": "{}",
@@ -116,6 +116,7 @@ def _fill_some(numbers: range, services: list[int], old: int) -> None:
                 "service": service,
                 "state": "failure" if number % 3 else "success",
                 "origin": "push",
+                "sha": f"{number:040x}",
                 "actor": "anna",
                 "delivery": number,
                 "created": at,
