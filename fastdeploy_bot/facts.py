@@ -1,18 +1,33 @@
-"""The bot's own log: one line an event, with its facts, as text for people or as JSON for programs."""
+"""The bot's own log: one line an event, with its facts and without secrets, as text for people or JSON for programs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
+from fastdeploy_bot.masking import Masker
+
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 _scope: Final[ContextVar[dict[str, object] | None]] = ContextVar("facts", default=None)
+
+_masker = Masker(())
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """From now on, show these in no line, nor in an exception's text."""
+    global _masker
+    _masker = Masker(secrets)
+
+
+def masked(text: str) -> str:
+    """A text for the log, or for whoever starts the bot, without what is to be hidden."""
+    return _masker.text(text)
 
 
 @contextlib.contextmanager
@@ -45,6 +60,10 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and a traceback behind it where there is one."""
+        return masked(super().format(record))
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line, with the record's facts."""
         facts = [f"{name}={json.dumps(value, default=str, ensure_ascii=False)}" for name, value in of(record).items()]
@@ -67,7 +86,7 @@ class JsonFormatter(logging.Formatter):
             told["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             told["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(told, default=str)
+        return masked(json.dumps(told, default=str))
 
 
 def _moment(record: logging.LogRecord) -> str:

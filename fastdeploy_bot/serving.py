@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, Final
 
+from fastdeploy_bot import facts as _facts
 from fastdeploy_bot import inherited as _inherited
 from fastdeploy_bot import settings as _settings
 from fastdeploy_bot import store as _store
@@ -22,6 +23,8 @@ try:
     _settings.require_serving(_loaded)
 except _FastdeployError as _error:
     sys.exit(f"fastdeploy: {_error}")
+
+_facts.hide(_loaded.own_secrets)
 
 bind = f"[{_loaded.host}]:{_loaded.port}" if ":" in _loaded.host else f"{_loaded.host}:{_loaded.port}"
 wsgi_app = "fastdeploy_bot.app:create_app()"
@@ -68,7 +71,7 @@ def on_starting(_server: Any) -> None:
         _store.check()
         _store.disconnect()
     except _FastdeployError as error:
-        sys.exit(f"fastdeploy: {error}")
+        sys.exit(_facts.masked(f"fastdeploy: {error}"))
 
 
 def post_worker_init(worker: Any) -> None:

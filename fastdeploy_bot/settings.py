@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
 from fastdeploy_bot import values
 from fastdeploy_bot.errors import SettingsError
+from fastdeploy_bot.masking import MASK
 from fastdeploy_bot.words import LogFormat, WebhookSecret
 
 PREFIX: Final = "FASTDEPLOY_"
 FILE: Final = "fastdeploy.toml"
-MASK: Final = "********"
 
 _SCRIPT_VARIABLES: Final = (
     "DEPLOYMENT SERVICE REPOSITORY CLONE_URL REF BRANCH TAG SHA BEFORE ACTOR ENVIRONMENT CONTEXT "
@@ -162,6 +163,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def keys(self) -> list[str]:
         """Every key that a token may be signed with, the present one first."""
         return [key for key in (self.secret_key, *self.secret_key_fallbacks) if key]
+
+    @property
+    def own_secrets(self) -> list[str]:
+        """What the bot's own log must not show."""
+        given = (self.github_token, self.github_private_key, self.metrics_token)
+        webhooks = [each.secret for each in self.webhook_secrets]
+        return [*self.keys, *webhooks, *_passwords(self.effective_database_url), *filter(None, given)]
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -397,6 +405,12 @@ def _convert(name: str, value: object) -> object:
     except ValueError as error:
         told = "" if name in SECRETS else f", got {values.shown(value)}"
         raise ValueError(f"expected {error}{told}") from error
+
+
+def _passwords(database_url: str) -> list[str]:
+    """The passwords that an address of a database holds."""
+    parts = urlsplit(database_url)
+    return [*parse_qs(parts.query).get("password", []), *filter(None, [unquote(parts.password or "")])]
 
 
 def _masked(name: str, value: object) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import selectors
@@ -98,6 +99,7 @@ class Run:
 
     def follow(self) -> None:
         """Run the script and stay with it to the end."""
+        sys.stderr = Complaints(self.masker)
         self._listen_for_signals()
         launch.adopt_orphans()
         self.started = now()
@@ -304,6 +306,18 @@ class Run:
         if self.reported is not None:
             return _reported(str(self.reported["state"]), str(self.reported["message"]))
         return "success", ""
+
+
+class Complaints(io.TextIOBase):
+    """What the child itself has to complain of, such as a traceback, without what its script was given."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+
+    def write(self, text: str) -> int:
+        """Write at once, as it comes."""
+        os.write(2, self._masker.text(text).encode(errors="backslashreplace"))
+        return len(text)
 
 
 def _reported(state: str, message: str) -> tuple[str, str]:

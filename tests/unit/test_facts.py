@@ -13,6 +13,9 @@ import pytest
 
 from fastdeploy_bot import facts
 from fastdeploy_bot.facts import JsonFormatter, TextFormatter
+from fastdeploy_bot.masking import MASK, Masker
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.words import WebhookSecret
 
 
 def record(message: str = "deployment begun", *args: object, **extra: Any) -> Any:
@@ -114,3 +117,38 @@ def test_outside_of_all_that_goes_on_nothing_is_kept() -> None:
     facts.add(delivery="g-1")
 
     assert "delivery" not in as_json()
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_no_line_shows_a_secret_of_the_bot(formatter: logging.Formatter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in its message, nor in a fact, nor in the text of an exception."""
+    monkeypatch.setattr(facts, "_masker", Masker([]))
+    secrets = [
+        "of a webhook",
+        "k" * 32,
+        "the key before",
+        "ghp_of_a_user",
+        "for metrics",
+        "p@ss word",
+        "MIIEvQIBADANBgkq",
+    ]
+    settings = Settings(
+        webhook_secrets=(WebhookSecret(secrets[0]),),
+        secret_key=secrets[1],
+        secret_key_fallbacks=(secrets[2],),
+        github_token=secrets[3],
+        metrics_token=secrets[4],
+        database_url="postgresql://bot:p%40ss%20word@db/bot",
+        github_private_key=f"-----BEGIN PRIVATE KEY-----\n{secrets[6]}\n-----END PRIVATE KEY-----\n",
+    )
+
+    facts.hide(settings.own_secrets)
+
+    for secret in secrets:
+        try:
+            raise ValueError(f"no such thing: {secret}")  # noqa: TRY301 - an exception as libraries raise them
+        except ValueError:
+            line = formatter.format(record("tried %s", secret, why=secret, exc_info=sys.exc_info()))
+        assert secret not in line
+        assert "ValueError: no such thing: ********" in line
+    assert f"at {MASK}@db" == facts.masked("at p%40ss%20word@db")

@@ -123,6 +123,41 @@ def test_folder_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> 
     assert 4 + 512 * KIB == log.end
 
 
+def test_no_byte_of_a_secret_reaches_the_disk_or_counts(folder: RunFolder) -> None:
+    """Offsets number what is stored; the bot's own lines are masked as well, and stand where they were said."""
+    log = Log(folder, 1024 * KIB, Masker(["hunter2!", "hunter2!!"]))
+
+    for piece in (b"one hunt", b"er2! two hun"):
+        log.write(piece)
+    log.say("cannot run hunter2!")
+    log.write(b"three hunter2!")
+    log.flush()
+
+    told = b"one ******** two hunfastdeploy: cannot run ********\nthree ********"
+    assert [(0, told)] == pieces(folder)
+    assert len(told) == log.end
+
+
+def test_what_could_become_a_secret_is_written_when_it_has_waited(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted from when the first byte that still waits came; a prompt shows, however it begins."""
+    at = [50.0]
+    monkeypatch.setattr("fastdeploy_bot.runner.output.time.monotonic", lambda: at[0])
+    log = Log(folder, 1024 * KIB, Masker(["hunter2!"]))
+
+    log.write(b"hunt")
+    at[0] += output.HELD / 2
+    log.write(b"er")
+    log.settle()
+    early = pieces(folder)
+    at[0] += output.HELD
+    log.settle()
+
+    assert [] == early
+    assert [(0, b"hunter")] == pieces(folder)
+
+
 # --- lines ---
 
 
@@ -232,6 +267,22 @@ def test_step_of_an_ephes_script_is_found_in_the_output(folder: RunFolder, journ
     (one, two), _ = folder.read_steps(0)
     assert [("one", "success", ""), ("two", "failure", "no space")] == steps(folder)
     assert one["at"] == two["started"]
+
+
+def test_secrets_in_a_step_are_hidden_before_they_are_cut_short(folder: RunFolder) -> None:
+    """Or the beginning of one would stay at the end."""
+    said: list[str] = []
+    journal = Journal(folder, Masker(["hunter2!"]), said.append)
+
+    journal.from_file(line(name="n" * 190 + "hunter2!", state="running", message="m" * 4090 + "hunter2!"), *NOWHERE)
+    journal.from_output(line(name="two", state="failure", error_message='{"password": "hunter2!"}'))
+    journal.from_file(b"no step: hunter2! " + b"x" * 59 + b"hunter2!", *NOWHERE)
+
+    assert [
+        ("n" * 190 + "********", "running", "m" * 4090 + "******"),
+        ("two", "failure", '{"password": "********"}'),
+    ] == steps(folder)
+    assert "hunt" not in "".join(said)
 
 
 def test_journal_is_bounded(folder: RunFolder, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,3 +415,68 @@ def test_steps_file_that_is_no_file_gives_no_steps(folder: RunFolder, steps_file
     steps_file.poll(last=True)
 
     assert [] == names(folder)
+
+
+# --- what a dead child leaves ---
+
+
+def test_steps_that_a_dead_child_did_not_come_to_are_journalled_and_no_other_twice(folder: RunFolder) -> None:
+    """From the place that its last entry notes; with the time at which they were there, and masked."""
+    masker = Masker(["hunter2!"])
+    append(folder, line(name="one", state="success") + b"junk\n" + line(name="two", state="running"))
+    child = Journal(folder, masker, print)
+    StepsFile(folder, child).poll()
+    child.from_output(line(name="printed", state="success"))
+    append(folder, b"more junk\n" + line(name="two", state="success", message="hunter2!"))
+    append(folder, line(name="three", state="success").rstrip())
+    os.utime(folder.file("steps"), (1_700_000_000, 1_700_000_000))
+
+    for _ in range(2):
+        output.take_rest(folder, masker)
+
+    found = steps(folder)
+    assert [("one", "success"), ("two", "running"), ("printed", "success")] == [each[:2] for each in found[:3]]
+    assert [("two", "success", "********"), ("three", "success", "")] == found[3:]
+    assert 1_700_000_000_000 == folder.read_steps(0)[0][-1]["at"]
+
+
+@given(st.integers(0, 200))
+def test_entry_that_a_child_died_over_is_written_anew(tmp_path_factory: pytest.TempPathFactory, torn: int) -> None:
+    """A step is journalled whole, or not yet."""
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs") / "7-0badcafe"))
+    folder.create(7)
+    append(folder, line(name="one", state="success") + line(name="two", state="success"))
+    StepsFile(folder, Journal(folder, Masker([]), print)).poll()
+    whole = Path(folder.file("steps.log")).read_bytes()
+    Path(folder.file("steps.log")).write_bytes(whole[: min(torn, len(whole))])
+
+    output.take_rest(folder, Masker([]))
+
+    assert ["one", "two"] == names(folder)
+
+
+def test_steps_file_that_was_replaced_is_taken_from_its_beginning(folder: RunFolder) -> None:
+    """It is another file, whatever it is called."""
+    append(folder, line(name="one", state="success"))
+    StepsFile(folder, Journal(folder, Masker([]), print)).poll()
+    Path(folder.file("steps.new")).write_bytes(line(name="two", state="success") * 2)
+    Path(folder.file("steps.new")).rename(folder.file("steps"))
+
+    output.take_rest(folder, Masker([]))
+
+    assert ["one", "two", "two"] == names(folder)
+
+
+@pytest.mark.parametrize(
+    "journal", [b'{"at": 1, "started": null, "name": "one", "state": "success"}\n', b"spoilt\n", None]
+)
+def test_steps_are_not_taken_twice_where_nobody_noted_how_far_it_came(folder: RunFolder, journal: bytes | None) -> None:
+    """A child of an earlier version did not; and a script may do to the journal what it likes."""
+    append(folder, line(name="one", state="success"))
+    path = Path(folder.file("steps.log"))
+    path.unlink() if journal is None else path.write_bytes(journal)
+
+    output.take_rest(folder, Masker([]))
+
+    assert (journal is not None) == path.exists()
+    assert journal is None or journal == path.read_bytes()
