@@ -80,6 +80,7 @@ class Run:
         self.folder = folder
         self.limits = job["limits"]
         self.masker = Masker(job["secrets"])
+        sys.stderr = Complaints(self.masker)
         self.log = Log(folder, job["limits"]["log_limit"], self.masker)
         self.journal = Journal(folder, self.masker, self.log.say)
         self.steps_file = StepsFile(folder, self.journal)
@@ -99,7 +100,6 @@ class Run:
 
     def follow(self) -> None:
         """Run the script and stay with it to the end."""
-        sys.stderr = Complaints(self.masker)
         self._listen_for_signals()
         launch.adopt_orphans()
         self.started = now()

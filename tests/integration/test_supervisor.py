@@ -27,7 +27,7 @@ from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.database import StoreUnavailable
 from fastdeploy_bot.store.models import Deployment, Step
-from fastdeploy_bot.words import DeploymentState, Origin, Principal, PrincipalKind, Role
+from fastdeploy_bot.words import DeploymentState, Origin, Principal, PrincipalKind, Role, StepReport, StepState
 from runs import clear, eventually, gone, no_child_left, number_in
 
 HOST = "this-host"
@@ -521,6 +521,32 @@ def test_service_that_wants_it_is_held_after_a_loss_until_its_lock_ends(bot: Bot
     assert held.reason.startswith(f"locked by fastdeploy: deployment {number} was lost")
     assert "waiting" == still
     assert "success" == bot.until(dispatcher, after).state
+
+
+def test_steps_that_a_killed_child_did_not_come_to_are_taken_over_before_the_run_is_lost(bot: Bot) -> None:
+    """And no other is taken over again: what was told by HTTP meanwhile stands."""
+    go, told = bot.settings.home / "go", bot.settings.home / "told"
+    secrets.put(bot.settings.secrets_dir, "shop", "DB_PASSWORD", "hunter2!")
+    secret = says("'$DB_PASSWORD'", "running")
+    bot.service(
+        "shop",
+        f"{says('One', 'running')}; {waits_for(go)}; {says('Two', 'success')}; {secret}; touch {told}; sleep 600",
+        secrets=["DB_PASSWORD"],
+    )
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    eventually(lambda: bot.steps(number), "the first step")
+    pid = pid_of_child(bot.folder(number))
+
+    os.kill(pid, signal.SIGSTOP)  # between two looks at the steps file
+    deployments.report_step(number, StepReport(name="One", state=StepState.SUCCESS), Masker([]), at=clock.now())
+    go.touch()
+    eventually(told.exists, "the other steps")
+    os.kill(pid, signal.SIGKILL)
+
+    assert "lost" == bot.until(dispatcher, number).state
+    assert [("One", "success"), ("Two", "success"), ("********", "failure")] == bot.steps(number)
 
 
 def _deleted(folder: RunFolder) -> None:
