@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench check format lock picture clean npm chromium
+.PHONY: help install run test bench soak check format lock picture clean npm chromium
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all
 bench: $(VENV)/.dev ## measure webhooks and events beside 200 websockets, and a push to its script's first line
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/sockets.py
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/first_line.py
+
+soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)
+	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .
