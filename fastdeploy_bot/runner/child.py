@@ -50,8 +50,9 @@ def main() -> None:
     job = json.loads(message)
     folder = RunFolder(job["folder"])
     _complain_to(folder)
+    run = Run(job, folder)  # a bot of another version may mean something else by a job: then this ends here, unclaimed
     if _claim(folder):
-        Run(job, folder).follow()
+        run.follow()
 
 
 def _complain_to(folder: RunFolder) -> None:
@@ -76,12 +77,16 @@ class Run:
     """One script, from its first line to its exit record."""
 
     def __init__(self, job: dict[str, Any], folder: RunFolder) -> None:
-        self.job = job
+        self.argv, self.cwd, self.env = job["argv"], job["cwd"], job["env"]
+        self.config, self.reports_end = job["config"], job["finish"] == "report"
+        limits = job["limits"]
+        self.timeout, self.silence, self.kill_grace = (
+            limits[key] for key in ("timeout", "silence_timeout", "kill_grace")
+        )
         self.folder = folder
-        self.limits = job["limits"]
         self.masker = Masker(job["secrets"])
         sys.stderr = Complaints(self.masker)
-        self.log = Log(folder, job["limits"]["log_limit"], self.masker)
+        self.log = Log(folder, limits["log_limit"], self.masker)
         self.journal = Journal(folder, self.masker, self.log.say)
         self.steps_file = StepsFile(folder, self.journal)
         self.lines = Lines() if job["step_source"] == "stdout" else None
@@ -112,9 +117,9 @@ class Run:
         """Whether there is a script to stay with; a host that has no room for one is no reason to die wordlessly."""
         try:
             self._write_config()
-            self.script = launch.launch(self.job["argv"], self.job["cwd"], self._environment())
+            self.script = launch.launch(self.argv, self.cwd, self._environment())
         except OSError as error:
-            self._note_start_error(launch.NOT_RUNNABLE, f"cannot run {self.job['argv'][0]}: {error.strerror}")
+            self._note_start_error(launch.NOT_RUNNABLE, f"cannot run {self.argv[0]}: {error.strerror}")
             self.drained = True
             return False
         self._watch_output()
@@ -143,14 +148,14 @@ class Run:
 
     def _write_config(self) -> None:
         """ephes/fastdeploy scripts find their token in a file."""
-        if self.job["config"] is None:
+        if self.config is None:
             return
         path = self.folder.file("config.json")
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(self.job["config"], file)
+            json.dump(self.config, file)
 
     def _environment(self) -> dict[str, str]:
-        return {**self.job["env"], tree.COOKIE: self.folder.name}
+        return {**self.env, tree.COOKIE: self.folder.name}
 
     def _watch_output(self) -> None:
         with contextlib.suppress(OSError):  # a host may bound pipes more narrowly; then it just takes more reads
@@ -199,7 +204,7 @@ class Run:
     def _look_for_start_error(self) -> None:
         number = os.read(self.script.errors, 16)
         if number:
-            self._note_start_error(*launch.explain(int(number), self.job["argv"], self.job["cwd"]))
+            self._note_start_error(*launch.explain(int(number), self.argv, self.cwd))
 
     def _note_start_error(self, status: int, why: str) -> None:
         self.start_status, self.start_error = status, why
@@ -215,7 +220,7 @@ class Run:
         if time.monotonic() < self.next_look:
             return
         self.next_look = time.monotonic() + LOOK
-        if self.job["finish"] == "report":
+        if self.reports_end:
             self.reported = self.reported or self.folder.requested("finish")
         cancel = self.folder.requested("cancel")
         if cancel is not None:
@@ -223,11 +228,10 @@ class Run:
 
     def _enforce_limits(self) -> None:
         at = time.monotonic()
-        timeout, silence = self.limits["timeout"], self.limits["silence_timeout"]
-        if at >= self.begun + timeout:
-            self._end("timeout", f"no end after {_duration(timeout)} (timeout)")
-        elif silence is not None and at >= self.active + silence:
-            self._end("silence", f"no output and no step for {_duration(silence)} (silence_timeout)")
+        if at >= self.begun + self.timeout:
+            self._end("timeout", f"no end after {_duration(self.timeout)} (timeout)")
+        elif self.silence is not None and at >= self.active + self.silence:
+            self._end("silence", f"no output and no step for {_duration(self.silence)} (silence_timeout)")
 
     # --- ending ---
 
@@ -238,7 +242,7 @@ class Run:
             return
         self.ended_by, self.why = by, why
         self.log.say(why)
-        self.kill_at = time.monotonic() + self.limits["kill_grace"]
+        self.kill_at = time.monotonic() + self.kill_grace
         for pid in tree.descendants(os.getpid()):
             tree.send(pid, signal.SIGTERM)
 
@@ -250,7 +254,7 @@ class Run:
     def _waits_for_word(self) -> bool:
         """Whether the script has ended well, its service wants the end reported, and that was not done yet."""
         well = self.wait_status == 0 and not self.start_error
-        return well and self.job["finish"] == "report" and self.reported is None
+        return well and self.reports_end and self.reported is None
 
     def _done(self) -> bool:
         if self.ended_by is not None and time.monotonic() >= self.kill_at + GIVE_UP:

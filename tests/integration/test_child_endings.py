@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import runs
@@ -270,6 +272,23 @@ def test_late_child_refuses_a_claim_that_was_taken(stage: Stage) -> None:
 
     assert run_folder.NOT_STARTED == run.folder.judge()
     assert not marks.exists()
+
+
+@pytest.mark.parametrize("key", ["secrets", "argv", "env", "finish", "step_source"])
+def test_job_of_another_version_is_not_claimed(stage: Stage, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """The package was upgraded under a running bot: the script has not run, and can begin when the bot is restarted."""
+    stage.script("touch marks")
+    run = stage.folder()
+    whole = msgspec.to_builtins(stage.job(run))
+    del whole[key]
+    monkeypatch.setattr(msgspec.json, "encode", lambda _: json.dumps(whole).encode())
+
+    process.start(stage.job(run))
+    eventually(no_child_left, "the child's end")
+
+    assert run_folder.NOT_STARTED == run.folder.judge()
+    assert f"KeyError: '{key}'" in run.complaints()
+    assert not (stage.service / "marks").exists()
 
 
 def test_child_without_a_job_does_nothing() -> None:
