@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from peewee import ModelSelect, fn
 
-from fastdeploy_bot.core import access, forecast
+from fastdeploy_bot.core import access, forecast, locks
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Outlook
+from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal, StepState
@@ -118,6 +119,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     outlook: Outlook
     problem: str
     """Why its file cannot be used."""
+    lock: Lock | None
     sight: Sight
     startable: bool
     """Whether its file lets deployments start."""
@@ -250,6 +252,7 @@ def _standing(
         step=_step(steps) if sight is not Sight.STATE else "",
         outlook=Outlook() if told is None else forecast.outlook(habit, told, steps, now=now),
         problem=problem if sight is Sight.ALL else "",
+        lock=locks.of(service) if sight is Sight.ALL else None,
         sight=sight,
         startable=entry is not None and entry.file is not None,
     )

@@ -71,7 +71,7 @@ function isSelected(region) {
 
 function replace(old, fresh) {
   const focus = old.contains(document.activeElement) ? pathTo(document.activeElement, old) : null;
-  for (const field of old.querySelectorAll("details[id], input[id]")) {
+  for (const field of old.querySelectorAll("details[id], input[id], select[id]")) {
     const same = fresh.querySelector(`#${CSS.escape(field.id)}`);
     if (!same) continue;
     if (field.localName === "details") same.open = field.open;

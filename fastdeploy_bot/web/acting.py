@@ -9,25 +9,27 @@ from typing import Final
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, deployments, intake, starting
+from fastdeploy_bot.core import clock, deployments, intake, locking, rollbacks, starting
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.web import browser, context, creating, hooks
 from fastdeploy_bot.web.pages import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
 bp = Blueprint("acting", __name__)
 
-_FIELDS: Final = ("head", "ref", "sha")
-"""What a form may say beside who sends it."""
+_FIELDS: Final = ("head", "ref", "sha", "to")
+"""What a form that starts something may say beside who sends it."""
+LONGEST_NUMBER: Final = 18
+"""Digits: what an id can have at most, or less."""
 
 
 @bp.post("/services/<name>/deploy")
 def deploy(name: str) -> ResponseReturnValue:
     """Deploy the commit that the form showed, or the one that was typed."""
     who = browser.require(Action.START, service=name)
-    head, ref, sha = (request.form.get(field, "").strip() for field in _FIELDS)
+    head, ref, sha = (request.form.get(field, "").strip() for field in ("head", "ref", "sha"))
     wish = Wish(sha=sha) if sha else Wish(sha=head or None, ref=ref or None)
     entries = context.bot().catalogue.entries()
 
@@ -35,6 +37,34 @@ def deploy(name: str) -> ResponseReturnValue:
         return _page_of(starting.start(starting.entry_of(entries, name), wish, by=who, now=clock.now()).id)
 
     return _once(who, start)
+
+
+@bp.post("/services/<name>/rollback")
+def roll_back(name: str) -> ResponseReturnValue:
+    """Deploy the commit again that the form showed."""
+    who = browser.require(Action.STEER, service=name)
+    to, entries = _number("to"), context.bot().catalogue.entries()
+    return _once(who, lambda: _page_of(rollbacks.roll_back(name, entries, to=to, by=who, now=clock.now()).id))
+
+
+@bp.post("/services/<name>/lock")
+def lock(name: str) -> ResponseReturnValue:
+    """Let nothing of a service begin, for the time that was chosen or for good."""
+    who = browser.require(Action.STEER, service=name)
+    seconds, now = _number("span"), clock.now()
+    until = None if seconds is None else now + seconds * clock.SECOND
+    wish = locking.Wish(reason=request.form.get("reason", ""), until=until)
+    locking.lock(name, context.bot().catalogue.entries(), wish, by=who, now=now)
+    return _see(f"/services/{name}")
+
+
+@bp.post("/services/<name>/unlock")
+def unlock(name: str) -> ResponseReturnValue:
+    """End a service's lock. To ask twice is no mistake."""
+    who = browser.require(Action.STEER, service=name)
+    locking.unlock(name, context.bot().catalogue.entries(), by=who, now=clock.now())
+    context.bot().bell.ring()
+    return _see(f"/services/{name}")
 
 
 @bp.post(f"/deployments/{ID}/cancel")
@@ -70,6 +100,14 @@ def replay(guid: str) -> ResponseReturnValue:
         return f"/deliveries/{guid}"
 
     return _once(who, decide)
+
+
+def _number(field: str) -> int | None:
+    """A form's number; None where the field is empty. Raises Invalid."""
+    text = request.form.get(field, "").strip()
+    if text and not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+        raise Invalid(f"{field}: expected a number, got {text[:60]!r}")
+    return int(text) if text else None
 
 
 def _once(who: Principal, act: Callable[[], str]) -> Response:

@@ -17,9 +17,11 @@ from fastdeploy_bot.core import (
     feed,
     forecast,
     heads,
+    holdbacks,
     logs,
     outbox,
     refusals,
+    rollbacks,
     services,
     standing,
 )
@@ -47,6 +49,10 @@ TAIL_BYTES: Final = 256 * 1024
 """How much of the log's end is looked at for those."""
 RATE_OF: Final = 20
 """How many of a service's last deployments its success rate is of."""
+
+
+LOCK_SPANS: Final = {"1 hour": 3_600, "4 hours": 14_400, "1 day": 86_400, "3 days": 259_200, "1 week": 604_800}
+"""How long a lock may last that a form asks for, in seconds."""
 
 
 class StepLine(msgspec.Struct, frozen=True):
@@ -97,7 +103,7 @@ def service(name: str) -> ResponseReturnValue:
     row = services.find(name)
     seen = [Seen(row, standing.sight(who, visibility) or Sight.STATE)]
     it = standing.board(seen, entries, now=now)[0]
-    entry = entries.get(name)
+    entry, whole = entries.get(name), it.sight is Sight.ALL
     succeeded, ended = standing.success_rate(row.id, last=RATE_OF)
     return _page(
         "service.html",
@@ -105,14 +111,17 @@ def service(name: str) -> ResponseReturnValue:
         now=now,
         state=it.run.state if it.run is not None else None,
         it=it,
-        file=entry.file if entry is not None and it.sight is Sight.ALL else None,
+        file=entry.file if entry is not None and whole else None,
         removed=row.removed,
         repository=row.repository,
-        head=_head(row, entry) if it.sight is Sight.ALL else None,
+        head=_head(row, entry) if whole else None,
+        held_back=holdbacks.why(row) if whole else "",
+        goal=rollbacks.offer(row) if row.removed is None and access.may(who, Action.STEER) else None,
+        spans=LOCK_SPANS,
         habit=forecast.habit(row.id),
         succeeded=succeeded,
         ended=ended,
-        delivery=deliveries.last_of(row) if it.sight is Sight.ALL else None,
+        delivery=deliveries.last_of(row) if whole else None,
         **_stretch(standing.runs(seen, before=_before(), limit=standing.RECENT + 1)),
     )
 

@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from callers import Auth, Browser, GitHub, Host, ServiceFiles, sha, sync, user_of
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, sync, user_of
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, sessions
 from fastdeploy_bot.web import operations
@@ -97,8 +97,8 @@ class Page:
         return 403
 
 
-ENDED, QUEUED = 1, 2
-"""The deployments that there are, of shop."""
+BEFORE, ENDED, QUEUED = 1, 2, 3
+"""The deployments that there are, of shop; the first two have succeeded."""
 WISH: Final = {"sha": sha(9), "nonce": "n-1"}
 
 PAGES: Final = [
@@ -106,6 +106,25 @@ PAGES: Final = [
     Page("GET", "/", "/", 200, READERS),
     Page("GET", "/services/<name>", "/services/shop", 200, READERS, missing="/services/none"),
     Page("POST", "/services/<name>/deploy", "/services/shop/deploy", 303, DEPLOYERS, WISH, "/services/none/deploy"),
+    Page(
+        "POST",
+        "/services/<name>/lock",
+        "/services/shop/lock",
+        303,
+        DEPLOYERS,
+        {"reason": "freeze", "span": "3600"},
+        "/services/none/lock",
+    ),
+    Page("POST", "/services/<name>/unlock", "/services/shop/unlock", 303, DEPLOYERS, missing="/services/none/unlock"),
+    Page(
+        "POST",
+        "/services/<name>/rollback",
+        "/services/shop/rollback",
+        303,
+        DEPLOYERS,
+        {"to": str(BEFORE), "nonce": "n-5"},
+        "/services/none/rollback",
+    ),
     Page("GET", "/deployments/<id>", f"/deployments/{ENDED}", 200, READERS, missing="/deployments/99"),
     Page(
         "GET", "/deployments/<id>/lines", f"/deployments/{ENDED}/lines", 200, READERS, missing="/deployments/99/lines"
@@ -256,6 +275,9 @@ def world(app: Flask, service: ServiceFiles, auth: Auth, github: GitHub, host: H
     """A private service with two deployments, and everyone's browser."""
     service("shop", branches=["main"], supersede=False)
     sync(app)
+    github.push(before=sha(6), after=sha(1), pushed_at=SOON - 1)
+    host.begin(BEFORE)
+    host.end(BEFORE)
     github.push(guid="g-1")
     host.begin(ENDED)
     host.end(ENDED)

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from peewee import Database
+from werkzeug.test import TestResponse
 
 import scenes
-from callers import Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, logs, steps
-from fastdeploy_bot.store.models import Audit, Deployment, proxy
+from fastdeploy_bot.store.models import Audit, Deployment, Service, proxy
 from fastdeploy_bot.web import assets
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 
@@ -397,6 +398,95 @@ def test_cancel_and_retry_lead_to_the_deployment(deployer: Browser, github: GitH
 def test_what_has_ended_cannot_be_cancelled(deployer: Browser, scene: dict[str, int]) -> None:
     """409, and it says so."""
     assert 409 == deployer.post(f"/deployments/{scene['shop']}/cancel").status_code
+
+
+def lock(browser: Browser, name: str = "shop", *, reason: str = "the database moves", span: str = "") -> TestResponse:
+    """Lock a service by the form."""
+    return browser.post(f"/services/{name}/lock", reason=reason, span=span)
+
+
+def test_a_lock_is_shown_wherever_the_service_is(deployer: Browser, scene: dict[str, int]) -> None:
+    """Who, why and until when; and what becomes of a push meanwhile."""
+    assert scene
+    answer = lock(deployer, "docs", span="3600")
+
+    note = text(deployer, "/services/docs")
+    assert (303, "/services/docs") == (answer.status_code, answer.location)
+    assert re.search(r"Locked by deployer just now: the database moves, until 20\S+ \S+ UTC\.", note)
+    assert "⧖ locked by deployer: the database moves" in text(deployer, "/")
+    assert "End the lock by deployer? Nothing waits for that." in note
+    assert "Lock anew" in note
+
+
+@pytest.mark.usefixtures("two_services")
+def test_what_waits_for_a_lock_begins_when_somebody_unlocks(deployer: Browser, github: GitHub) -> None:
+    """By the form, and sent twice it is no mistake."""
+    lock(deployer)
+    github.push()
+    waits = text(deployer, "/")
+
+    answers = [deployer.post("/services/shop/unlock") for _ in range(2)]
+
+    assert "waiting 0002000 just now: locked by deployer: the database moves" in re.sub(r"“[^”]*” ", "", waits)
+    assert [303, 303] == [each.status_code for each in answers]
+    assert [("shop", "queued")] == states()
+    assert "Locked" not in text(deployer, "/services/shop")
+
+
+@pytest.mark.usefixtures("two_services")
+@pytest.mark.parametrize("fields", [{"reason": " "}, {"span": "soon"}, {"span": "9" * 19}, {"span": "40000000"}])
+def test_a_lock_that_makes_no_sense_is_refused_in_words(deployer: Browser, fields: dict[str, str]) -> None:
+    """422, and nothing is locked."""
+    answer = lock(deployer, **fields)
+
+    assert 422 == answer.status_code
+    assert "expected" in answer.text
+    assert Service.get(Service.name == "shop").locked is None
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_rollback_goes_where_its_button_says(deployer: Browser, github: GitHub, host: Host) -> None:
+    """Though something else has gone live since; the deployment names what it repeats, the service what it left."""
+    for number in (2, 3, 4):
+        github.push(before=sha(number - 1), after=sha(number), pushed_at=SOON + number)
+        host.begin(number - 1)
+        host.end(number - 1)
+        if number == 3:
+            offered = text(deployer, "/services/shop")
+            number_of_form = nonce(deployer, "/services/shop", "/services/shop/rollback")
+
+    answers = [deployer.post("/services/shop/rollback", to="1", nonce=number_of_form) for _ in range(2)]
+
+    assert f"Yes, roll back to {sha(2)[:7]}" in offered
+    assert [(303, "/deployments/4")] * 2 == [(each.status_code, each.location) for each in answers]
+    row = Deployment.get_by_id(4)
+    assert (sha(2), 1, "rollback") == (row.sha, row.parent_id, row.origin)
+    assert "by deployer · rollback to #1" in text(deployer, "/deployments/4")
+    assert "rolls back to#1" in text(deployer, "/deployments/4")
+    held = f"held back{sha(4)[:7]} was rolled back by deployer; a newer push ends this"
+    assert held in text(deployer, "/services/shop")
+
+
+def test_where_there_is_no_way_back_no_button_offers_one(deployer: Browser, service: ServiceFiles, app: Flask) -> None:
+    """Before the second success."""
+    service("shop")
+    sync(app)
+
+    assert "Roll back" not in text(deployer, "/services/shop")
+    assert 409 == deployer.post("/services/shop/rollback", to="", nonce="n").status_code
+
+
+def test_locks_are_no_visitors_matter(app: Flask, deployer: Browser, visitor: Browser, scene: dict[str, int]) -> None:
+    """Not of a public service either; a viewer reads them and has no buttons."""
+    assert scene
+    for name in ("docs", "api"):
+        lock(deployer, name)
+    pages = [visitor.get(path).text for path in ("/", "/services/docs", "/services/api")]
+    viewer = Browser(app).signed_in("viewer")
+
+    assert not any("database moves" in page or "ocked" in page for page in pages)
+    assert "the database moves" in text(viewer, "/services/docs")
+    assert "/lock" not in viewer.get("/services/docs").text
 
 
 def test_viewers_see_everything_and_no_buttons(app: Flask, scene: dict[str, int]) -> None:
