@@ -226,6 +226,13 @@ def require_serving(settings: Settings) -> None:
         raise BadSettings(problems)
 
 
+def files_named(home: Path) -> list[str]:
+    """The files inside of home from which `fastdeploy.toml` has secrets read, by their paths from there."""
+    table = values.parse_toml((home / FILE).read_bytes()) if (home / FILE).is_file() else {}
+    paths = [(home / _path(path)).absolute() for key, path in table.items() if key.endswith("_file")]
+    return [str(path.relative_to(home)) for path in paths if path.is_relative_to(home)]
+
+
 def describe(loaded: Loaded) -> list[tuple[str, str, str]]:
     """Every setting's name, effective value (secrets masked) and origin."""
     settings = loaded.settings

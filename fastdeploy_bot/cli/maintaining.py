@@ -1,8 +1,9 @@
-"""Commands that keep a bot small: `prune`."""
+"""Commands that keep a bot small, and a copy of it: `prune`, `backup`."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import click
 import msgspec
@@ -11,7 +12,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.shared import as_json
-from fastdeploy_bot.core import audit, clock, retention
+from fastdeploy_bot.core import audit, backups, clock, retention
 from fastdeploy_bot.core.retention import Removed
 from fastdeploy_bot.words import LOCAL
 
@@ -33,6 +34,24 @@ def prune(dry_run: bool, json_: bool) -> None:
         printing.show(removed)
     else:
         click.echo(f"{'would remove' if dry_run else 'removed'} {_told(removed) or 'nothing'}")
+
+
+@click.command()
+@click.argument("where", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--without-database", is_flag=True, help="Leave the rows out, for PostgreSQL: pg_dump copies those.")
+def backup(where: Path, without_database: bool) -> None:
+    """Write all that makes this bot into one archive, while it runs; into a folder, under a name with the moment.
+
+    It holds the database, the settings, the services and all secrets: keep it as safe as those. It unpacks into a home.
+
+    \b
+    fastdeploy backup /backups
+    mkdir -m 700 /srv/deploy && tar -xf /backups/fastdeploy-2026-03-01T120000Z.tar -C /srv/deploy
+    """  # noqa: D301 - as above
+    bot = LocalBot(shared.settings())
+    written = backups.write(bot.settings, where, with_database=not without_database, now=clock.now())
+    store.write(lambda: audit.note(LOCAL, "backup", written.name, now=clock.now()))
+    printing.say(f"wrote {written} ({written.stat().st_size / (1 << 20):.1f} MiB)")
 
 
 def _prune(days: int, *, dry_run: bool) -> Removed:

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "login": "signing",
     "simulate": "simulating",
     "prune": "maintaining",
+    "backup": "maintaining",
     "step": "stepping",
     "openapi": "describing",
     "completion": "completing",
@@ -47,7 +48,7 @@ BY_URL: Final = (
 """The commands that can be about a bot elsewhere."""
 
 NOT_BUILT: Final = (
-    "worker", "doctor", "backup",
+    "worker", "doctor",
 )  # fmt: skip
 """Commands that later versions will have."""
 

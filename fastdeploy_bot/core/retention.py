@@ -38,7 +38,7 @@ BODY_BYTES: Final = 256 << 20
 """How much the bodies of all deliveries take at most."""
 WINDOW: Final = 1_000
 """How many rows are looked at together."""
-WORK: Final = 300
+WORK: Final = 150
 """What one write takes on itself: each row counts as one, and once more for each `PIECE` that it holds."""
 PIECE: Final = 8 * 1024
 SHARE: Final = 4

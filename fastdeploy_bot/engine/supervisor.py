@@ -179,7 +179,7 @@ class Supervisor:
 def _what_happened(folder: RunFolder) -> str:
     """Why nobody can say how a script ended."""
     if not Path(folder.path).is_dir():
-        return "its run folder was taken away"
+        return "its run folder was taken away, or the bot restored from a backup"
     if (folder.claimed() or {}).get("boot", tree.boot()) != tree.boot():
         return "the host was started anew while it ran"
     return "the process that watched the script died"

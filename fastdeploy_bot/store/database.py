@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -123,6 +124,17 @@ def read(fn: Callable[[], T]) -> T:
     """Run `fn`, which only reads, on one snapshot of the database."""
     with _dialect().reading(proxy.obj):
         return fn()
+
+
+def copy(path: Path) -> None:
+    """Write all rows, as they are at one moment, into a new SQLite file, while others write on.
+
+    Raises Unavailable where that cannot be, or where what was written is not sound.
+    """
+    try:
+        _dialect().copy(proxy.obj, path)
+    except (sqlite3.Error, peewee.DatabaseError) as error:
+        raise StoreUnavailable(f"the database cannot be copied: {error}") from error
 
 
 def check() -> None:

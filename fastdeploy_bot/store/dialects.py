@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import peewee
@@ -39,6 +40,9 @@ class Dialect(Protocol):
 
     def reading(self, base: Any) -> AbstractContextManager[None]:
         """A transaction on one snapshot."""
+
+    def copy(self, base: Any, path: Path) -> None:
+        """Write all rows, as they are at one moment, into a new file. Raises Unavailable where that cannot be."""
 
     def migrating(self, base: Any) -> AbstractContextManager[None]:
         """Alone in changing the schema."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import peewee
 from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
-from fastdeploy_bot.errors import SettingsError
+from fastdeploy_bot.errors import SettingsError, Unavailable
 
 PREFIX: Final = "postgresql://"
 
@@ -99,6 +100,13 @@ def reading(base: _Pool) -> Iterator[None]:
     """A transaction that sees the rows as they were at its first look, and keeps nobody from writing."""
     with base.atomic("REPEATABLE READ READ ONLY"):
         yield
+
+
+def copy(base: _Pool, path: Path) -> None:  # noqa: ARG001 - the other dialect's names
+    """Not here: PostgreSQL has a program for it. Raises Unavailable, which names it."""
+    raise Unavailable(
+        f"the database {name(base)} is PostgreSQL's: back it up by pg_dump, and the rest by `backup --without-database`"
+    )
 
 
 @contextlib.contextmanager
