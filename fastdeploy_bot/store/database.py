@@ -15,6 +15,7 @@ from playhouse.migrations import Runner
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store import dialects
 from fastdeploy_bot.store.models import proxy
+from fastdeploy_bot.store.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ AWAY: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalEr
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
-_one_writer = threading.Lock()
+_one_writer = Turns()
 
 
 class _Ends(threading.local):

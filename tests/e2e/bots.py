@@ -36,6 +36,7 @@ ACTIVATE: Final = (
 )
 """Starts a program as systemd does that is handed a socket."""
 FINAL: Final = frozenset({"success", "failure", "cancelled", "superseded", "lost"})
+OPEN: Final = ("queued", "waiting", "running")
 PATIENCE: Final = 30.0
 """Seconds after which a condition that has not come true is a fault, on a loaded machine too."""
 
@@ -372,6 +373,11 @@ class Bot:
             return rows if rows and all(row["state"] in FINAL for row in rows) else None
 
         return wait_for(ended)
+
+    def idle(self) -> bool:
+        """Whether no deployment of any service is on its way."""
+        unfinished = [self.get("/deployments", state=state, limit=1)["items"] for state in OPEN]
+        return not any(unfinished)
 
     def run_service(self, service: str, **body: object) -> Json:
         """Deploy by the API and answer the deployment as it ended."""
