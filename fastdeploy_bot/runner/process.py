@@ -63,26 +63,23 @@ def start(job: Job) -> None:
     Raises OSError where no process can be made, ValueError for a job that is no JSON.
     """
     message = msgspec.json.encode(job)
-    spare = _spare.take()
-    if spare is None:
-        _start_fresh(job.folder, message)
-        return
+    child = _spare.take() or _fresh(job.folder)
     with _lock:
-        _taken[job.folder] = (spare, message)
-    _hand_over(spare, message)
+        _taken[job.folder] = (child, message)
+    _hand_over(child, message)
 
 
 def stand_in(folder: RunFolder) -> None:
-    """Begin a run by a fresh child where the spare that took its job died before it could claim it.
+    """Begin a run by another child where the one that took its job died before it could claim it; once.
 
     For the run's follower alone: nobody else may take the folder away meanwhile. Raises OSError where no process can
     be made; the next call tries again.
     """
     with _lock:
-        spare, message = _taken.get(folder.path, (None, b""))
-    if spare is None or spare.poll() is None or folder.claimed() is not None:
+        child, message = _taken.get(folder.path, (None, b""))
+    if child is None or child.poll() is None or folder.claimed() is not None:
         return
-    _start_fresh(folder.path, message)
+    _hand_over(_fresh(folder.path), message)
     with _lock:
         _taken.pop(folder.path, None)
 
@@ -110,10 +107,9 @@ def _is_settled(folder: RunFolder) -> bool:
     return folder.claimed() is not None or not os.path.isdir(folder.path)
 
 
-def _start_fresh(folder: str, message: bytes) -> None:
+def _fresh(folder: str) -> subprocess.Popen[bytes]:
     with open(RunFolder(folder).file("child.err"), "ab") as complaints:
-        child = _spawn(complaints)
-    _hand_over(child, message)
+        return _spawn(complaints)
 
 
 def _spawn(complaints: int | IO[bytes]) -> subprocess.Popen[bytes]:

@@ -235,6 +235,25 @@ def test_run_whose_spare_died_over_its_job_is_begun_by_a_fresh_child(stage: Stag
     assert "ran\n" == marks.read_text()
 
 
+def test_run_whose_fresh_child_died_before_its_claim_is_begun_by_another_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the spare; one whose second child dies as well is given up in time."""
+    stuck = stage.service / "stuck.py"
+    stuck.write_text("import time; time.sleep(60)\n")
+    with monkeypatch.context() as first:
+        first.setattr(process, "CHILD", stuck)
+        run = stage.begin("echo ran")
+    [pid] = [child for child in tree.descendants(os.getpid()) if not gone(child)]
+    process.stand_in(run.folder)
+
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: gone(pid), "its end")
+    process.stand_in(run.folder)
+
+    assert ("success", b"ran\n") == (run.end()["outcome"], run.log)
+
+
 def test_run_whose_spare_died_after_its_claim_is_not_begun_again(stage: Stage) -> None:
     """The script may have run: it is lost."""
     marks = stage.service / "marks"
