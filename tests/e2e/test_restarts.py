@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import requests
 
 from bots import Bot, is_alive, processes_naming, spares, states, wait_for
 
@@ -36,6 +37,14 @@ def stop(bot: Bot) -> None:
 def crash(bot: Bot) -> None:
     """End the server as the kernel does when memory is short: every process of it, without a word."""
     bot.kill()
+
+
+def serves(bot: Bot) -> bool:
+    """Whether some server answers at the bot's address."""
+    try:
+        return bot.http("GET", "/readyz", token="").status_code == 200
+    except requests.ConnectionError:
+        return False
 
 
 @pytest.fixture
@@ -183,6 +192,60 @@ def test_waiting_for_a_deployment_that_is_lost_ends_with_four(own_bot: Bot, shop
     said, _ = waiting.communicate(timeout=60)
 
     assert 4 == waiting.returncode, said
+
+
+def test_a_deployment_that_restarts_the_bot_from_inside_ends_as_success(own_bot: Bot) -> None:
+    """Its script ends the server and starts another one, which takes over the run that it was started by."""
+    home, port = own_bot.home, own_bot.port
+    script = f"""#!/bin/sh
+echo $FASTDEPLOY_DEPLOYMENT >> ran
+fastdeploy step Before -- echo one
+kill -TERM $(cat server)
+while kill -0 $(cat server); do sleep 0.02; done 2> /dev/null
+setsid fastdeploy --home {home} serve --port {port} < /dev/null > second.log 2>&1 &
+until [ -e go ]; do sleep 0.02; done
+fastdeploy step After -- echo two
+"""
+    folder = own_bot.service("shop", script)
+    own_bot.start()
+    assert own_bot.server is not None
+    (folder / "server").write_text(str(own_bot.server.pid))
+
+    number = own_bot.deploy("shop")
+    assert 0 == own_bot.server.wait(30)
+    wait_for(lambda: serves(own_bot))
+    (folder / "go").touch()
+    ended = own_bot.wait_end(number)
+
+    assert ("success", f"{number}\n") == (ended["state"], (folder / "ran").read_text())
+    assert b"one\ntwo\n" == own_bot.log(number)
+    assert [("Before", "success"), ("After", "success")] == states(ended["steps"])
+    assert serves(own_bot), "the server is none of the script's own processes"
+
+
+def test_a_deployment_that_reloads_the_bot_from_inside_ends_as_success(own_bot: Bot) -> None:
+    """As one does that has installed a newer version of the bot."""
+    script = """#!/bin/sh
+echo $FASTDEPLOY_DEPLOYMENT >> ran
+fastdeploy step Before -- echo one
+kill -HUP $(cat server)
+until [ -e go ]; do sleep 0.02; done
+fastdeploy step After -- echo two
+"""
+    folder = own_bot.service("shop", script)
+    own_bot.start()
+    assert own_bot.server is not None
+    (folder / "server").write_text(str(own_bot.server.pid))
+    before = own_bot.workers()
+
+    number = own_bot.deploy("shop")
+    wait_for(lambda: own_bot.workers() and not set(before) & set(own_bot.workers()))
+    (folder / "go").touch()
+    ended = own_bot.wait_end(number)
+
+    assert ("success", f"{number}\n") == (ended["state"], (folder / "ran").read_text())
+    assert b"one\ntwo\n" == own_bot.log(number)
+    assert [("Before", "success"), ("After", "success")] == states(ended["steps"])
 
 
 def test_after_a_reload_web_and_engine_use_the_same_new_key(own_bot: Bot) -> None:
