@@ -20,10 +20,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench soak check format lock picture clean npm chromium
+.PHONY: help install run test bench soak kill-matrix check format lock picture clean npm chromium
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(VENV)/.run ## make .venv and install the bot into it
 
@@ -40,6 +40,9 @@ bench: $(VENV)/.dev ## measure webhooks and events beside 200 websockets, and a 
 
 soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
+
+kill-matrix: $(VENV)/.dev ## kill the bot wherever it hurts, 20 times each (KILLS=3; ONLY="output, worker")
+	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/kill_matrix.py
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .

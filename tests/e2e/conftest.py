@@ -43,6 +43,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         for name, value in getattr(item, "funcargs", {}).items():
-            if isinstance(value, Bot):
-                report.sections.append((f"server output of {name}", value.output()))
+            if isinstance(shown := getattr(value, "bot", value), Bot):
+                report.sections.append((f"server output of {name}", shown.output()))
     return report
