@@ -10,7 +10,7 @@ import pytest
 
 from callers import GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, clock, deployments, feed, queue, services
+from fastdeploy_bot.core import changes, clock, deployments, feed, locking, queue, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.feed import Told
@@ -151,6 +151,19 @@ def test_a_visitor_sees_what_the_service_lets_them(github: GitHub, service: Serv
     assert {"deployment", "service", "step"} == {event["type"] for event in seen[Visibility.PUBLIC]}
     assert sha(2) == seen[Visibility.PUBLIC][-1]["deployment"]["sha"]
     assert not {"actor", "reason", "delivery", "host"} & seen[Visibility.PUBLIC][-1]["deployment"].keys()
+
+
+@pytest.mark.parametrize("visibility", [Visibility.STATUS, Visibility.PUBLIC])
+def test_a_visitor_learns_of_no_lock(visibility: Visibility, github: GitHub, service: ServiceFiles) -> None:
+    """Neither from the service nor from what waits for it, nor which commit is held back."""
+    service("shop")
+    github.push()
+    locking.lock("shop", {}, locking.Wish(reason="the database moves"), by=LOCAL, now=clock.now())
+
+    seen = "".join(filter(None, (feed.for_visitors(event, visibility) for event in feed.since(0))))
+
+    assert '"waiting"' in seen
+    assert not [word for word in ("lock", "held", "database moves", "local") if word in seen]
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from callers import SOON, Auth, GitHub, Host, ServiceFiles, is_problem, on_sqlite, sha, sync
 from fastdeploy_bot import __version__, store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, deployments, figures, queue
+from fastdeploy_bot.core import clock, deployments, figures, locking, queue
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report, proxy
-from fastdeploy_bot.words import DeploymentState
+from fastdeploy_bot.words import LOCAL, DeploymentState
 
 TOKEN = "m" * 20
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -90,6 +90,18 @@ def test_deliveries_and_verdicts_are_counted(client: FlaskClient) -> None:
 
     assert {("push",): 4, ("ping",): 1} == labelled(found, "fastdeploy_deliveries")
     assert {("shop", "deploy"): 4} == labelled(found, "fastdeploy_verdicts")
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_waits_for_a_lock_is_counted(client: FlaskClient, github: GitHub) -> None:
+    """As waiting, and its verdicts by their own name."""
+    locking.lock("shop", {}, locking.Wish(reason="freeze"), by=LOCAL, now=clock.now())
+    github.push(before=sha(5), after=sha(6), pushed_at=SOON + 6)
+    found = samples(client)
+
+    # The newest push takes the place of the one that was queued.
+    assert {("queued",): 0, ("waiting",): 1} == labelled(found, "fastdeploy_queue")
+    assert {("shop", "deploy"): 4, ("shop", "wait"): 1} == labelled(found, "fastdeploy_verdicts")
 
 
 @pytest.mark.usefixtures("busy")

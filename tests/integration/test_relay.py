@@ -17,7 +17,7 @@ from callers import KEY, SECRET, GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, outbox, queue, views
+from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, views
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.engine import relay
 from fastdeploy_bot.engine.relay import Relay
@@ -180,6 +180,20 @@ def test_each_end_is_told(
 
     [status] = hub.told(HEAD)
     assert (told, description) == (status.state, status.description)
+
+
+def test_a_commit_that_waits_for_a_lock_says_so_and_promises_no_time(
+    push: Callable[..., int], sender: Sender, hub: FakeHub
+) -> None:
+    """Pending, with who and why; after the lock's end it is queued as ever."""
+    push()
+    locking.lock("shop", {}, locking.Wish(reason="the database moves"), by=LOCAL, now=clock.now())
+    sender.settle()
+    locking.unlock("shop", {}, by=LOCAL, now=clock.now())
+    sender.settle()
+
+    told = [("pending", "Waiting · locked by local: the database moves"), ("pending", "Queued")]
+    assert told == [(status.state, status.description) for status in hub.told(HEAD)]
 
 
 def test_what_is_superseded_gets_the_state_of_what_took_its_place(
