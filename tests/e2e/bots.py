@@ -95,6 +95,15 @@ def spares(bot: Bot) -> list[int]:
     return [pid for worker in bot.workers() for pid in children_of(worker) if _is_spare(pid)]
 
 
+def resident(pid: int) -> float:
+    """MiB of memory that a process has for itself or shares, each page in parts; 0 once it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process still runs; a zombie does not."""
     return _stat(pid)[0] not in ("Z", "X")

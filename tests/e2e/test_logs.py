@@ -10,11 +10,13 @@ from contextlib import closing
 
 import pytest
 
-from bots import Bot, wait_for
+from bots import FINAL, PATIENCE, Bot, Json, children_of, resident, states, wait_for
 
 NUMBERS = itertools.count(1)
 
 LIMIT = 256 * 1024
+MOST_GROWTH = 64.0
+"""MiB by which a process may grow, however much a script prints."""
 
 COPY = f"""#!{sys.executable}
 import shutil, sys
@@ -54,13 +56,32 @@ def noise(size: int) -> bytes:
 
 def test_a_log_is_byte_for_byte_what_was_printed(bot: Bot, name: str) -> None:
     """Control characters, broken UTF-8 and zero bytes are nobody's to mend."""
-    output = b"plain\n\x00\x1b[31mred\r\n\xff\xfe \xc3\xa4" + noise(100_000)
+    output = b"plain\n\x00\x1b[31mred\r\n\xff\xfe \xc3\xa4 10%\r 50%\r100%\r\n" + noise(100_000)
 
     answer = bot.log_answer(printed(bot, name, output))
 
     assert output == answer.content
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert "X-Log-Gap" not in answer.headers
+
+
+def test_output_is_the_same_however_it_is_cut(bot: Bot, name: str) -> None:
+    """Also where it looks like the beginning of a secret, in pieces of any size, within characters and lines."""
+    output = (b"hunter2 hunte\xc3\xa4r2!\r\n" + noise(61)) * 400
+    cut = f"""#!{sys.executable}
+import os
+output = open("output", "rb").read()
+place = 0
+while place < len(output):
+    place += os.write(1, output[place : place + 1 + place * 7919 % 97])
+"""
+    folder = bot.service(name, cut, secrets=["PASSWORD"])
+    (folder / "output").write_bytes(output)
+    bot.run("secret", "set", name, "PASSWORD", stdin="hunter2!", expect=0)
+
+    ended = bot.run_service(name)
+
+    assert output == bot.log(ended["id"])
 
 
 def test_a_log_can_be_read_from_any_offset(bot: Bot, name: str) -> None:
@@ -146,3 +167,52 @@ def test_an_offset_that_is_no_number_is_refused(bot: Bot, name: str) -> None:
     answers = [bot.http("GET", f"/api/v1/deployments/{number}/log?offset={offset}") for offset in ("x", "-1", "1e9")]
 
     assert all(400 <= answer.status_code < 500 for answer in answers)
+
+
+# --- floods
+
+
+def watched(bot: Bot, name: str) -> tuple[Json, float]:
+    """The deployment as it ended, and by how many MiB the server or the largest of its children grew meanwhile."""
+    [worker] = bot.workers()
+    before, grown = resident(worker), 0.0
+    number = bot.deploy(name)
+
+    def over() -> Json | None:
+        nonlocal grown
+        grown = max([grown, resident(worker) - before, *map(resident, children_of(worker))])
+        row = bot.deployment(number)
+        return row if row["state"] in FINAL else None
+
+    return wait_for(over, 3 * PATIENCE), grown
+
+
+def test_two_hundred_megabytes_are_numbered_to_the_last_byte_and_held_by_nobody(bot: Bot, name: str) -> None:
+    """Neither the server nor the child keeps what passes; head and tail are those of the whole."""
+    last = 24_000_000
+    size = sum(9 * 10**digits * (digits + 2) for digits in range(7)) + (last - 10**7 + 1) * 9
+    bot.service(name, f"#!/bin/sh\nexec seq {last}\n")
+
+    ended, grown = watched(bot, name)
+
+    answer = bot.log_answer(ended["id"])
+    begin, end = (int(part) for part in answer.headers["X-Log-Gap"].split("-"))
+    head, tail = answer.content[:begin], answer.content[begin:]
+    assert ("success", str(size)) == (ended["state"], answer.headers["X-Log-End"])
+    assert "".join(f"{number}\n" for number in range(1, begin // 2))[:begin].encode() == head
+    assert "".join(f"{number}\n" for number in range(last - len(tail) // 9, last + 1))[-len(tail) :].encode() == tail
+    assert size == end + len(tail)
+    assert grown <= MOST_GROWTH
+
+
+def test_line_of_a_hundred_megabytes_is_held_by_nobody(bot: Bot, name: str) -> None:
+    """Also where lines are looked through for steps; the next line is one again."""
+    step = '{"name": "After it", "state": "success"}'
+    script = f"#!/bin/sh\nhead -c 100000000 /dev/zero | tr '\\0' x\necho\necho '{step}'\n"
+    bot.service(name, script, step_source="stdout")
+
+    ended, grown = watched(bot, name)
+
+    assert [("After it", "success")] == states(ended["steps"])
+    assert bot.log(ended["id"]).endswith(f"xxx\n{step}\n".encode())
+    assert grown <= MOST_GROWTH

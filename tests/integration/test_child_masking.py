@@ -22,9 +22,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     yield from runs.stage(tmp_path)
 
 
-def test_secret_that_comes_in_pieces_is_hidden_and_offsets_number_what_is_left(stage: Stage) -> None:
-    """Whatever the pauses between the pieces, as long as they are short."""
-    run, record = stage.play("printf 'it is hunt'; printf er2; printf '! now'", secrets=["hunter2!"])
+def test_secret_is_hidden_and_offsets_number_what_is_left(stage: Stage) -> None:
+    """Nobody who reads on from an offset knows how long the secret is."""
+    run, record = stage.play("printf 'it is hunter2! now'", secrets=["hunter2!"])
 
     assert b"it is ******** now" == run.log
     assert len(run.log) == record["log_end"]
