@@ -119,6 +119,8 @@ class FakeHub:
         """Seconds that an installation's token is good for."""
         self.installations = {"octo-org/shop": INSTALLATION}
         self.granted: dict[str, str] = {"metadata": "read", "statuses": "write", "contents": "read"}
+        self.pushes = True
+        """Whether the user may write to the repositories."""
         self.renamed: set[str] = set()
         """Names that octo-org/shop once had."""
         self.held = threading.Event()
@@ -239,6 +241,8 @@ class FakeHub:
             return self._status(found[1], found[2], bearer, body or {})
         if found := re.fullmatch(rf"/repositories/{MOVED}/statuses/([^/]+)", path):
             return self._status("octo-org/shop", found[1], bearer, body or {})
+        if found := re.fullmatch(r"/repos/([^/]+/[^/]+)", path):
+            return self._repository(found[1], bearer)
         if found := re.fullmatch(r"/repos/([^/]+/[^/]+)/installation", path):
             self._require_app(bearer)
             if found[1].lower() not in self.installations:
@@ -248,6 +252,14 @@ class FakeHub:
             self._require_app(bearer)
             return self._grant(int(found[1]), body or {})
         raise Refused(404, f"Not Found: {method} {path}")
+
+    def _repository(self, repository: str, bearer: str) -> Answer:
+        if bearer == TOKEN:
+            return Answer(200, {}, _json({"full_name": repository, "permissions": {"pull": True, "push": self.pushes}}))
+        token = self.tokens.get(bearer)
+        if token is None:
+            raise Refused(401, "Bad credentials")
+        return Answer(200, {}, _json({"full_name": repository}))
 
     def _status(self, repository: str, sha: str, bearer: str, body: Json) -> Answer:
         if repository in self.renamed:

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "serve": "starting",
     "migrate": "starting",
     "check": "starting",
+    "doctor": "examining",
     "sync": "watching",
     "services": "watching",
     "deploy": "deploying",
@@ -48,7 +49,7 @@ BY_URL: Final = (
 """The commands that can be about a bot elsewhere."""
 
 NOT_BUILT: Final = (
-    "worker", "doctor",
+    "worker",
 )  # fmt: skip
 """Commands that later versions will have."""
 

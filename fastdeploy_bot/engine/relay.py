@@ -200,10 +200,11 @@ def of(settings: Settings, host: str) -> Relay:
     """The relay of a host, with the settings' credentials."""
     client = Client(settings.github_api_url, settings.github_api_version)
     duty = Duty("relay", lock=settings.home / "relay.lock", host=host)
-    return Relay(duty, client, _credentials(settings, client), public_url=settings.effective_public_url)
+    return Relay(duty, client, credentials(settings, client), public_url=settings.effective_public_url)
 
 
-def _credentials(settings: Settings, client: Client) -> Credentials:
+def credentials(settings: Settings, client: Client) -> Credentials:
+    """What the settings sign in to GitHub with. Raises ValueError where they hold nothing for it."""
     if settings.github_token is not None:
         return FixedToken(settings.github_token)
     issuer = settings.github_client_id or settings.github_app_id

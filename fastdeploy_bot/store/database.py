@@ -173,6 +173,16 @@ def migrate() -> list[str]:
     return applied
 
 
+def faults() -> list[str]:
+    """What is broken in the database, or set so that a commit may not last. Raises DatabaseError."""
+    return _dialect().faults(proxy.obj)
+
+
+def size() -> int:
+    """How many bytes the database takes."""
+    return _dialect().size(proxy.obj)
+
+
 def _dialect() -> dialects.Dialect:
     return dialects.of(proxy.obj)
 

@@ -47,6 +47,12 @@ class Dialect(Protocol):
     def migrating(self, base: Any) -> AbstractContextManager[None]:
         """Alone in changing the schema."""
 
+    def faults(self, base: Any) -> list[str]:
+        """What is broken in it, or set so that a commit may not last."""
+
+    def size(self, base: Any) -> int:
+        """How many bytes it takes."""
+
 
 def named(url: str) -> Dialect:
     """The dialect of a URL; what is no URL of PostgreSQL is SQLite's to judge."""

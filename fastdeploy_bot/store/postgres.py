@@ -117,3 +117,14 @@ def migrating(base: _Pool) -> Iterator[None]:
         yield
     finally:
         base.execute_sql(f"SELECT pg_advisory_unlock({LOCK})")
+
+
+def faults(base: _Pool) -> list[str]:
+    """What the server has set so that a commit may not last."""
+    needed = ("fsync", "full_page_writes", "synchronous_commit")
+    return [f"{name} is off" for name in needed if base.execute_sql(f"SHOW {name}").fetchone()[0] == "off"]
+
+
+def size(base: _Pool) -> int:
+    """How many bytes the database takes on the server."""
+    return int(base.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0])

@@ -85,3 +85,16 @@ def migrating(base: peewee.SqliteDatabase) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def faults(base: peewee.SqliteDatabase) -> list[str]:
+    """What is broken in the file, or set so that a commit may not last."""
+    told = [str(row[0]) for row in peewee.RawQuery("PRAGMA quick_check(5)").tuples().execute(base)]
+    mode = base.pragma("journal_mode")
+    other = [f"its journal mode is {mode}, not wal"] if mode != "wal" else []
+    return [each for each in told if each != "ok"] + other
+
+
+def size(base: peewee.SqliteDatabase) -> int:
+    """How many bytes the file has, without what is not yet taken over from the log beside it."""
+    return Path(base.database).stat().st_size

@@ -400,6 +400,38 @@ def test_init_leaves_what_is_there_as_it_is(own_bot: Bot) -> None:
     assert own_bot.token()
 
 
+# --- doctor
+
+
+def test_the_doctor_finds_a_running_bot_well_and_a_stopped_one_not(own_bot: Bot) -> None:
+    """It ends with 0 and 1; what it prints names each mend, and as JSON is the same."""
+    own_bot.environment["FASTDEPLOY_GITHUB_API_URL"] = "http://127.0.0.1:1"
+    own_bot.service("shop", "#!/bin/sh\n")
+    own_bot.start()
+
+    well = own_bot.run("doctor", expect=0).stdout
+    own_bot.stop()
+    away = own_bot.run("doctor", expect=1).stdout
+    told = json.loads(own_bot.run("doctor", "--json", expect=1).stdout)
+
+    assert "0 to mend" in well
+    assert "✗ local-url" in away
+    assert {"local-url", "engine"} == {each["check"] for each in told if each["level"] == "fail"}
+    assert all(f"mend: {each['mend']}" in away for each in told if each["level"] != "ok")
+    assert all(secret not in away for secret in (own_bot.secret,))
+
+
+def test_the_doctor_tells_of_settings_that_cannot_be_read(own_bot: Bot) -> None:
+    """In the same form, since this is what he was asked."""
+    with (own_bot.home / "fastdeploy.toml").open("a") as settings:
+        settings.write('max_running = "many"\n')
+
+    told = json.loads(own_bot.run("doctor", "--json", expect=1).stdout)
+
+    assert [("settings", "fail")] == [(each["check"], each["level"]) for each in told]
+    assert "max_running" in told[0]["what"]
+
+
 # --- help, completion, start
 
 
@@ -484,7 +516,7 @@ def test_prune_removes_what_is_old_and_tells_of_it(own_bot: Bot) -> None:
         assert [("local", "prune")] == rows.execute("SELECT who, action FROM audit WHERE action != 'add'").fetchall()
 
 
-@pytest.mark.parametrize("command", ["doctor", "worker"])
+@pytest.mark.parametrize("command", ["worker"])
 def test_a_command_that_is_not_built_says_so(bot: Bot, command: str) -> None:
     """Never a silent no-op."""
     done = bot.run(command, expect=2)

@@ -95,6 +95,11 @@ class Client:
         }
         return self._call("POST", path, token, HTTPStatus.CREATED, body).headers
 
+    def may_push(self, token: str, repository: str) -> bool | None:
+        """Whether a user's token may write to a repository; None where GitHub does not say, as of an App's."""
+        permissions = self._call("GET", f"/repos/{_path(repository)}", token, HTTPStatus.OK).data.get("permissions")
+        return bool(permissions.get("push")) if isinstance(permissions, dict) else None
+
     def installation_of(self, jwt: str, repository: str) -> int:
         """The id of the App's installation on a repository."""
         answer = self._call("GET", f"/repos/{_path(repository)}/installation", jwt, HTTPStatus.OK)

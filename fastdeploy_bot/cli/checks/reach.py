@@ -1,0 +1,115 @@
+"""Reach: the bot answers where scripts and GitHub look for it, its engine is awake, and GitHub lets it in."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastdeploy_bot import values
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
+from fastdeploy_bot.core.catalogue import Catalogue
+
+SECONDS: Final = 5.0
+
+
+def local_url(patient: Patient) -> Iterator[Finding]:
+    """Where scripts report their steps."""
+    url = patient.settings.effective_local_url
+    if problem := _problem(url):
+        yield fail(
+            f"the bot does not answer at {url}: {problem}",
+            "scripts report their steps there",
+            "start it: systemctl start fastdeploy, or fastdeploy serve; or mend local_url, host and port",
+        )
+    else:
+        yield ok(f"the bot answers at {url}")
+
+
+def public_url(patient: Patient) -> Iterator[Finding]:
+    """Where links lead, as far as this host sees it."""
+    settings = patient.settings
+    if settings.public_url is None:
+        yield warn(
+            f"public_url is not set, so links lead to {settings.effective_public_url}",
+            "they work on this host alone, in what GitHub is told, too",
+            f'add public_url = "https://…" to {settings.home / "fastdeploy.toml"}, and restart the bot',
+        )
+    elif problem := _problem(settings.public_url):
+        yield fail(
+            f"nothing good answers at {settings.public_url}: {problem}",
+            "GitHub delivers there, and links lead there",
+            "see that the proxy runs and passes on to the bot: docs/proxies.md; or mend public_url",
+        )
+    else:
+        yield ok(f"the bot answers at {settings.public_url}")
+
+
+def engine(patient: Patient) -> Iterator[Finding]:
+    """Somebody of this host hears the bell."""
+    settings = patient.settings
+    if settings.max_running == 0:
+        yield ok("max_running is 0: this host runs no deployments")
+    elif Bell(settings.bell_dir).ring() == 0:
+        yield fail(
+            "no engine of this host is awake",
+            "what is pushed waits in the queue",
+            "start the bot: systemctl start fastdeploy, or fastdeploy serve; if it runs, restart it and read its log",
+        )
+    else:
+        yield ok("the engine is awake")
+
+
+def github(patient: Patient) -> Iterator[Finding]:
+    """Its credentials are good for the repositories of the services."""
+    settings = patient.settings
+    if not settings.tells_github:
+        yield ok("there are no credentials for GitHub, so it is told nothing")
+        return
+    from fastdeploy_bot.engine import relay
+    from fastdeploy_bot.forge.github.client import CallFailed, Client
+
+    files = [entry.file for entry in Catalogue(settings.services_dir).entries().values()]
+    repositories = sorted({file.repository for file in files if file is not None and file.report})
+    refused = False
+    with closing(Client(settings.github_api_url, settings.github_api_version)) as client:
+        credentials = relay.credentials(settings, client)
+        for repository in repositories[:MOST]:
+            try:
+                token = credentials.token(repository, now=int(patient.clock() * 1_000))
+                writable = client.may_push(token, repository)
+            except CallFailed as error:
+                refused = True
+                finding = fail if error.permanent else warn
+                yield finding(f"GitHub refuses {repository}: {error}", WHY, MEND)
+            else:
+                if writable is False:
+                    refused = True
+                    yield fail(f"GitHub lets the token of {repository} read only", WHY, MEND)
+    if not refused:
+        yield ok(f"GitHub lets the bot in ({len(repositories)} repositories)")
+
+
+MOST: Final = 10
+"""How many repositories are asked about."""
+WHY: Final = "its commits do not show what became of them"
+MEND: Final = "give the token or the App commit statuses write on it, and install the App there: docs/github.md"
+
+
+def _problem(url: str) -> str:
+    """Why the bot's health cannot be asked there; empty where it can."""
+    loopback = values.is_loopback(urlsplit(url).hostname or "")
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if loopback else []))
+    try:
+        with opener.open(f"{url}/healthz", timeout=SECONDS) as answer:
+            return "" if answer.read(4096) == b'{"status":"ok"}' else "what answers is not the bot"
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"{error.code} {error.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        return str(getattr(error, "reason", "")) or str(error) or type(error).__name__

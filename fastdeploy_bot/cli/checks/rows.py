@@ -1,0 +1,132 @@
+"""The database, and what its rows tell of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
+from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.errors import FastdeployError
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment, Report
+from fastdeploy_bot.words import DeploymentState
+
+T = TypeVar("T")
+
+MIB: Final = 1 << 20
+LATE: Final = 600.0
+"""Seconds after its time limit at which a deployment should have ended."""
+SHOWN: Final = 5
+
+
+def database(patient: Patient) -> Iterator[Finding]:
+    """It answers, has this version's schema, can be written, and is whole."""
+    if missing := _missing(patient.settings):
+        yield fail(f"there is no database {missing}", "nothing can be kept", "fastdeploy migrate")
+        return
+    try:
+        with _open(patient.settings):
+            store.check()
+            faults = store.faults()
+            size = store.size()
+    except (FastdeployError, store.DatabaseError) as error:
+        yield fail(
+            f"the database cannot be used: {error}",
+            "without it no push is accepted",
+            "fastdeploy migrate, where the schema is old; else see that it runs and that this user may write it",
+        )
+        return
+    for fault in faults:
+        yield fail(
+            f"the database has a fault: {fault}",
+            "what is committed may not last",
+            "stop the bot, keep a copy of the database, and restore the last backup; what is set wrong, set right",
+        )
+    if not faults:
+        yield ok(f"the database can be written and is whole ({size / MIB:.1f} MiB)")
+
+
+def reports(patient: Patient) -> Iterator[Finding]:
+    """What GitHub did not want to hear."""
+    rows = _read(patient.settings, _refused)
+    if rows is None:
+        return
+    for row in rows:
+        yield warn(
+            f"GitHub was not told of {row.context} of {row.repository} at {row.sha[:7]}: {row.problem}",
+            "the commit's page there does not show what became of it",
+            "see that the token or the App may write commit statuses there: docs/github.md; then deploy once more",
+        )
+    if not rows:
+        yield ok("GitHub has been told of all that it could be")
+
+
+def other_hosts(patient: Patient) -> Iterator[Finding]:
+    """Runs of hosts that do not say how they ended."""
+    running = _read(patient.settings, lambda: _running_elsewhere(_host(patient.settings)))
+    if running is None:
+        return
+    silent = [row for row in running if _is_late(row, patient.clock())]
+    for row in silent:
+        yield warn(
+            f"deployment {row.id} should have ended long ago on host {row.host}, which is not this one",
+            "only that host can tell its end, and its service deploys nothing until then",
+            f"start the bot there; if this is that host under a new name: "
+            f"echo {row.host} > {patient.settings.home / 'host-id'}, and restart the bot",
+        )
+    if not silent:
+        yield ok("no other host owes the end of a deployment")
+
+
+def _missing(settings: Settings) -> str:
+    """The database file that is not there: opening it would make one."""
+    prefix, _, path = settings.effective_database_url.partition("sqlite:///")
+    return path if not prefix and path and not Path(path).is_file() else ""
+
+
+def _read(settings: Settings, look: Callable[[], list[T]]) -> list[T] | None:
+    """What is found in the rows; None where there are none to look at: the check of the database says why."""
+    if _missing(settings):
+        return None
+    try:
+        with _open(settings):
+            store.require_schema()
+            return look()
+    except (FastdeployError, store.DatabaseError):
+        return None
+
+
+@contextmanager
+def _open(settings: Settings) -> Iterator[None]:
+    """This thread's own connection, for a while."""
+    store.connect(settings.effective_database_url)
+    try:
+        yield
+    finally:
+        store.disconnect()
+
+
+def _refused() -> list[Report]:
+    return list(Report.select().where(Report.problem != "").order_by(Report.id.desc()).limit(SHOWN))
+
+
+def _running_elsewhere(mine: str) -> list[Deployment]:
+    return list(Deployment.select().where(Deployment.state == DeploymentState.RUNNING, Deployment.host != mine))
+
+
+def _host(settings: Settings) -> str:
+    try:
+        return (settings.home / "host-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _is_late(row: Deployment, now: float) -> bool:
+    limit = msgspec.json.decode(row.definition or "{}", type=ServiceFile).timeout if row.definition else 0.0
+    return row.started is not None and row.started / 1_000 + limit + LATE < now
