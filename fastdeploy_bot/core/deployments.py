@@ -26,6 +26,7 @@ from fastdeploy_bot.words import (
     WaitsFor,
 )
 
+_FIND: Final = store.Prepared[Deployment](lambda number: Deployment.select().where(Deployment.id == number))
 _QUEUE: Final = store.Insert(
     Deployment,
     *(
@@ -83,7 +84,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(number: int) -> Deployment:
     """The deployment of that id. Raises NotFound."""
-    deployment = Deployment.get_or_none(Deployment.id == number)
+    deployment = _FIND.first(number)
     if deployment is None:
         raise NotFound(f"there is no deployment {number}")
     return deployment

@@ -94,14 +94,20 @@ class Dispatcher:
 
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""
+        if self._full():
+            return
         entries = self.catalogue.entries()
         for deployment in queue.next_up():
-            if len(queue.running_on(self.host)) >= self.settings.max_running:
+            if self._full():
                 return  # not the next one either, or a younger one would overtake it
             entry = entries.get(deployment.service.name)
             if not self.stopping.is_set() and entry is not None:
                 with facts.about(deployment=deployment.id):
                     _attempt(partial(self._try, deployment, entry, now))
+
+    def _full(self) -> bool:
+        """Whether this host runs as much as it may."""
+        return len(queue.running_on(self.host)) >= self.settings.max_running
 
     def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
         if entry.file is None:
