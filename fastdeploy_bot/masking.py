@@ -232,11 +232,11 @@ def _forms(secret: bytes) -> Iterator[_Form]:
 
 
 def _plain(secret: bytes, texts: Iterable[bytes]) -> Iterator[_Form]:
-    """These texts as forms; they are looked for by the longest part of the secret that they have in common."""
+    """These texts as forms, looked for by the longest part that they have in common, or by how they begin."""
     shared = max(_split(secret), key=len)
     for text in texts:
         if len(text) >= SHORTEST:
-            anchor = shared if len(shared) >= _SHORTEST_ANCHOR else text
+            anchor = shared if len(shared) >= _SHORTEST_ANCHOR else text[:_PROBE]
             yield _Form(text, {anchor: text.index(anchor)})
 
 
@@ -265,16 +265,16 @@ def _in_urls(secret: bytes) -> Iterator[bytes]:
 
 def _in_json(secret: bytes) -> Iterator[bytes]:
     """As it stands between JSON's quotes, also in JSON within JSON."""
-    value = secret.decode(errors="surrogateescape")
-    for ascii_only in (True, False):
-        once = _as_json(value, ascii_only)
-        for told in (once, _as_json(once, ascii_only)):
-            for each in (told, told.translate(_HTML_SAFE), told.translate(_HTML_SAFE).replace("'", "\\u0027")):
-                yield from (text.encode(errors="surrogateescape") for text in (each, each.replace("/", "\\/")))
+    once = _as_json({secret.decode(errors="surrogateescape")})
+    return (text.encode(errors="surrogateescape") for text in once | _as_json(once))
 
 
-def _as_json(value: str, ascii_only: bool) -> str:
-    return json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+def _as_json(values: set[str]) -> set[str]:
+    """The values, by writers that leave other characters as they are: those beyond ASCII, those of HTML, slashes."""
+    told = {json.dumps(value, ensure_ascii=ascii_only)[1:-1] for value in values for ascii_only in (True, False)}
+    told |= {text.translate(_HTML_SAFE) for text in told}
+    told |= {text.replace("'", "\\u0027") for text in told}
+    return told | {text.replace("/", "\\/") for text in told}
 
 
 def _in_shells(secret: bytes) -> Iterator[bytes]:

@@ -11,9 +11,10 @@ from werkzeug.test import TestResponse
 
 from callers import Auth, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import logs, progress, steps
+from fastdeploy_bot.core import logs, progress, secrets, steps
 from fastdeploy_bot.core.progress import Progress, StepEntry
 from fastdeploy_bot.masking import Masker
+from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -394,3 +395,44 @@ def test_a_step_that_cannot_be_kept_does_not_hold_up_the_rest(client: FlaskClien
     progress.absorb(1, Progress(offset=0, output=b"", steps=[bad, good], steps_read=9), log_limit=LIMIT)
 
     assert ("B", "running") == shown(client, auth)[-1]
+
+
+# --- secrets ---
+
+
+def test_secrets_in_a_report_are_hidden_before_they_are_kept(
+    queued: int, client: FlaskClient, host: Host, settings: Settings
+) -> None:
+    """Those that the deployment's own definition names, and its token; one that cannot be read hides no other."""
+    for name, value in (("PASSWORD", "hunter2!"), ("SHORT", "ab/def"), ("OTHER", "not given")):
+        secrets.put(settings.secrets_dir, "shop", name, value)
+    headers = host.begin(queued, definition={"finish": "report", "secrets": ["GONE", "PASSWORD", "SHORT"]})
+    token = headers["Authorization"].removeprefix("Bearer ")
+    script = Script(client, headers)
+
+    answers = [
+        script.step("Log in with hunter2!", "running", message=f"curl -H 'Authorization: Bearer {token}'"),
+        script.step("ab/def" * 33, "success", message="m" * 4_092 + "hunter2!"),
+        script.step("not given", "success", message='{"path": "ab\\/def", "auth": "dXNlcjpodW50ZXIyIQ=="}'),
+        script.finish("failure", message="no login with hunter2!"),
+    ]
+
+    assert [200] * 4 == [answer.status_code for answer in answers]
+    assert not any(value in answer.text for answer in answers for value in ("hunter2", "ab/def", token))
+    assert [
+        ("Log in with ********", "curl -H 'Authorization: Bearer ********'"),
+        ("*" * 200, "m" * 4_092 + "****"),
+        ("not given", '{"path": "********", "auth": "dXNlcjp********"}'),
+    ] == [(step.name, step.message) for step in Step.select().order_by(Step.position)]
+    assert "no login with ********" == Deployment.get_by_id(queued).reported_message
+
+
+def test_secret_that_was_replaced_is_hidden_by_its_new_value(
+    queued: int, client: FlaskClient, host: Host, settings: Settings
+) -> None:
+    """What is kept for the next report is asked for by the values themselves."""
+    script = Script(client, host.begin(queued, definition={"secrets": ["PASSWORD"]}))
+
+    for value in ("hunter2!", "hunter3!"):
+        secrets.put(settings.secrets_dir, "shop", "PASSWORD", value)
+        assert "********" == script.step(value).get_json()["name"]

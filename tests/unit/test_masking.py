@@ -63,6 +63,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "in PHP's JSON": lambda value: json.dumps(value).replace("/", "\\/"),
     "in Go's JSON": lambda value: json.dumps(value, ensure_ascii=False).replace("&", "\\u0026"),
     "in JSON in JSON": lambda value: json.dumps(json.dumps({"told": value})),
+    "in PHP's JSON in JSON": lambda value: json.dumps(json.dumps(value).replace("/", "\\/")),
     "quoted by Python": shlex.quote,
     "in single quotes": lambda value: "'" + value.replace("'", "'\\''") + "'",
     "in double quotes": lambda value: '"' + "".join("\\" * (each in '"\\$`') + each for each in value) + '"',
