@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import requests
 
 import fakehub
-from bots import FINAL, PATIENCE, ROOT, Bot, Json, is_alive, signature, states, wait_for
+from bots import FINAL, PATIENCE, ROOT, Bot, Json, is_alive, processes_naming, signature, states, wait_for
 from fakehub import FakeHub
 from fastdeploy_bot.forge.github.payloads import push_document
 from points import IN_BOT, IN_CHILD, IN_MIGRATION, IN_SCRIPT, Point
@@ -214,6 +214,13 @@ class Rig:
     def start(self) -> None:
         """Start the bot, and wait until it is ready."""
         self.bot.launch(*SERVER)
+
+    def stop(self) -> None:
+        """Stop the bot; nothing that any of them started may be left: no spare, no child, no script."""
+        assert self.bot.server is not None
+        if self.bot.server.poll() is None:
+            self.bot.stop()
+        wait_for(lambda: not processes_naming(str(self.bot.home)))
 
     def run(self, point: Point, victim: str, *then: Point) -> Outcome:
         """Kill this victim at this point; answers what is true once everything has come to rest.

@@ -37,9 +37,10 @@ def hub() -> Iterator[FakeHub]:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, hub: FakeHub) -> Iterator[Rig]:
-    """A bot for all cells, each of which has a service of its own and leaves it running."""
+    """A bot for all cells, each of which has a service of its own and in the end nothing is left."""
     with closing(Bot(tmp_path_factory.mktemp("bot"), **kills.settings(hub))) as bot:
-        yield Rig(bot, hub)
+        yield (made := Rig(bot, hub))
+        made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,8 @@ def rig_on_postgres(tmp_path_factory: pytest.TempPathFactory, hub: FakeHub, post
         "FASTDEPLOY_WEB_PROCESSES": "2",
     }
     with closing(Bot(tmp_path_factory.mktemp("bot"), **settings)) as bot:
-        yield Rig(bot, hub)
+        yield (made := Rig(bot, hub))
+        made.stop()
 
 
 @pytest.mark.parametrize(("point", "victim"), CELLS.values(), ids=CELLS)
