@@ -1,0 +1,611 @@
+"""What must hold, whatever comes in whatever order: pushes, people, scripts, kills and clocks, chosen by hypothesis.
+
+One host over a real database and real run folders, with simulated children. It looks at the same examples at each run;
+with STATE_MACHINE_EXAMPLES=2000, at that many others.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import types
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import hypothesis
+import pytest
+from hypothesis import Phase
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from callers import KEY, REPOSITORY, REPOSITORY_ID
+from fastdeploy_bot import store
+from fastdeploy_bot.core import (
+    clock,
+    deployments,
+    intake,
+    locking,
+    logs,
+    progress,
+    rollbacks,
+    services,
+    starting,
+)
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.starting import Wish
+from fastdeploy_bot.engine import supervisor
+from fastdeploy_bot.engine.janitor import remove_leftovers
+from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.masking import Masker
+from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store import sqlite
+from fastdeploy_bot.store.models import Delivery, Deployment, Step, Verdict
+from fastdeploy_bot.words import (
+    EDGES,
+    LOCAL,
+    OPEN_STATES,
+    PUSH_ORIGINS,
+    DeploymentState,
+    Origin,
+    Push,
+    StepReport,
+    StepState,
+    Webhook,
+)
+from simulated import ALIVE, GONE, NO_ROOM, NOT_STARTED, Child, Clocks, Engine, Host, Killed
+
+T = TypeVar("T")
+
+EXAMPLES: Final = int(os.environ.get("STATE_MACHINE_EXAMPLES", "0"))
+SERVICES: Final = {
+    "shop": 'branches = ["main"]',
+    "site": 'branches = ["main", "next"]\nsupersede = false',
+    "docs": 'branches = ["next"]\nsteps = ["Build"]\non_lost = "hold"',
+}
+REFS: Final = ("refs/heads/main", "refs/heads/next")
+MAX_RUNNING: Final = 2
+ROUNDS: Final = 200
+"""After so many rounds without new events a host that still has something to do will never come to rest."""
+GIVEN_UP: Final = "the script could not be started: "
+numbers: Final = st.integers(0, 9)
+WATCH: Final = """
+CREATE TABLE moved (id INTEGER, old TEXT, new TEXT);
+CREATE TRIGGER moves AFTER UPDATE OF state ON deployment BEGIN
+    INSERT INTO moved VALUES (old.id, old.state, new.state);
+END;
+CREATE TRIGGER stays BEFORE UPDATE ON deployment
+WHEN old.state IN ('success', 'failure', 'cancelled', 'superseded', 'lost') AND (
+    new.state IS NOT old.state OR new.reason IS NOT old.reason OR new.exit_status IS NOT old.exit_status
+    OR new.finished IS NOT old.finished
+) BEGIN
+    SELECT RAISE(ABORT, 'final is final');
+END;
+CREATE TRIGGER closed BEFORE UPDATE OF state ON deployment
+WHEN new.state = 'running' AND (SELECT locked FROM service WHERE id = new.service_id) IS NOT NULL BEGIN
+    SELECT RAISE(ABORT, 'the service is locked');
+END;
+CREATE TRIGGER keeps BEFORE DELETE ON deployment BEGIN
+    SELECT RAISE(ABORT, 'history is kept');
+END;
+"""
+"""What the database itself is to see: every change of a state, none after the end, and no beginning under a lock."""
+
+
+LOOK: Final = """
+SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.reason, s.name, s.locked, s.locked_by, s.lock_reason, s.held_back
+FROM deployment d JOIN service s ON s.id = d.service_id ORDER BY d.id
+"""
+
+
+class Faults(logging.Handler):
+    """What the bot logs as an error: it is made not to fall over its own faults, and here they count."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.records: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.records.append(f"{record.getMessage()}: {record.exc_info}")
+
+
+class Machine(RuleBasedStateMachine):
+    """One bot on one host, and all that can happen to it."""
+
+    def __init__(self, home: Path, clocks: Clocks) -> None:
+        super().__init__()
+        self.clocks = clocks
+        self.settings = Settings(home=home, secret_key=KEY, max_running=MAX_RUNNING)
+        self.catalogue = Catalogue(self.settings.services_dir)
+        for name, text in SERVICES.items():
+            folder = self.settings.services_dir / name
+            folder.mkdir(parents=True)
+            (folder / "service.toml").write_text(f'repository = "{REPOSITORY}"\ncommand = ["true"]\n{text}\n')
+        self.settings.runs_dir.mkdir()
+        store.connect(self.settings.effective_database_url)
+        services.sync(self.catalogue.entries(), now=clocks.now)
+        self.host = Host(self.settings, self.note_run)
+        self.faults = Faults()
+        logging.getLogger("fastdeploy_bot").addHandler(self.faults)
+
+        self.pushes: list[Push] = []
+        """All that GitHub knows of, in its own order."""
+        self.delivered: list[tuple[str, Push]] = []
+        self.github_second = 1_700_000_000
+        self.guids = count(1)
+        self.ran: dict[int, Child] = {}
+        """Which child ran a deployment's script."""
+        self.told: dict[tuple[int, str], str] = {}
+        """What was said of steps by HTTP."""
+        self.raw = sqlite3.connect(home / "fastdeploy.db")
+        self.raw.row_factory = sqlite3.Row
+        self.rows: list[sqlite3.Row] = []
+        """Every deployment, oldest first."""
+        self.seen_until = 0
+        self.moves_seen = 0
+
+    def note_run(self, child: Child) -> None:
+        """A script begins."""
+        assert child.deployment not in self.ran, f"the script of deployment {child.deployment} runs twice"
+        self.ran[child.deployment] = child
+
+    # --- pushes
+
+    @rule(ref=st.sampled_from(REFS), later=st.integers(0, 2))
+    def somebody_pushes(self, ref: str, later: int) -> None:
+        """GitHub sees a push; two of a ref may come within one of its seconds, which their chain tells apart.
+
+        Not three: where the first comes last, nothing tells it from the third before the second is known.
+        """
+        same = [push for push in self.pushes if push.ref == ref and push.pushed_at == self.github_second]
+        self.github_second += max(later, len(same) - 1)
+        earlier = [push.after for push in self.pushes if push.ref == ref]
+        after = f"{len(self.pushes) + 1:040x}"
+        self.pushes.append(
+            Push(
+                repository_id=REPOSITORY_ID,
+                repository=REPOSITORY,
+                default_branch="main",
+                ref=ref,
+                before=earlier[-1] if earlier else f"{ref.encode().hex()[-40:]:0>40}",
+                after=after,
+                commit=after,
+                pushed_at=self.github_second,
+            )
+        )
+
+    @precondition(lambda self: self.pushes)
+    @rule(number=numbers)
+    def a_push_is_delivered(self, number: int) -> None:
+        """One of the newest, in whatever order; perhaps for the second time, through another webhook."""
+        self.deliver(f"guid-{next(self.guids)}", pick(self.pushes[::-1], number))
+
+    @precondition(lambda self: self.delivered)
+    @rule(number=numbers)
+    def a_delivery_comes_again(self, number: int) -> None:
+        """GitHub, or a person there, sends it once more."""
+        self.deliver(*pick(self.delivered[::-1], number))
+
+    def deliver(self, guid: str, push: Push) -> None:
+        """Deliver a push; whether it is a duplicate is known beforehand."""
+        known = any(push.key == other.key for _, other in self.delivered)
+        webhook = Webhook(
+            guid=guid,
+            event="push",
+            action=None,
+            repository_id=push.repository_id,
+            repository=push.repository,
+            headers={},
+            body=b"{}",
+            push=push,
+        )
+        receipt = intake.receive(webhook, self.catalogue, covers=lambda _: True, peer="", now=self.clocks.now)
+        self.delivered.append((guid, push))
+        assert known == receipt.duplicate
+
+    @precondition(lambda self: self.delivered)
+    @rule(number=numbers)
+    def a_person_replays_a_delivery(self, number: int) -> None:
+        """It is decided again; a newer push still makes it stale."""
+        guid, push = pick(self.delivered[::-1], number)
+        entries = self.catalogue.entries()
+        delivery = Delivery.get(Delivery.guid == guid)
+        store.write(lambda: intake.replay(delivery, push, entries, by=LOCAL, now=self.clocks.now))
+
+    # --- people
+
+    @rule(name=st.sampled_from(sorted(SERVICES)), commit=numbers)
+    def a_person_deploys(self, name: str, commit: int) -> None:
+        """By hand, whatever commit."""
+        entry = self.catalogue.entries()[name]
+        assert entry.file is not None
+        wish = Wish(sha=f"{commit + 1:040d}", ref=entry.file.branches[0])
+        store.write(lambda: starting.start(entry, wish, by=LOCAL, now=self.clocks.now))
+
+    @precondition(lambda self: self.seen_until)
+    @rule(number=numbers)
+    def a_person_cancels(self, number: int) -> None:
+        """What has ended cannot be cancelled."""
+        row = self.recent(number)
+        with refused(DeploymentState(row["state"]).final):
+            deployments.cancel(row["id"], by=LOCAL, now=self.clocks.now)
+
+    @precondition(lambda self: self.seen_until)
+    @rule(number=numbers)
+    def a_person_retries(self, number: int) -> None:
+        """What has not ended cannot be tried again."""
+        row = self.recent(number)
+        entries = self.catalogue.entries()
+        with refused(not DeploymentState(row["state"]).final):
+            again = store.write(lambda: deployments.retry(row["id"], entries, by=LOCAL, now=self.clocks.now))
+            assert (row["id"], row["sha"]) == (again.parent_id, again.sha)
+
+    @precondition(lambda self: self.seen_until)
+    @rule(name=st.sampled_from(sorted(SERVICES)), seconds=st.sampled_from([None, 30, 7_200]))
+    def a_person_locks_a_service(self, name: str, seconds: int | None) -> None:
+        """For a while, or until somebody unlocks it."""
+        until = None if seconds is None else self.clocks.now + seconds * 1_000
+        wish = locking.Wish(reason="the database moves", until=until)
+        locking.lock(name, self.catalogue.entries(), wish, by=LOCAL, now=self.clocks.now)
+
+    @precondition(lambda self: any(row["locked"] for row in self.rows))
+    @rule(number=numbers)
+    def a_person_unlocks_a_service(self, number: int) -> None:
+        """Whoever locked it."""
+        name = pick(sorted({row["name"] for row in self.rows if row["locked"]}), number)
+        locking.unlock(name, self.catalogue.entries(), by=LOCAL, now=self.clocks.now)
+
+    @precondition(lambda self: any(row["state"] == DeploymentState.SUCCESS for row in self.rows))
+    @rule(name=st.sampled_from(sorted(SERVICES)))
+    def a_person_rolls_back(self, name: str) -> None:
+        """To exactly the commit that is offered; where none is, to nothing."""
+        goal = rollbacks.offer(services.find(name))
+        entries = self.catalogue.entries()
+        with refused(goal is None):
+            row = store.write(lambda: rollbacks.roll_back(name, entries, by=LOCAL, now=self.clocks.now))
+            assert goal is not None
+            assert (goal.sha, goal.id) == (row.sha, row.parent_id)
+
+    # --- engines
+
+    @rule(number=numbers, fate=st.sampled_from([None, None, None, "killed before", "killed after", "no room"]))
+    def an_engine_ticks(self, number: int, fate: str | None) -> None:
+        """What happens to it while it starts a child is chosen beforehand."""
+        self.clocks.pass_on(1)
+        self.host.fate = fate
+        self.host.tick(pick(self.host.engines, number), now=self.clocks.now)
+
+    @precondition(lambda self: any(engine.followers for engine in self.host.engines))
+    @rule(number=numbers, fate=st.sampled_from([None, None, None, "before the end", "after the end"]))
+    def an_engine_looks_at_a_run(self, number: int, fate: str | None) -> None:
+        """It may be killed just before or just after it writes the end down."""
+        engine = pick([engine for engine in self.host.engines if engine.followers], number)
+        follower = pick(engine.followers, number // 2)
+        self.clocks.pass_on(0.1)
+        with pytest.MonkeyPatch.context() as patch:
+            if fate == "before the end":
+                patch.setattr(progress, "conclude", killed)
+            elif fate == "after the end":
+                patch.setattr(RunFolder, "remove", killed)
+            self.host.look(engine, follower, now=self.clocks.now)
+
+    @rule()
+    def engines_and_children_go_on(self) -> None:
+        """Without anything in their way."""
+        self.clocks.pass_on(1)
+        for engine in list(self.host.engines):
+            self.host.tick(engine, now=self.clocks.now)
+        for child in self.host.living(NOT_STARTED):
+            self.host.come_up(child)
+
+    @precondition(lambda self: any(engine.followers for engine in self.host.engines))
+    @rule(number=numbers)
+    def an_engine_is_killed(self, number: int) -> None:
+        """And another one started."""
+        self.host.replace(pick(self.host.engines, number))
+
+    @precondition(lambda self: len(self.host.engines) < 2)
+    @rule()
+    def another_process_serves_too(self) -> None:
+        """Each has an engine."""
+        self.host.engines.append(Engine(self.settings))
+
+    @precondition(lambda self: self.host.living(ALIVE) or self.host.living(NOT_STARTED))
+    @rule()
+    def the_host_is_started_anew(self) -> None:
+        """Nothing that lived does."""
+        for child in self.host.children:
+            child.die()
+        for engine in list(self.host.engines):
+            self.host.replace(engine)
+
+    # --- children
+
+    @precondition(lambda self: self.host.living(NOT_STARTED))
+    @rule(number=numbers)
+    def a_child_comes_up(self, number: int) -> None:
+        """And claims its run."""
+        self.host.come_up(pick(self.host.living(NOT_STARTED), number))
+
+    @precondition(lambda self: self.host.living(ALIVE))
+    @rule(number=numbers, text=st.binary(min_size=1, max_size=20))
+    def a_script_prints(self, number: int, text: bytes) -> None:
+        """Every byte is to be in the log."""
+        pick(self.host.living(ALIVE), number).say(text)
+
+    @precondition(lambda self: self.host.living(ALIVE))
+    @rule(number=numbers, step=st.sampled_from(["Build", "Migrate"]), state=st.sampled_from(list(StepState)))
+    def a_script_writes_a_step(self, number: int, step: str, state: StepState) -> None:
+        """Into its file."""
+        pick(self.host.living(ALIVE), number).tell(step, state, now=self.clocks.now)
+
+    @precondition(lambda self: self.seen_until)
+    @rule(number=numbers, state=st.sampled_from(list(StepState)))
+    def a_script_reports_a_step(self, number: int, state: StepState) -> None:
+        """By HTTP; only what runs may."""
+        row = self.recent(number)
+        with refused(row["state"] != DeploymentState.RUNNING):
+            report = StepReport(name="Restart", state=state)
+            deployments.report_step(row["id"], report, Masker([]), at=self.clocks.now)
+            self.told[row["id"], "Restart"] = state
+
+    @precondition(lambda self: self.host.living(ALIVE))
+    @rule(number=numbers, status=st.sampled_from([0, 0, 3]))
+    def a_script_ends(self, number: int, status: int) -> None:
+        """By itself."""
+        pick(self.host.living(ALIVE), number).end(status)
+
+    @precondition(lambda self: self.host.living(ALIVE))
+    @rule(number=numbers)
+    def a_child_looks_for_requests(self, number: int) -> None:
+        """And ends where it is asked to."""
+        pick(self.host.living(ALIVE), number).obey()
+
+    @precondition(lambda self: self.host.living(ALIVE) or self.host.living(NOT_STARTED))
+    @rule(number=numbers)
+    def a_child_is_killed(self, number: int) -> None:
+        """Before or after its claim."""
+        pick(self.host.living(ALIVE) + self.host.living(NOT_STARTED), number).die()
+
+    # --- clocks
+
+    @rule(jump=st.sampled_from([-3_600, 3_600, None]))
+    def time_passes_or_is_set(self, jump: int | None) -> None:
+        """By an hour, either way; or more time than a child may take to come up."""
+        if jump is None:
+            self.clocks.pass_on(supervisor.START_SECONDS + 1)
+        else:
+            self.clocks.set(jump)
+
+    # --- what must hold at every moment
+
+    @invariant()
+    def it_holds(self) -> None:
+        """Looked at past the bot's own code."""
+        self.rows = self.raw.execute(LOOK).fetchall()
+        self.states_change_along_the_edges()
+        self.one_deployment_of_a_service_runs_and_few_of_the_host()
+        self.ids_are_never_used_again()
+        self.a_push_is_decided_once()
+        self.what_waits_says_for_which_lock()
+        assert [] == self.faults.records, "what a tick survives is still a fault"
+
+    def states_change_along_the_edges(self) -> None:
+        """As the database itself saw it."""
+        moves = self.raw.execute("SELECT id, old, new FROM moved WHERE rowid > ?", [self.moves_seen]).fetchall()
+        self.moves_seen += len(moves)
+        for number, old, new in moves:
+            assert new in EDGES[DeploymentState(old)], f"deployment {number} went from {old} to {new}"
+
+    def one_deployment_of_a_service_runs_and_few_of_the_host(self) -> None:
+        """In rows, and in scripts that live."""
+        running = [row["service_id"] for row in self.rows if row["state"] == DeploymentState.RUNNING]
+        scripts = [self.rows[child.deployment - 1]["service_id"] for child in self.host.living(ALIVE)]
+        assert len(set(running)) == len(running) <= MAX_RUNNING
+        assert len(set(scripts)) == len(scripts)
+
+    def ids_are_never_used_again(self) -> None:
+        """A new one is greater than all that were ever seen."""
+        assert list(range(1, len(self.rows) + 1)) == [row["id"] for row in self.rows]
+        assert self.seen_until <= len(self.rows)
+        self.seen_until = len(self.rows)
+
+    def a_push_is_decided_once(self) -> None:
+        """However often it came, each service deployed it once, unless a person had it replayed."""
+        by_push = [(row["service_id"], row["sha"]) for row in self.rows if row["origin"] == Origin.PUSH]
+        assert len(set(by_push)) == len(by_push)
+        [(deliveries,)] = self.raw.execute("SELECT count(*) FROM delivery").fetchall()
+        assert len({guid for guid, _ in self.delivered}) == deliveries
+
+    def what_waits_says_for_which_lock(self) -> None:
+        """And nothing else of a locked service is open; what was rolled back from does not come by itself."""
+        for row in self.rows:
+            if row["state"] in OPEN_STATES:
+                assert (row["state"] == DeploymentState.WAITING) == (row["locked"] is not None)
+                assert row["locked"] is None or f"locked by {row['locked_by']}: {row['lock_reason']}" == row["reason"]
+                assert row["origin"] not in PUSH_ORIGINS or row["sha"] != row["held_back"]
+
+    # --- what must hold at the end
+
+    def teardown(self) -> None:
+        """Let the host come to rest, and judge."""
+        try:
+            self.settle()
+            for _ in SERVICES:  # a loss that is found only now locks a service, too
+                for name in SERVICES:
+                    locking.unlock(name, self.catalogue.entries(), by=LOCAL, now=self.clocks.now)
+                self.settle()
+            assert not Deployment.select().where(Deployment.state.in_(OPEN_STATES)).exists()
+            self.it_holds()
+            for row in Deployment.select():
+                self.ended_truly(row)
+            self.the_newest_push_has_won()
+            self.nothing_is_left()
+        finally:
+            logging.getLogger("fastdeploy_bot").removeHandler(self.faults)
+            self.host.stop()
+            self.raw.close()
+            store.disconnect()
+
+    def settle(self) -> None:
+        """Nothing new happens; what is under way goes on until there is nothing to do."""
+        for _ in range(ROUNDS):
+            self.it_holds()
+            if not self.unfinished():
+                return
+            self.one_round()
+        raise AssertionError(f"never comes to rest: {[tuple(row) for row in self.unfinished()]}")
+
+    def one_round(self) -> None:
+        """A second of everybody's work."""
+        self.clocks.pass_on(1)
+        for engine in list(self.host.engines):
+            self.host.tick(engine, now=self.clocks.now)
+            for follower in engine.followers:
+                self.host.look(engine, follower, now=self.clocks.now)
+        for child in self.host.living(NOT_STARTED):
+            self.host.come_up(child)
+        for child in self.host.living(ALIVE):
+            child.obey()
+        for child in self.host.living(ALIVE):
+            child.end(0)
+
+    def unfinished(self) -> list[sqlite3.Row]:
+        """What has not ended, and does not wait for a lock either."""
+        rows = [row for row in self.rows if not DeploymentState(row["state"]).final]
+        return [row for row in rows if row["state"] != DeploymentState.WAITING or row["locked"] is None]
+
+    def ended_truly(self, row: Deployment) -> None:
+        """As its script did; lost only where the child died with it; else it never ran, and that is said."""
+        child = self.ran.get(row.id)
+        if child is None:
+            why = f"deployment {row.id} is {row.state} ({row.reason}), and its script never ran"
+            assert row.state in ("cancelled", "superseded", "failure"), why
+            assert row.state != "failure" or row.reason.startswith(GIVEN_UP) or NO_ROOM in row.reason, why
+            return
+        assert (child.outcome or "lost") == row.state, f"deployment {row.id}: {child.outcome} became {row.state}"
+        assert child.output == logs.read(row.id).data
+        found = {step.name: step.state for step in Step.select().where(Step.deployment == row)}
+        known = child.steps | {name: state for (number, name), state in self.told.items() if number == row.id}
+        assert {name: at_the_end(state, row.state) for name, state in known.items()} == {
+            name: state for name, state in found.items() if name in known
+        }
+
+    def the_newest_push_has_won(self) -> None:
+        """For each service and ref: what was deployed last is older than no push that was decided."""
+        for service in {row.service_id for row in Deployment.select(Deployment.service)}:
+            ran = [number for number in self.ran if deployments.find(number).service_id == service]
+            assert sorted(ran) == ran, "a younger deployment ran before an older one"
+            for ref in REFS:
+                self.newest_of(service, ref)
+
+    def newest_of(self, service: int, ref: str) -> None:
+        """The last deployment by push of a service and ref."""
+        mine = (Deployment.service == service) & (Deployment.ref == ref)
+        rows = list(Deployment.select().where(mine, Deployment.origin.in_(list(PUSH_ORIGINS))).order_by(Deployment.id))
+        if not rows:
+            return
+        held_back = Verdict.select(Verdict.delivery).where(Verdict.service == service, Verdict.verdict == "ignore")
+        ignored = {row.after for row in Delivery.select(Delivery.after).where(Delivery.id.in_(held_back))}
+        decided = [push for _, push in self.delivered if push.ref == ref and push.after not in ignored - {rows[-1].sha}]
+        [last] = {push.key: push for push in decided if push.after == rows[-1].sha}.values()
+        newer = [push.after for push in decided if is_newer(push, last)]
+        assert not newer, f"deployed {last.after} last, though {newer} had been pushed after it"
+        assert rows[-1].state != DeploymentState.SUPERSEDED
+
+    def nothing_is_left(self) -> None:
+        """Neither folders nor locks; what an engine left that died between two steps goes when the next one starts."""
+        for child in self.host.living(NOT_STARTED):
+            self.host.come_up(child)
+        assert not [child for child in self.host.children if child.state != GONE]
+        assert not [follower for engine in self.host.engines for follower in engine.followers]
+        remove_leftovers(self.settings.runs_dir, now=2 * self.clocks.now)
+        assert [] == os.listdir(self.settings.runs_dir)
+
+    # --- inside
+
+    def recent(self, number: int) -> sqlite3.Row:
+        """One of the newest deployments."""
+        return pick(self.rows[:-11:-1], number)
+
+
+def is_newer(push: Push, other: Push) -> bool:
+    """Whether a push of the same ref is newer: by the time of the push, then by chain."""
+    assert push.pushed_at is not None
+    assert other.pushed_at is not None
+    if push.pushed_at != other.pushed_at:
+        return push.pushed_at > other.pushed_at
+    return push.before == other.after
+
+
+def at_the_end(state: str, outcome: str) -> str:
+    """What a step's state becomes when its deployment ends so."""
+    if state == StepState.RUNNING:
+        return StepState.SUCCESS if outcome == DeploymentState.SUCCESS else StepState.FAILURE
+    return StepState.SKIPPED if state == StepState.PENDING else state
+
+
+def pick(things: Sequence[T], number: int) -> T:
+    """One of them; the number may be any."""
+    return things[number % len(things)]
+
+
+def refused(expected: bool) -> Any:  # a context manager of either kind
+    """What is done within is a Conflict, or is not."""
+    return pytest.raises(Conflict) if expected else pytest.MonkeyPatch.context()
+
+
+def killed(*_: object, **__: object) -> None:
+    """In the place of a function before which the process is killed."""
+    raise Killed
+
+
+def profile() -> hypothesis.settings:
+    """The same examples at each run, for as long as a test may take; with STATE_MACHINE_EXAMPLES, others and more."""
+    return hypothesis.settings(
+        max_examples=EXAMPLES or 35,
+        stateful_step_count=100 if EXAMPLES else 50,
+        derandomize=not EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
+        report_multiple_bugs=False,
+        print_blob=bool(EXAMPLES),
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+
+
+@pytest.mark.timeout(0 if EXAMPLES else 600)
+def test_what_must_hold_holds(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whatever order whatever happens."""
+    clocks = Clocks()
+    machines: list[Machine] = []
+    homes = count(1)
+    watched = tmp_path / "watched.db"
+    shutil.copy(template, watched)
+    with closing(sqlite3.connect(watched)) as raw:
+        raw.executescript(WATCH)
+    monkeypatch.setitem(sqlite.PRAGMAS, "synchronous", "off")
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(clock, "now", lambda: clocks.now)
+    monkeypatch.setattr(supervisor, "time", types.SimpleNamespace(monotonic=clocks.monotonic))
+    monkeypatch.setattr(process, "start", lambda job: machines[-1].host.start(job))
+    monkeypatch.setattr(process, "stand_in", lambda folder: machines[-1].host.stand_in(folder))
+    monkeypatch.setattr(process, "keep_spare", lambda: None)
+    monkeypatch.setattr(process, "end_tree", lambda _: True)
+
+    def machine() -> Machine:
+        home = tmp_path / str(next(homes))
+        home.mkdir()
+        shutil.copy(watched, home / "fastdeploy.db")
+        machines[:] = [Machine(home, clocks)]
+        return machines[-1]
+
+    run_state_machine_as_test(machine, settings=profile())  # type: ignore[arg-type]  # any factory will do
