@@ -186,8 +186,11 @@ def _created(who: Principal) -> Issued:
     if not (days.isascii() and days.isdigit() and len(days) < 4):
         raise Invalid(f"days: expected 1 to {tokens.MOST_SERVICE_DAYS}")
 
+    entries = context.bot().catalogue.entries()
+
     def create() -> bytes:
-        issued = tokens.for_service(services.find(name), days=int(days), by=who, now=clock.now())
+        row = services.named(name, entries, now=clock.now())
+        issued = tokens.for_service(row, days=int(days), by=who, now=clock.now())
         return msgspec.json.encode(issued)
 
     return msgspec.json.decode(creating.by_form(who, ["service", "days"], create), type=Issued)
