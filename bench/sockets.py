@@ -1,7 +1,7 @@
-"""What 200 websockets cost: how soon webhooks are answered beside them, and how soon they hear. Run by `make bench`.
+"""What websockets cost: how soon webhooks are answered beside 500 of them, and how soon they hear. Run by `make bench`.
 
-A bot of its own, 199 readers and one that takes nothing; then webhooks, several at a time. It prints figures in
-milliseconds and judges nothing.
+A bot of its own, readers and one that takes nothing; then webhooks, several at a time. It prints figures in
+milliseconds and judges nothing. `python bench/sockets.py 200` for another number of sockets.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,7 +25,6 @@ from websockets.exceptions import ConnectionClosed
 from bots import Bot
 from feeds import fill, stalled
 
-SOCKETS: Final = 200
 WEBHOOKS: Final = 300
 AT_ONCE: Final = 2
 MOST_SECONDS: Final = 30.0
@@ -39,27 +39,30 @@ class Times:
         self.heard: list[float] = []
 
 
-def main() -> None:
+def main(sockets: int = 500) -> None:
     """Run a bot, hold its sockets, deliver, and print."""
-    with tempfile.TemporaryDirectory() as folder, closing(Bot(Path(folder))) as bot:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Bot(Path(folder), FASTDEPLOY_MAX_SOCKETS=str(sockets))) as bot,
+    ):
         bot.service("shop", "#!/bin/sh\n", repository="octo-org/shop")
         bot.start()
         fill(bot.home, events=3_000)  # more than a connection takes that nobody reads from
         alone = deliver(bot, Times(), WEBHOOKS // 5)
-        times = asyncio.run(listen(bot))
+        times = asyncio.run(listen(bot, sockets))
     print(f"webhook answered, no sockets    {shown(alone.answered)}")
-    print(f"webhook answered, {SOCKETS} sockets   {shown(times.answered)}")
+    print(f"webhook answered, {sockets} sockets   {shown(times.answered)}")
     print(f"event heard after it was sent   {shown(times.heard)}")
 
 
-async def listen(bot: Bot) -> Times:
+async def listen(bot: Bot, sockets: int) -> Times:
     """Deliver while every socket is held."""
     times = Times()
     async with AsyncExitStack() as stack:
         stack.enter_context(stalled(bot.url, bot.token()))
         url, headers = f"ws://127.0.0.1:{bot.port}/feed", {"Authorization": f"Bearer {bot.token()}"}
         readers = [
-            await stack.enter_async_context(connect(url, additional_headers=headers)) for _ in range(SOCKETS - 1)
+            await stack.enter_async_context(connect(url, additional_headers=headers)) for _ in range(sockets - 1)
         ]
         tasks = [asyncio.create_task(hear(reader, times)) for reader in readers]
         await asyncio.to_thread(deliver, bot, times, WEBHOOKS)
@@ -102,4 +105,4 @@ def shown(seconds: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))
