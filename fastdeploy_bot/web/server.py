@@ -27,6 +27,8 @@ REFUSED: Final = "the request is not well-formed HTTP, or exceeds what the serve
 ANSWER_SECONDS: Final = 3
 """How long a worker that ends goes on answering what has come before."""
 ENDING_SECONDS: Final = 0.1
+SILENT_SECONDS: Final = 1.0
+"""How long it waits for those who have sent nothing yet."""
 HEAD_SECONDS: Final = 10.0
 """How long the head of a request may take, from its first byte."""
 LINGER_SECONDS: Final = 1.0
@@ -111,8 +113,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def murder_pending(self) -> None:
         """Cut off, about once a second, who has sent nothing or half a head for too long."""
-        super().murder_pending()
         now = time.monotonic()
+        if not self.alive:
+            for conn in self.pending_conns:
+                conn.timeout = min(conn.timeout, now + SILENT_SECONDS)
+        super().murder_pending()
         for conn in [conn for conn, until in list(self._handled.items()) if until < now]:
             _cut(conn)
 

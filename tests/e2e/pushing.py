@@ -14,7 +14,7 @@ import requests
 
 from bots import PATIENCE, Bot, wait_for
 
-MOST: Final = 8
+MOST: Final = 32
 """How many pushes are on their way at once; the next one waits for an answer."""
 
 
