@@ -53,6 +53,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
+def prepare(settings: Settings) -> None:
+    """Before anything runs: the schema is this version's, or is brought there. Raises Unavailable where it is not."""
+    store.connect(settings.effective_database_url)
+    if settings.auto_migrate:
+        store.migrate()
+    store.check()
+    store.disconnect()
+
+
 def document(settings: Settings) -> openapi.Document:
     """The OpenAPI document of a bot with those settings."""
     return openapi.document(_routed(), settings.effective_public_url)

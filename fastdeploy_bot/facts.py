@@ -8,9 +8,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from fastdeploy_bot.masking import Masker
+from fastdeploy_bot.words import LogFormat
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
@@ -28,6 +29,20 @@ def hide(secrets: Iterable[str]) -> None:
 def masked(text: str) -> str:
     """A text for the log, or for whoever starts the bot, without what is to be hidden."""
     return _masker.text(text)
+
+
+def configuration(log_format: LogFormat) -> dict[str, Any]:
+    """How a process logs, for `logging.config.dictConfig`."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "text": {"()": "fastdeploy_bot.facts.TextFormatter"},
+            "json": {"()": "fastdeploy_bot.facts.JsonFormatter"},
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": log_format}},
+        "root": {"level": "INFO", "handlers": ["stderr"]},
+    }
 
 
 @contextlib.contextmanager

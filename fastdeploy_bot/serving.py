@@ -9,8 +9,8 @@ from typing import Any, Final
 from fastdeploy_bot import facts as _facts
 from fastdeploy_bot import inherited as _inherited
 from fastdeploy_bot import settings as _settings
-from fastdeploy_bot import store as _store
 from fastdeploy_bot.app import create_engine as _create_engine
+from fastdeploy_bot.app import prepare as _prepare
 from fastdeploy_bot.app import settings_of as _settings_of
 from fastdeploy_bot.errors import FastdeployError as _FastdeployError
 from fastdeploy_bot.web import sockets as _sockets
@@ -43,15 +43,7 @@ keepalive = 5
 proc_name = "fastdeploy"
 forwarded_allow_ips = ""
 logger_class = "fastdeploy_bot.web.server.AccessLogger"
-logconfig_dict: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "text": {"()": "fastdeploy_bot.facts.TextFormatter"},
-        "json": {"()": "fastdeploy_bot.facts.JsonFormatter"},
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": _loaded.effective_log_format}},
-    "root": {"level": "INFO", "handlers": ["stderr"]},
+logconfig_dict: dict[str, Any] = _facts.configuration(_loaded.effective_log_format) | {
     "loggers": {
         "gunicorn.error": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
         "gunicorn.access": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
@@ -65,11 +57,7 @@ def on_starting(_server: Any) -> None:
     """Before any worker: bring the schema up to date, once."""
     os.umask(0o077)  # what the bot writes is its user's alone; workers inherit this, scripts get their own
     try:
-        _store.connect(_loaded.effective_database_url)
-        if _loaded.auto_migrate:
-            _store.migrate()
-        _store.check()
-        _store.disconnect()
+        _prepare(_loaded)
     except _FastdeployError as error:
         sys.exit(_facts.masked(f"fastdeploy: {error}"))
 

@@ -15,6 +15,7 @@ from fastdeploy_bot.errors import FastdeployError, Invalid
 COMMANDS: Final = {
     "init": "starting",
     "serve": "starting",
+    "worker": "working",
     "migrate": "starting",
     "check": "starting",
     "doctor": "examining",
@@ -48,11 +49,6 @@ BY_URL: Final = (
 )  # fmt: skip
 """The commands that can be about a bot elsewhere."""
 
-NOT_BUILT: Final = (
-    "worker",
-)  # fmt: skip
-"""Commands that later versions will have."""
-
 
 class Commands(click.Group):
     """Loads a command when it is called, and tells errors that the caller can mend as one plain message."""
@@ -61,14 +57,12 @@ class Commands(click.Group):
         """The commands in the order in which one needs them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         """The command of that name."""
         if cmd_name in COMMANDS:
             module = importlib.import_module(f"fastdeploy_bot.cli.{COMMANDS[cmd_name]}")
             command: click.Command = getattr(module, cmd_name)
             return command
-        if cmd_name in NOT_BUILT and not ctx.resilient_parsing:
-            raise click.UsageError(f"{cmd_name} is not built yet in this version")
         return None
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -19,7 +19,7 @@ from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.settings import Settings
 
-OF_A_SCRIPT: Final = ("FASTDEPLOY_RUN", "FASTDEPLOY_TOKEN", "FASTDEPLOY_STEPS_FILE")
+OF_A_SCRIPT: Final = frozenset({"FASTDEPLOY_RUN", "FASTDEPLOY_TOKEN", "FASTDEPLOY_STEPS_FILE"})
 """Variables of a deployment that a bot started by its script must not carry: it is not part of the run."""
 
 

@@ -514,11 +514,3 @@ def test_prune_removes_what_is_old_and_tells_of_it(own_bot: Bot) -> None:
         assert {0} == set(own_bot.read("prune").values())
 
         assert [("local", "prune")] == rows.execute("SELECT who, action FROM audit WHERE action != 'add'").fetchall()
-
-
-@pytest.mark.parametrize("command", ["worker"])
-def test_a_command_that_is_not_built_says_so(bot: Bot, command: str) -> None:
-    """Never a silent no-op."""
-    done = bot.run(command, expect=2)
-
-    assert "not built yet" in done.stderr

@@ -164,6 +164,36 @@ def test_two_processes_share_the_work_and_each_push_runs_once(make_bot: BotMaker
     assert max(at_once) <= 2
 
 
+def test_a_worker_runs_what_a_web_process_received(make_bot: BotMaker) -> None:
+    """The one runs nothing, the other receives nothing; told to end, the worker leaves scripts running."""
+    bot = make_bot(FASTDEPLOY_MAX_RUNNING="0").start()
+    folder = bot.service("shop", "#!/bin/sh\ntouch begun\nuntil [ -e go ]; do sleep 0.02; done\n")
+    number = bot.deploy("shop")
+    as_worker = {"FASTDEPLOY_MAX_RUNNING": "1", "FASTDEPLOY_RUN": "of another deployment"}
+
+    for ends in ("running", "success"):
+        worker = bot.begin("worker", env=as_worker)
+        wait_for((folder / "begun").exists)
+        if ends == "success":
+            (folder / "go").touch()
+        bot.wait_state(number, ends)
+        carries = b"FASTDEPLOY_RUN=of another" in Path(f"/proc/{worker.pid}/environ").read_bytes()
+        worker.terminate()
+        said, _ = worker.communicate(timeout=20)
+
+        assert 0 == worker.returncode, said
+        assert "Traceback" not in said
+        assert not carries
+
+
+def test_a_worker_that_may_run_nothing_says_so(own_bot: Bot) -> None:
+    """Rather than sit there."""
+    done = own_bot.run("worker", env={"FASTDEPLOY_MAX_RUNNING": "0"})
+
+    assert 0 != done.returncode
+    assert "max_running" in done.stderr
+
+
 def test_the_example_of_a_newcomer_deploys(tmp_path: Path) -> None:
     """`serve --demo` on nothing at all: a home, an example, one push, its steps, a success."""
     with closing(Newcomer(tmp_path)) as newcomer:

@@ -1,0 +1,49 @@
+"""The command to run deployments where nothing is received: `worker`."""
+
+from __future__ import annotations
+
+import logging.config
+import os
+import signal
+import sys
+
+import click
+
+from fastdeploy_bot import facts
+from fastdeploy_bot import settings as settings_
+from fastdeploy_bot.app import create_engine, prepare
+from fastdeploy_bot.cli import shared
+from fastdeploy_bot.cli.starting import OF_A_SCRIPT
+from fastdeploy_bot.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+def worker() -> None:
+    """Run deployments without receiving any, until Ctrl-C.
+
+    For a host whose `serve` has max_running = 0, or beside one: runs are shared, and none begins twice.
+
+    \b
+    FASTDEPLOY_MAX_RUNNING=0 fastdeploy serve
+    fastdeploy worker
+    """  # noqa: D301 - click wants the character: what follows keeps its lines
+    if OF_A_SCRIPT & os.environ.keys():  # started by a deployment, of which it must not be a part
+        environ = {name: value for name, value in os.environ.items() if name not in OF_A_SCRIPT}
+        os.execve(sys.executable, [sys.executable, "-m", "fastdeploy_bot", *sys.argv[1:]], environ)  # noqa: S606 - no shell
+    settings = shared.settings()
+    settings_.require_serving(settings)
+    if settings.max_running == 0:
+        raise SettingsError("max_running is 0, so there is nothing to do for a worker: set it to 1 or more")
+    facts.hide(settings.own_secrets)
+    logging.config.dictConfig(facts.configuration(settings.effective_log_format))
+    prepare(settings)
+    told, tells = os.pipe()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: os.write(tells, b"!"))
+    engine = create_engine(settings)
+    engine.start()
+    log.info("running deployments", extra={"max_running": settings.max_running})
+    os.read(told, 1)
+    engine.stop()
