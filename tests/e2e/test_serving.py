@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bots import COMMAND, ROOT, Bot, BotMaker, clean_environment, wait_for
+from bots import COMMAND, ROOT, Bot, BotMaker, children_of, clean_environment, spares, wait_for
 
 SHA = "1" * 40
 
@@ -151,7 +151,7 @@ def test_two_processes_share_the_work_and_each_push_runs_once(make_bot: BotMaker
     """Whoever takes a delivery, one engine runs it; `max_running` holds for both together."""
     bot = make_bot(FASTDEPLOY_WEB_PROCESSES="2", FASTDEPLOY_MAX_RUNNING="2").start()
     wait_for(lambda: len(bot.workers()) == 2)
-    script = '#!/bin/sh\nmkdir "../../run-$FASTDEPLOY_DEPLOYMENT" || exit 9\nls -d ../../run-* | wc -l\nsleep 0.2\n'
+    script = '#!/bin/sh\nmkdir "../../run-$FASTDEPLOY_DEPLOYMENT" || exit 9\nset -- ../../run-*\necho $#\nsleep 0.2\n'
     script += 'rmdir "../../run-$FASTDEPLOY_DEPLOYMENT"\necho $FASTDEPLOY_DEPLOYMENT >> order\n'
     folders = {name: bot.service(name, script) for name in ("one", "two", "three")}
 
@@ -162,6 +162,19 @@ def test_two_processes_share_the_work_and_each_push_runs_once(make_bot: BotMaker
         assert started[name] == [int(number) for number in (folder / "order").read_text().split()]
     at_once = [int(bot.log(number)) for numbers in started.values() for number in numbers]
     assert max(at_once) <= 2
+    wait_for(lambda: len(spares(bot)) == 2 and [1, 1] == [len(children_of(worker)) for worker in bot.workers()])
+
+
+def test_a_bot_that_may_run_nothing_only_receives(make_bot: BotMaker) -> None:
+    """What it accepts waits for a host that runs it; no child waits for a job."""
+    bot = make_bot(FASTDEPLOY_MAX_RUNNING="0").start()
+    bot.service("shop", "#!/bin/sh\n", repository="octo-org/shop")
+
+    decided = verdicts_of(bot, 1)
+
+    assert {"shop": "deploy"} == decided
+    assert ["queued"] == [row["state"] for row in bot.deployments("shop")]
+    assert [[]] == [children_of(worker) for worker in bot.workers()]
 
 
 def test_a_worker_runs_what_a_web_process_received(make_bot: BotMaker) -> None:
