@@ -47,10 +47,10 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets for form in _forms(secret.encode(errors="surrogateescape"))}
-        self._needles: dict[bytes, list[_Form]] = {}
+        self._needles: dict[bytes, list[tuple[_Form, int]]] = {}
         for form in forms:
-            for anchor in form.anchors:
-                self._needles.setdefault(anchor, []).append(form)
+            for anchor, offset in form.anchors:
+                self._needles.setdefault(anchor, []).append((form, offset))
         self._whole = _Beginnings({form.text for form in forms if not form.wraps})
         self._wrapped = _Beginnings({form.text for form in forms if form.wraps})
         self._held = b""
@@ -106,8 +106,8 @@ class Masker:
             place = -1
             while at := _memmem(address + place + 1, len(stream) - place - 1, needle, len(needle)):
                 place = at - address
-                for form in forms:
-                    _add(found, form.runs(stream, needle, place))
+                for form, offset in forms:
+                    _add(found, form.runs(stream, place, offset))
         merged: list[_Run] = []
         _add(merged, sorted(found))
         return merged
@@ -122,7 +122,7 @@ class _Form:
 
     __slots__ = ("anchors", "text", "wraps")
 
-    def __init__(self, text: bytes, anchors: dict[bytes, int], *, wraps: bool = False) -> None:
+    def __init__(self, text: bytes, *anchors: tuple[bytes, int], wraps: bool = False) -> None:
         self.text = text
         self.anchors = anchors
         """Parts to look for, and their places in the text: where the form stands, at least one of them does."""
@@ -135,12 +135,12 @@ class _Form:
     def __hash__(self) -> int:
         return hash((self.text, self.wraps))
 
-    def runs(self, stream: bytes, anchor: bytes, place: int) -> list[_Run]:
-        """Where the form stands in `stream`, if it does around that place of one of its anchors."""
-        start = place - self.anchors[anchor]
+    def runs(self, stream: bytes, place: int, offset: int) -> list[_Run]:
+        """Where the form stands in `stream`, if it does around the place of an anchor that has that offset in it."""
+        start = place - offset
         if not self.wraps:
             return [(start, start + len(self.text))] if start >= 0 and stream.startswith(self.text, start) else []
-        starts = (start,) if start == place else (start, start - 1, start - 2)  # a line's end may stand between
+        starts = (start, start - 1, start - 2) if offset else (start,)  # a line's end may stand between
         return [(start, end) for start in starts if start >= 0 and (end := _end_in_lines(stream, self.text, start))]
 
 
@@ -237,7 +237,7 @@ def _plain(secret: bytes, texts: Iterable[bytes]) -> Iterator[_Form]:
     for text in texts:
         if len(text) >= SHORTEST:
             anchor = shared if len(shared) >= _SHORTEST_ANCHOR else text[:_PROBE]
-            yield _Form(text, {anchor: text.index(anchor)})
+            yield _Form(text, (anchor, text.index(anchor)))
 
 
 def _split(secret: bytes) -> list[bytes]:
@@ -253,7 +253,7 @@ def _in_base64(secret: bytes) -> Iterator[_Form]:
         for text in {ends[0][: end - begin], *ends, *(each.rstrip(b"=") for each in ends)}:
             for spelt in {text, text.translate(bytes.maketrans(b"+/", b"-_"))}:
                 half = min((end - begin) // 2, _WIDTH // 2)  # of two such parts, one stands in one line
-                yield _Form(spelt, {spelt[half : 2 * half]: half, spelt[:half]: 0}, wraps=True)
+                yield _Form(spelt, (spelt[:half], 0), (spelt[half : 2 * half], half), wraps=True)
 
 
 def _in_urls(secret: bytes) -> Iterator[bytes]:

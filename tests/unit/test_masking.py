@@ -184,6 +184,25 @@ def test_base64_in_lines_comes_out_the_same_however_it_is_cut(
     assert whole == masked(secrets, [bytes((byte,)) for byte in stream])
 
 
+@given(
+    st.text("ab", min_size=6, max_size=40),
+    st.integers(0, 200),
+    st.sampled_from([60, 64, 76]),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+@example("a" * 12, 54, 76, b"\n")
+def test_base64_in_lines_is_hidden_wherever_a_line_ends(secret: str, before: int, width: int, end: bytes) -> None:
+    """Also of a secret that repeats itself."""
+    plain = base64.b64encode(b"." * before + secret.encode() + b".")
+    stream = end.join(plain[start : start + width] for start in range(0, len(plain), width))
+
+    told = masked([secret], [stream]).replace(end, b"")
+
+    first, behind = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
+    shared = 1  # the character after it tells of the secret and of what follows
+    assert told in [plain[:first] + MASK.encode() + plain[rest:] for rest in (behind, behind + shared)]
+
+
 @given(secrets, streams)
 def test_exactly_the_bytes_of_secrets_are_hidden(secrets: list[str], stream: str) -> None:
     """What lies between the masks stood in the stream in that order, and none of it is a secret."""
