@@ -6,17 +6,20 @@ from fastdeploy_bot import store
 from fastdeploy_bot.store.models import Lease
 
 
-def taken_until(name: str, *, by_others_than: str) -> int:
-    """Until when somebody else has the duty; 0 where nobody else does."""
-    row = Lease.get_or_none(Lease.name == name, Lease.holder != by_others_than)
-    return 0 if row is None else int(row.until)
+def held(name: str, *, by_others_than: str) -> Lease | None:
+    """The lease, where somebody else has or had the duty."""
+    found: Lease | None = Lease.get_or_none(Lease.name == name, Lease.holder != by_others_than)
+    return found
 
 
-def take(name: str, holder: str, *, until: int, now: int) -> bool:
-    """Have the duty until then, or longer than so far; False where somebody else has it."""
+def take(name: str, holder: str, *, until: int, beyond: int, now: int) -> bool:
+    """Have the duty until then, or longer than so far; False where somebody else has it.
+
+    A lease that lasts beyond `beyond` is none: nobody takes so long a one, so a clock was set back since.
+    """
 
     def decide() -> bool:
-        free = (Lease.holder == holder) | (Lease.until <= now)
+        free = (Lease.holder == holder) | (Lease.until <= now) | (Lease.until > beyond)
         if Lease.update(holder=holder, until=until).where(Lease.name == name, free).execute():
             return True
         if Lease.get_or_none(Lease.name == name) is not None:

@@ -6,11 +6,17 @@ A row counts changes; what is to be told is read from the deployments when it is
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
+
+from peewee import ModelSelect
 
 from fastdeploy_bot import store
+from fastdeploy_bot.core import clock
 from fastdeploy_bot.store.models import Deployment, Report
 from fastdeploy_bot.words import DeploymentState, ReportKind
+
+FURTHEST: Final = 15 * 60 * clock.SECOND
+"""How long nothing is put off for, whatever goes wrong."""
 
 
 def context(service: str) -> str:
@@ -34,14 +40,18 @@ def mark(deployment: Deployment, *, now: int) -> None:
 
 def owed(*, now: int) -> list[Report]:
     """What is to be told by now, in the order in which it came to be so."""
-    query = Report.select().where(Report.changes > Report.told, Report.due <= now)
-    return list(query.order_by(Report.due, Report.id))
+    return list(_due(now).order_by(Report.due, Report.id))
 
 
-def next_due() -> int | None:
-    """The earliest moment at which something is to be told; None where nothing is owed."""
-    first = Report.select().where(Report.changes > Report.told).order_by(Report.due).limit(1).first()
-    return None if first is None else int(first.due)
+def any_due(*, now: int) -> bool:
+    """Whether something is to be told by now."""
+    return _due(now).limit(1).first() is not None
+
+
+def _due(now: int) -> ModelSelect[Report]:
+    """The rows that are due. Nothing is put off beyond `FURTHEST`: that was a clock which was set back since."""
+    due = (Report.due <= now) | (Report.due > now + FURTHEST)
+    return Report.select().where(Report.changes > Report.told, due)
 
 
 def of(deployment: Deployment) -> Report | None:

@@ -20,6 +20,8 @@ from fastdeploy_bot.errors import TooMany
 from fastdeploy_bot.store.models import Attempt
 
 WINDOW: Final = 15 * 60 * clock.SECOND
+SKEW: Final = 60 * clock.SECOND
+"""How far ahead another host's clock may be; what failed later than that, failed before the clock was set back."""
 MOST_OF_PAIR: Final = 5
 MOST_OF_ADDRESS: Final = 30
 MOST_OF_NAME: Final = 50
@@ -106,7 +108,8 @@ def _key(*parts: str) -> str:
 
 def _recent(limit: Limit, now: int) -> Sequence[int]:
     """When the newest failures were, the newest first; as many as count."""
-    rows = Attempt.select(Attempt.at).where(Attempt.key == limit.key, Attempt.at > now - WINDOW)
+    recent = Attempt.at.between(now - WINDOW + 1, now + SKEW)
+    rows = Attempt.select(Attempt.at).where(Attempt.key == limit.key, recent)
     return [row.at for row in rows.order_by(Attempt.at.desc()).limit(limit.most)]
 
 

@@ -62,7 +62,8 @@ class Dispatcher:
             self._missing_since = None
             return
         if (self._synced.keys() or services.living()) - entries.keys():
-            self._missing_since = self._missing_since or now
+            if self._missing_since is None or now < self._missing_since:  # a clock may be set back
+                self._missing_since = now
             if now - self._missing_since < SETTLE:
                 return
         found = services.sync(entries, now=now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,8 @@ from fastdeploy_bot.core import clock, leases
 LEASE: Final = 120 * clock.SECOND
 RENEWED: Final = 90 * clock.SECOND
 """How much of a lease is left at least when something is begun: more than it can take."""
+SKEW: Final = 600 * clock.SECOND
+"""How far apart the clocks of two hosts may be; what a lease lasts beyond that, it lasts because a clock was set."""
 LOOK_SECONDS: Final = 1.0
 """After how long to look again whether another process of this host has let go."""
 
@@ -19,11 +22,16 @@ LOOK_SECONDS: Final = 1.0
 class Duty:
     """To be used from one thread."""
 
-    def __init__(self, name: str, *, lock: Path, host: str) -> None:
-        """`lock` is a file of this host's own, `host` its name for itself."""
+    def __init__(self, name: str, *, lock: Path, host: str, guests: Mapping[str, int]) -> None:
+        """`lock` is a file of this host's own, `host` its name for itself.
+
+        `guests` are those to whom it is handed over, each with the longest time that it has it for.
+        """
         self._name = name
         self._path = lock
         self._host = host
+        self._guests = guests
+        self._since = 0
         self._lock: int | None = None
         self._until = 0
 
@@ -31,14 +39,16 @@ class Duty:
         """For how many seconds at least somebody else has the duty; 0.0: it is ours now."""
         if not self._locked():
             return LOOK_SECONDS
-        if now < self._until - RENEWED:
+        if self._since <= now < self._until - RENEWED:
             return 0.0
-        theirs = leases.taken_until(self._name, by_others_than=self._host)
-        if theirs > now:
-            return (theirs - now) / clock.SECOND
-        if not leases.take(self._name, self._host, until=now + LEASE, now=now):
+        theirs = leases.held(self._name, by_others_than=self._host)
+        longest = LEASE if theirs is None else self._guests.get(theirs.holder, LEASE)
+        beyond = now + longest + SKEW
+        if theirs is not None and now < theirs.until <= beyond:
+            return float(theirs.until - now) / clock.SECOND
+        if not leases.take(self._name, self._host, until=now + LEASE, beyond=beyond, now=now):
             return LOOK_SECONDS
-        self._until = now + LEASE
+        self._since, self._until = now, now + LEASE
         return 0.0
 
     def hand_over(self, to: str, *, until: int) -> None:

@@ -103,7 +103,7 @@ class Janitor:
 
 def of(settings: Settings, host: str) -> Janitor:
     """The janitor of a host."""
-    duty = Duty("janitor", lock=settings.home / "janitor.lock", host=host)
+    duty = Duty("janitor", lock=settings.home / "janitor.lock", host=host, guests={NOBODY: REST})
     return Janitor(duty, runs=settings.runs_dir, days=settings.retention_days)
 
 

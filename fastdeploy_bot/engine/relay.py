@@ -92,8 +92,7 @@ class Relay:
 
     def tick(self, *, now: int) -> float:
         """Tell GitHub one thing, where one is due; answers in how many seconds to look again."""
-        due = outbox.next_due()
-        if due is None or due > now:
+        if not outbox.any_due(now=now):
             return LOOK_SECONDS
         if 0 <= now - self._sent < GAP:
             return (self._sent + GAP - now) / clock.SECOND
@@ -199,7 +198,8 @@ class Relay:
 def of(settings: Settings, host: str) -> Relay:
     """The relay of a host, with the settings' credentials."""
     client = Client(settings.github_api_url, settings.github_api_version)
-    duty = Duty("relay", lock=settings.home / "relay.lock", host=host)
+    guests = {GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
+    duty = Duty("relay", lock=settings.home / "relay.lock", host=host, guests=guests)
     return Relay(duty, client, credentials(settings, client), public_url=settings.effective_public_url)
 
 
@@ -232,7 +232,8 @@ def _drafted(number: int, now: int) -> Letter | None:
 def _due(report: Report, deployment: Deployment, now: int) -> int:
     """When a new description may be told."""
     running = now - deployment.started if deployment.started is not None and deployment.finished is None else 0
-    return (report.told_at or 0) + max(NEWS, running // AGEING)
+    told = report.told_at or 0
+    return (told if told <= now else 0) + max(NEWS, running // AGEING)  # a clock that was set back makes no one wait
 
 
 def _facts(deployment: Deployment, now: int) -> Facts:

@@ -14,7 +14,7 @@ from playhouse.migrations import Runner
 
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store import dialects
-from fastdeploy_bot.store.models import proxy
+from fastdeploy_bot.store.models import Lease, proxy
 from fastdeploy_bot.store.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -82,13 +82,21 @@ def write(fn: Callable[[], T]) -> T:
         with dialect.writing(proxy.obj):
             result, changed = _whole(fn)
     except AWAY as error:
-        raise StoreUnavailable(f"the database cannot be written: {error}; try again shortly") from error
+        raise StoreUnavailable(f"the database cannot be written: {_first(error)}; try again shortly") from error
     finally:
         _one_writer.release()
     if changed:
         for herald in _heralds:
             herald()
     return result
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first: a full disk undoes a transaction by itself, and undoing it once more fails, too."""
+    found, earlier = error, error.__context__
+    while earlier is not None:
+        found, earlier = earlier if isinstance(earlier, AWAY) else found, earlier.__context__
+    return found
 
 
 def at_end(key: Hashable, fn: Callable[[], None]) -> None:
@@ -139,9 +147,15 @@ def copy(path: Path) -> None:
 
 
 def check() -> None:
-    """Raise unless the database can be written and has this version's schema."""
+    """Raise unless the database has this version's schema and takes a row: its lock is had on a full disk, too."""
     require_schema()
-    write(lambda: None)
+    write(_mark)
+
+
+def _mark() -> None:
+    mine = Lease.name == "check"
+    if not Lease.update(until=Lease.until + 1).where(mine).execute():
+        Lease.create(name="check", holder="", until=0)
 
 
 def require_schema() -> None:

@@ -24,6 +24,7 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Service
 
 NOW: Final = 1_700_000_000_000
+HOUR: Final = 3_600.0
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -67,7 +68,7 @@ def make(home: Path, runs: Path, time: Clock) -> Any:
     """Makes the janitor of a host."""
 
     def call(host: str) -> Janitor:
-        duty = Duty("janitor", lock=home / f"{host}.lock", host=host)
+        duty = Duty("janitor", lock=home / f"{host}.lock", host=host, guests={janitor.NOBODY: REST})
         return Janitor(duty, runs=runs, days=90, timer=time)
 
     return call
@@ -140,6 +141,19 @@ def test_another_host_goes_on_where_one_died(make: Any, time: Clock, monkeypatch
 
     time.wait(LEASE / clock.SECOND)
     work(second, time)
+    assert 0 == lines()
+
+
+def test_a_clock_that_was_set_back_does_not_prolong_its_rest(make: Any, time: Clock) -> None:
+    """By no more than hosts may differ."""
+    one = make("web1")
+    time.wait(HOUR)
+    work(one, time)
+    note(91)
+
+    time.wait(-HOUR)
+    work(one, time)
+
     assert 0 == lines()
 
 

@@ -28,6 +28,7 @@ from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport,
 from runs import eventually
 
 HEAD = sha(2)
+HOUR = 3_600.0
 SUCCESS, FAILURE = DeploymentState.SUCCESS, DeploymentState.FAILURE
 
 
@@ -710,6 +711,66 @@ def test_a_host_that_goes_on_keeps_the_duty(
     assert ["Queued", *"abcdefgh"] == [status.description for status in hub.told(HEAD)]
 
 
+def test_a_host_whose_clock_was_ahead_has_the_duty_no_longer_than_others(
+    push: Callable[..., int], host: Host, make_sender: Callable[..., Sender], elsewhere: Settings, hub: FakeHub
+) -> None:
+    """It took it an hour from now, and died: nobody waits for that hour."""
+    number = push()
+    make_sender().tick(HOUR)
+    second = make_sender("host-2", elsewhere)
+    host.begin(number)
+    host.end(number)
+    second.settle(3)
+
+    assert ["pending", "success"] == hub.states(HEAD)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR])
+def test_a_clock_that_is_set_holds_up_nothing(
+    push: Callable[..., int], github: GitHub, host: Host, sender: Sender, hub: FakeHub, seconds: float
+) -> None:
+    """Neither what was put off, nor a new description, nor a new commit, nor the duty."""
+    number = push()
+    sender.tick()
+    host.begin(number)
+    sender.settle(2)
+    hub.down = True
+    step(number, "Build")
+    sender.settle(20)
+    hub.down = False
+
+    sender.tick(seconds)
+    github.push(before=sha(2), after=sha(3), pushed_at=1_700_000_001)
+    sender.settle(30)
+
+    assert "Build" == hub.told(HEAD)[-1].description
+    assert ["pending"] == hub.states(sha(3))
+
+
+def test_an_hour_without_github_costs_nobody_anything(
+    push: Callable[..., int], github: GitHub, host: Host, sender: Sender, hub: FakeHub
+) -> None:
+    """Deployments go on; tries become rare, but not too rare; then each commit's newest truth is told, once."""
+    numbers = [push()]
+    hub.down = True
+    for commit in range(2, 8):
+        sender.settle(600)
+        host.begin(numbers[-1], steps=["Build"])
+        step(numbers[-1], "Build")
+        host.end(numbers[-1], SUCCESS if commit % 2 else FAILURE)
+        answer = github.push(before=sha(commit), after=sha(commit + 1), pushed_at=1_700_000_000 + commit)
+        numbers.append(answer.get_json()["verdicts"][0]["deployment"])
+    tries = len(hub.calls)
+    hub.down = False
+    sender.settle(610)
+
+    ends = [["failure" if commit % 2 == 0 else "success"] for commit in range(2, 8)]
+    assert [*ends, ["pending"]] == [hub.states(sha(commit)) for commit in range(2, 9)]
+    assert [1] * 7 == [len(hub.told(sha(commit))) for commit in range(2, 9)]
+    assert 6 < tries < 150
+    assert [] == owed()
+
+
 # --- the view ---------------------------------------------------------------------------------------------
 
 
@@ -762,15 +823,15 @@ def test_a_thread_whose_look_fails_looks_again(
 ) -> None:
     """The database may be away for a moment."""
     push()
-    due, failed = outbox.next_due, threading.Event()
+    due, failed = outbox.any_due, threading.Event()
 
-    def fails_once() -> int | None:
+    def fails_once(*, now: int) -> bool:
         if failed.is_set():
-            return due()
+            return due(now=now)
         failed.set()
         raise OSError("power cut")
 
-    monkeypatch.setattr(outbox, "next_due", fails_once)
+    monkeypatch.setattr(outbox, "any_due", fails_once)
     bell, stopping = Bell(settings.feed_bell_dir), threading.Event()
     thread = threading.Thread(target=relay.of(settings, "host-1").run, args=(bell, stopping))
     thread.start()

@@ -346,6 +346,41 @@ def test_service_file_that_comes_back_at_once_is_not_removed(bot: Bot) -> None:
     assert services.find("shop").removed is None
 
 
+def test_clock_that_is_set_back_does_not_keep_a_removed_service(bot: Bot) -> None:
+    """It counts anew from there."""
+    folder = bot.service("shop", "exit 0")
+    dispatcher = bot.dispatcher()
+    start = clock.now()
+    dispatcher.tick(now=start)
+    (folder / "service.toml").unlink()
+    dispatcher.tick(now=start)
+
+    for moment in (0, SETTLE):
+        dispatcher.tick(now=start - 3_600 * clock.SECOND + moment)
+
+    assert services.find("shop").removed is not None
+
+
+def test_run_of_a_service_that_is_removed_goes_on_to_its_end(bot: Bot) -> None:
+    """What it needs was kept on the deployment when it began."""
+    go = bot.settings.home / "go"
+    folder = bot.service("shop", f"{waits_for(go)}; echo done; exit 3")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    (folder / "service.toml").unlink()
+    now = clock.now()
+    dispatcher.tick(now=now)
+    dispatcher.tick(now=now + SETTLE)
+    removed = services.find("shop").removed
+    go.touch()
+
+    row = bot.until(dispatcher, number)
+    assert removed is not None
+    assert ("failure", 3) == (row.state, row.exit_status)
+    assert b"done\n" in logs.read(number).data
+
+
 # --- requests ---
 
 

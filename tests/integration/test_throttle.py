@@ -318,3 +318,12 @@ def test_it_outlives_a_restart(app: Flask, settings: Settings) -> None:
 def test_a_strange_password_is_a_wrong_one(password: str) -> None:
     """Whatever it holds."""
     assert "wrong" == attempt(password=password)
+
+
+@pytest.mark.usefixtures("looks")
+def test_a_clock_that_was_set_back_keeps_nobody_out() -> None:
+    """What failed an hour from now, failed before that; what fails from now on counts."""
+    expected = [*["wrong"] * throttle.MOST_OF_PAIR, "900 s"]
+
+    assert expected == attempts(throttle.MOST_OF_PAIR + 1, now=NOW + 60 * MINUTE)
+    assert expected == attempts(throttle.MOST_OF_PAIR + 1, now=NOW)
