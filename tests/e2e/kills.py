@@ -238,7 +238,7 @@ class Rig:
             wait_for(self.reached)
             self.bot.kill()
         (self.folder / "go").touch()
-        if point not in IN_SCRIPT:
+        if "success" == point.ends[victim]:
             (folder / f"go-{push.sha}").touch()
         push.rest.set()
         if victim in OF_THE_BOT:

@@ -61,7 +61,7 @@ IN_BOT: Final = (
     Point("ended, not committed", "after", "fastdeploy_bot.core.deployments:finish", BOT),
     Point("exit record there, not read", "before", "fastdeploy_bot.engine.supervisor:Supervisor._ending", BOT | HOST),
     Point("final, GitHub not told", "before", "fastdeploy_bot.engine.relay:Relay._tell", BOT, _is_final),
-    Point("GitHub told, answer not read", "after", "fastdeploy_bot.engine.relay:Relay._tell", BOT, _is_final),
+    Point("GitHub told, answer not noted", "after", "fastdeploy_bot.engine.relay:Relay._tell", BOT, _is_final),
 )
 IN_CHILD: Final = (
     Point(
