@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import types
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,7 +21,7 @@ import hypothesis
 import pytest
 from hypothesis import Phase
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from callers import KEY, REPOSITORY, REPOSITORY_ID
 from fastdeploy_bot import store
@@ -74,7 +74,25 @@ MAX_RUNNING: Final = 2
 ROUNDS: Final = 200
 """After so many rounds without new events a host that still has something to do will never come to rest."""
 GIVEN_UP: Final = "the script could not be started: "
-numbers: Final = st.integers(0, 9)
+GITHUB: Final = (
+    *("somebody_pushes", "somebody_pushes", "a_push_is_delivered", "a_push_is_delivered", "a_push_is_delivered"),
+    "a_delivery_comes_again",
+)
+PEOPLE: Final = (
+    *("a_person_replays", "a_person_deploys", "a_person_cancels", "a_person_cancels", "a_person_retries"),
+    *("a_person_locks", "a_person_unlocks", "a_person_unlocks", "a_person_rolls_back"),
+)
+ENGINES: Final = (
+    *("an_engine_ticks", "an_engine_ticks", "an_engine_ticks", "an_engine_looks", "an_engine_looks"),
+    *("an_engine_is_killed", "another_process_serves"),
+)
+CHILDREN: Final = (
+    *("a_child_comes_up", "a_child_comes_up", "a_child_comes_up", "a_script_ends", "a_script_ends"),
+    *("a_script_prints", "a_script_writes_a_step", "a_script_reports_a_step", "a_child_looks_for_requests"),
+    "a_child_is_killed",
+)
+NAMES: Final = tuple(SERVICES)
+ALL: Final = ("all_go_on", "all_go_on", "all_go_on", "time_passes", "the_host_is_started_anew")
 WATCH: Final = """
 CREATE TABLE moved (id INTEGER, old TEXT, new TEXT);
 CREATE TRIGGER moves AFTER UPDATE OF state ON deployment BEGIN
@@ -102,6 +120,10 @@ LOOK: Final = """
 SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.reason, s.name, s.locked, s.locked_by, s.lock_reason, s.held_back
 FROM deployment d JOIN service s ON s.id = d.service_id ORDER BY d.id
 """
+
+
+class Nobody(Exception):
+    """There is nobody to do it, or nothing to do it to."""
 
 
 class Faults(logging.Handler):
@@ -156,16 +178,35 @@ class Machine(RuleBasedStateMachine):
         assert child.deployment not in self.ran, f"the script of deployment {child.deployment} runs twice"
         self.ran[child.deployment] = child
 
-    # --- pushes
+    # --- what happens: who does something, what, and to which of those that are there
 
-    @rule(ref=st.sampled_from(REFS), later=st.integers(0, 2))
-    def somebody_pushes(self, ref: str, later: int) -> None:
+    @initialize()
+    def there_is_a_history(self) -> None:
+        """Two commits of each branch have been deployed."""
+        for number in range(4):
+            self.somebody_pushes(number)
+            self.a_push_is_delivered(0)
+            self.settle()
+
+    @rule(what=st.sampled_from((*GITHUB, *PEOPLE, *ENGINES, *CHILDREN, *ALL)), number=st.integers(0, 99))
+    def happens(self, what: str, number: int) -> None:
+        """One thing, if there is somebody to do it.
+
+        All of it is one rule: hypothesis leaves rules out of an example, and most of these make sense together only.
+        """
+        with suppress(Nobody):
+            getattr(self, what)(number)
+
+    # --- GitHub
+
+    def somebody_pushes(self, number: int) -> None:
         """GitHub sees a push; two of a ref may come within one of its seconds, which their chain tells apart.
 
         Not three: where the first comes last, nothing tells it from the third before the second is known.
         """
+        ref = pick(REFS, number)
         same = [push for push in self.pushes if push.ref == ref and push.pushed_at == self.github_second]
-        self.github_second += max(later, len(same) - 1)
+        self.github_second += max(number // 2 % 3, len(same) - 1)
         earlier = [push.after for push in self.pushes if push.ref == ref]
         after = f"{len(self.pushes) + 1:040x}"
         self.pushes.append(
@@ -181,14 +222,10 @@ class Machine(RuleBasedStateMachine):
             )
         )
 
-    @precondition(lambda self: self.pushes)
-    @rule(number=numbers)
     def a_push_is_delivered(self, number: int) -> None:
         """One of the newest, in whatever order; perhaps for the second time, through another webhook."""
-        self.deliver(f"guid-{next(self.guids)}", pick(self.pushes[::-1], number))
+        self.deliver(f"guid-{next(self.guids)}", pick(self.pushes[:-5:-1], number))
 
-    @precondition(lambda self: self.delivered)
-    @rule(number=numbers)
     def a_delivery_comes_again(self, number: int) -> None:
         """GitHub, or a person there, sends it once more."""
         self.deliver(*pick(self.delivered[::-1], number))
@@ -210,35 +247,28 @@ class Machine(RuleBasedStateMachine):
         self.delivered.append((guid, push))
         assert known == receipt.duplicate
 
-    @precondition(lambda self: self.delivered)
-    @rule(number=numbers)
-    def a_person_replays_a_delivery(self, number: int) -> None:
-        """It is decided again; a newer push still makes it stale."""
+    # --- people
+
+    def a_person_replays(self, number: int) -> None:
+        """A delivery is decided again; a newer push still makes it stale."""
         guid, push = pick(self.delivered[::-1], number)
         entries = self.catalogue.entries()
         delivery = Delivery.get(Delivery.guid == guid)
         store.write(lambda: intake.replay(delivery, push, entries, by=LOCAL, now=self.clocks.now))
 
-    # --- people
-
-    @rule(name=st.sampled_from(sorted(SERVICES)), commit=numbers)
-    def a_person_deploys(self, name: str, commit: int) -> None:
+    def a_person_deploys(self, number: int) -> None:
         """By hand, whatever commit."""
-        entry = self.catalogue.entries()[name]
+        entry = self.catalogue.entries()[pick(NAMES, number)]
         assert entry.file is not None
-        wish = Wish(sha=f"{commit + 1:040d}", ref=entry.file.branches[0])
+        wish = Wish(sha=f"{number + 1:040x}", ref=entry.file.branches[0])
         store.write(lambda: starting.start(entry, wish, by=LOCAL, now=self.clocks.now))
 
-    @precondition(lambda self: self.seen_until)
-    @rule(number=numbers)
     def a_person_cancels(self, number: int) -> None:
         """What has ended cannot be cancelled."""
         row = self.recent(number)
         with refused(DeploymentState(row["state"]).final):
             deployments.cancel(row["id"], by=LOCAL, now=self.clocks.now)
 
-    @precondition(lambda self: self.seen_until)
-    @rule(number=numbers)
     def a_person_retries(self, number: int) -> None:
         """What has not ended cannot be tried again."""
         row = self.recent(number)
@@ -247,25 +277,20 @@ class Machine(RuleBasedStateMachine):
             again = store.write(lambda: deployments.retry(row["id"], entries, by=LOCAL, now=self.clocks.now))
             assert (row["id"], row["sha"]) == (again.parent_id, again.sha)
 
-    @precondition(lambda self: self.seen_until)
-    @rule(name=st.sampled_from(sorted(SERVICES)), seconds=st.sampled_from([None, 30, 7_200]))
-    def a_person_locks_a_service(self, name: str, seconds: int | None) -> None:
-        """For a while, or until somebody unlocks it."""
+    def a_person_locks(self, number: int) -> None:
+        """A service, for a while or until somebody unlocks it."""
+        seconds = pick((None, 30, 7_200), number // 3)
         until = None if seconds is None else self.clocks.now + seconds * 1_000
         wish = locking.Wish(reason="the database moves", until=until)
-        locking.lock(name, self.catalogue.entries(), wish, by=LOCAL, now=self.clocks.now)
+        locking.lock(pick(NAMES, number), self.catalogue.entries(), wish, by=LOCAL, now=self.clocks.now)
 
-    @precondition(lambda self: any(row["locked"] for row in self.rows))
-    @rule(number=numbers)
-    def a_person_unlocks_a_service(self, number: int) -> None:
-        """Whoever locked it."""
-        name = pick(sorted({row["name"] for row in self.rows if row["locked"]}), number)
-        locking.unlock(name, self.catalogue.entries(), by=LOCAL, now=self.clocks.now)
+    def a_person_unlocks(self, number: int) -> None:
+        """A service, whoever locked it."""
+        locking.unlock(pick(NAMES, number), self.catalogue.entries(), by=LOCAL, now=self.clocks.now)
 
-    @precondition(lambda self: any(row["state"] == DeploymentState.SUCCESS for row in self.rows))
-    @rule(name=st.sampled_from(sorted(SERVICES)))
-    def a_person_rolls_back(self, name: str) -> None:
+    def a_person_rolls_back(self, number: int) -> None:
         """To exactly the commit that is offered; where none is, to nothing."""
+        name = pick(NAMES, number)
         goal = rollbacks.offer(services.find(name))
         entries = self.catalogue.entries()
         with refused(goal is None):
@@ -275,29 +300,71 @@ class Machine(RuleBasedStateMachine):
 
     # --- engines
 
-    @rule(number=numbers, fate=st.sampled_from([None, None, None, "killed before", "killed after", "no room"]))
-    def an_engine_ticks(self, number: int, fate: str | None) -> None:
-        """What happens to it while it starts a child is chosen beforehand."""
+    def an_engine_ticks(self, number: int) -> None:
+        """And may be killed while it starts a child, or find no room for one."""
         self.clocks.pass_on(1)
-        self.host.fate = fate
+        self.host.fate = pick((None, None, "killed before", "killed after", "no room"), number)
         self.host.tick(pick(self.host.engines, number), now=self.clocks.now)
 
-    @precondition(lambda self: any(engine.followers for engine in self.host.engines))
-    @rule(number=numbers, fate=st.sampled_from([None, None, None, "before the end", "after the end"]))
-    def an_engine_looks_at_a_run(self, number: int, fate: str | None) -> None:
-        """It may be killed just before or just after it writes the end down."""
-        engine = pick([engine for engine in self.host.engines if engine.followers], number)
+    def an_engine_looks(self, number: int) -> None:
+        """At a run that it follows; it may be killed just before or just after it writes the end down."""
+        engine = pick(self.host.engines, number)
         follower = pick(engine.followers, number // 2)
         self.clocks.pass_on(0.1)
         with pytest.MonkeyPatch.context() as patch:
-            if fate == "before the end":
+            if number % 5 == 3:
                 patch.setattr(progress, "conclude", killed)
-            elif fate == "after the end":
+            elif number % 5 == 4:
                 patch.setattr(RunFolder, "remove", killed)
             self.host.look(engine, follower, now=self.clocks.now)
 
-    @rule()
-    def engines_and_children_go_on(self) -> None:
+    def an_engine_is_killed(self, number: int) -> None:
+        """And another one started."""
+        self.host.replace(pick(self.host.engines, number))
+
+    def another_process_serves(self, _number: int) -> None:
+        """Each has an engine; two are enough."""
+        if len(self.host.engines) < 2:
+            self.host.engines.append(Engine(self.settings))
+
+    # --- children
+
+    def a_child_comes_up(self, number: int) -> None:
+        """And claims its run."""
+        self.host.come_up(pick(self.host.living(NOT_STARTED), number))
+
+    def a_script_prints(self, number: int) -> None:
+        """Every byte is to be in the log."""
+        pick(self.host.living(ALIVE), number).say(f"{number}\n\0\r".encode())
+
+    def a_script_writes_a_step(self, number: int) -> None:
+        """Into its file."""
+        child = pick(self.host.living(ALIVE), number)
+        child.tell(pick(("Build", "Migrate"), number // 2), pick(list(StepState), number // 4), now=self.clocks.now)
+
+    def a_script_reports_a_step(self, number: int) -> None:
+        """By HTTP; only what runs may."""
+        row, state = self.recent(number), pick(list(StepState), number // 10)
+        with refused(row["state"] != DeploymentState.RUNNING):
+            report = StepReport(name="Restart", state=state)
+            deployments.report_step(row["id"], report, Masker([]), at=self.clocks.now)
+            self.told[row["id"], "Restart"] = state
+
+    def a_script_ends(self, number: int) -> None:
+        """By itself."""
+        pick(self.host.living(ALIVE), number).end(pick((0, 0, 3), number // 2))
+
+    def a_child_looks_for_requests(self, number: int) -> None:
+        """And ends where it is asked to."""
+        pick(self.host.living(ALIVE), number).obey()
+
+    def a_child_is_killed(self, number: int) -> None:
+        """Before or after its claim."""
+        pick(self.host.living(ALIVE) + self.host.living(NOT_STARTED), number).die()
+
+    # --- all of them
+
+    def all_go_on(self, _number: int) -> None:
         """Without anything in their way."""
         self.clocks.pass_on(1)
         for engine in list(self.host.engines):
@@ -305,84 +372,22 @@ class Machine(RuleBasedStateMachine):
         for child in self.host.living(NOT_STARTED):
             self.host.come_up(child)
 
-    @precondition(lambda self: any(engine.followers for engine in self.host.engines))
-    @rule(number=numbers)
-    def an_engine_is_killed(self, number: int) -> None:
-        """And another one started."""
-        self.host.replace(pick(self.host.engines, number))
+    def time_passes(self, number: int) -> None:
+        """More than a child may take to come up; or the clock is set by an hour, either way."""
+        match number % 3:
+            case 0:
+                self.clocks.pass_on(supervisor.START_SECONDS + 1)
+            case 1:
+                self.clocks.set(3_600)
+            case _:
+                self.clocks.set(-3_600)
 
-    @precondition(lambda self: len(self.host.engines) < 2)
-    @rule()
-    def another_process_serves_too(self) -> None:
-        """Each has an engine."""
-        self.host.engines.append(Engine(self.settings))
-
-    @precondition(lambda self: self.host.living(ALIVE) or self.host.living(NOT_STARTED))
-    @rule()
-    def the_host_is_started_anew(self) -> None:
+    def the_host_is_started_anew(self, _number: int) -> None:
         """Nothing that lived does."""
         for child in self.host.children:
             child.die()
         for engine in list(self.host.engines):
             self.host.replace(engine)
-
-    # --- children
-
-    @precondition(lambda self: self.host.living(NOT_STARTED))
-    @rule(number=numbers)
-    def a_child_comes_up(self, number: int) -> None:
-        """And claims its run."""
-        self.host.come_up(pick(self.host.living(NOT_STARTED), number))
-
-    @precondition(lambda self: self.host.living(ALIVE))
-    @rule(number=numbers, text=st.binary(min_size=1, max_size=20))
-    def a_script_prints(self, number: int, text: bytes) -> None:
-        """Every byte is to be in the log."""
-        pick(self.host.living(ALIVE), number).say(text)
-
-    @precondition(lambda self: self.host.living(ALIVE))
-    @rule(number=numbers, step=st.sampled_from(["Build", "Migrate"]), state=st.sampled_from(list(StepState)))
-    def a_script_writes_a_step(self, number: int, step: str, state: StepState) -> None:
-        """Into its file."""
-        pick(self.host.living(ALIVE), number).tell(step, state, now=self.clocks.now)
-
-    @precondition(lambda self: self.seen_until)
-    @rule(number=numbers, state=st.sampled_from(list(StepState)))
-    def a_script_reports_a_step(self, number: int, state: StepState) -> None:
-        """By HTTP; only what runs may."""
-        row = self.recent(number)
-        with refused(row["state"] != DeploymentState.RUNNING):
-            report = StepReport(name="Restart", state=state)
-            deployments.report_step(row["id"], report, Masker([]), at=self.clocks.now)
-            self.told[row["id"], "Restart"] = state
-
-    @precondition(lambda self: self.host.living(ALIVE))
-    @rule(number=numbers, status=st.sampled_from([0, 0, 3]))
-    def a_script_ends(self, number: int, status: int) -> None:
-        """By itself."""
-        pick(self.host.living(ALIVE), number).end(status)
-
-    @precondition(lambda self: self.host.living(ALIVE))
-    @rule(number=numbers)
-    def a_child_looks_for_requests(self, number: int) -> None:
-        """And ends where it is asked to."""
-        pick(self.host.living(ALIVE), number).obey()
-
-    @precondition(lambda self: self.host.living(ALIVE) or self.host.living(NOT_STARTED))
-    @rule(number=numbers)
-    def a_child_is_killed(self, number: int) -> None:
-        """Before or after its claim."""
-        pick(self.host.living(ALIVE) + self.host.living(NOT_STARTED), number).die()
-
-    # --- clocks
-
-    @rule(jump=st.sampled_from([-3_600, 3_600, None]))
-    def time_passes_or_is_set(self, jump: int | None) -> None:
-        """By an hour, either way; or more time than a child may take to come up."""
-        if jump is None:
-            self.clocks.pass_on(supervisor.START_SECONDS + 1)
-        else:
-            self.clocks.set(jump)
 
     # --- what must hold at every moment
 
@@ -553,7 +558,9 @@ def at_the_end(state: str, outcome: str) -> str:
 
 
 def pick(things: Sequence[T], number: int) -> T:
-    """One of them; the number may be any."""
+    """One of them; the number may be any. Raises Nobody where there are none."""
+    if not things:
+        raise Nobody
     return things[number % len(things)]
 
 
@@ -570,7 +577,7 @@ def killed(*_: object, **__: object) -> None:
 def profile() -> hypothesis.settings:
     """The same examples at each run, for as long as a test may take; with STATE_MACHINE_EXAMPLES, others and more."""
     return hypothesis.settings(
-        max_examples=EXAMPLES or 35,
+        max_examples=EXAMPLES or 45,
         stateful_step_count=100 if EXAMPLES else 50,
         derandomize=not EXAMPLES,
         database=None,
