@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from requests import Response
 
 from bots import Bot, BotMaker, wait_for
 from databases import Raw, Server
+from pushing import Pusher
 
 HOLDS = """#!/bin/sh
 echo $FASTDEPLOY_DEPLOYMENT >> ran
@@ -85,6 +87,29 @@ def test_a_server_that_restarts_costs_no_deployment(make_bot: BotMaker, own_serv
     assert ["1", "2"] == (folder / "ran").read_text().split()
 
 
+def test_a_server_that_restarts_under_pushes_keeps_all_that_were_accepted(
+    make_bot: BotMaker, own_server: Server
+) -> None:
+    """Each is answered, with 202 or with 503; those that were accepted are there, and the newest is deployed."""
+    bot: Bot = make_bot(FASTDEPLOY_DATABASE_URL=own_server.empty())
+    bot.service("shop", "#!/bin/sh\n", repository="octo-org/shop")
+    bot.start()
+
+    with Pusher(bot, per_second=10) as pusher:
+        pusher.wait_for_more(10)
+        own_server.restart()
+        pusher.wait_for_more(20)
+
+    failed = pusher.failed()
+    accepted = pusher.guids() - failed.keys()
+    wait_for(lambda: _not_ready(bot) == [])
+    assert {503} >= set(failed.values())
+    assert len(accepted) >= 20
+    assert {200} == {bot.http("GET", f"/api/v1/deliveries/{guid}").status_code for guid in accepted}
+    newest = max(bot.wait_idle("shop"), key=lambda row: int(row["sha"], 16))
+    assert "success" == newest["state"]
+
+
 def test_a_server_that_is_away_is_told_and_missed_by_nobody_after(make_bot: BotMaker, own_server: Server) -> None:
     """503 with Retry-After, so that GitHub's delivery can be sent again; then all goes on by itself."""
     bot: Bot = make_bot(FASTDEPLOY_DATABASE_URL=own_server.empty())
@@ -92,7 +117,7 @@ def test_a_server_that_is_away_is_told_and_missed_by_nobody_after(make_bot: BotM
     bot.start()
 
     with own_server.away():
-        away = [bot.deliver(push(1)), bot.http("GET", "/readyz", token="")]
+        away = [bot.deliver(push(1)), wait_for(lambda: _not_ready(bot))[0]]
     back = bot.deliver(push(1))
 
     assert [503, 503] == [answer.status_code for answer in away]
@@ -123,6 +148,12 @@ def test_two_hosts_share_one_history(make_bot: BotMaker, postgres: Server) -> No
     assert {"success", "superseded"} >= {row["state"] for row in told[0]}
     ran = [number for host in hosts for number in _ran(host)]
     assert sorted(ran) == [row["id"] for row in told[0] if row["state"] == "success"]
+
+
+def _not_ready(bot: Bot) -> list[Response]:
+    """What a bot says that is not ready; nothing where it is. What it found holds for a second."""
+    answer = bot.http("GET", "/readyz", token="")
+    return [] if answer.ok else [answer]
 
 
 def _ran(host: Bot) -> list[int]:
