@@ -170,6 +170,8 @@ def test_what_is_open_or_typed_stays_while_the_page_is_kept_fresh(bot: Bot, wind
         expect(page.locator("#live")).to_have_text("live", timeout=WAIT)
         if not page.locator("#deploy-ask").evaluate("one => one.open"):
             page.locator("#deploy-ask > summary").click()
+        page.locator("#lock-ask > summary").click()
+        page.get_by_label("For how long:").select_option("1 day")
         page.locator("#sha").fill("abc")
 
         bot.run_service("calm", sha="7" * 40)
@@ -177,6 +179,8 @@ def test_what_is_open_or_typed_stays_while_the_page_is_kept_fresh(bot: Bot, wind
         expect(page.locator("#deployments")).to_contain_text("7777777", timeout=WAIT)
         expect(page.locator("#sha")).to_have_value("abc")
         expect(page.locator("#sha")).to_be_focused()
+        expect(page.locator("#steer")).to_contain_text("Roll back to 5555555", timeout=WAIT)
+        expect(page.get_by_label("For how long:")).to_have_value("86400")
 
 
 def test_a_server_that_was_away_is_found_again_and_nothing_is_missed(make_bot: BotMaker, window: OpenPage) -> None:
@@ -205,7 +209,7 @@ def test_a_server_that_was_away_is_found_again_and_nothing_is_missed(make_bot: B
 
 
 def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> None:
-    """The same facts, and every action: sign in, deploy, look, retry, sign out."""
+    """The same facts, and every action: sign in, deploy, look, retry, roll back, lock, unlock, sign out."""
     bot.service("plain", "#!/bin/sh\necho plainly done\n")
     with window(scripts=False) as page:
         sign_in(page, bot, "/services/plain")
@@ -221,6 +225,21 @@ def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> N
         page.get_by_text("Retry").click()
         page.get_by_role("button", name="Yes, deploy 9999999").click()
         page.wait_for_url(f"{bot.url}/deployments/{number + 1}")
+
+        bot.wait_end(number + 1)
+        bot.run_service("plain", sha="8" * 40, ref="main")
+        page.goto(f"{bot.url}/services/plain")
+        page.locator("#lock-ask > summary").click()
+        page.get_by_label("Why:").fill("the database moves")
+        page.get_by_role("button", name="Yes, lock plain").click()
+        page.locator("#rollback-ask > summary").click()
+        page.get_by_role("button", name="Yes, roll back to 9999999").click()
+        expect(page.locator("#top")).to_contain_text("locked by admin: the database moves")
+        page.goto(f"{bot.url}/services/plain")
+        page.locator("#unlock-ask > summary").click()
+        page.get_by_role("button", name="Yes, unlock plain").click()
+        expect(page.locator("#top")).not_to_contain_text("Locked")
+        assert "success" == bot.wait_end(number + 3)["state"]
 
         page.goto(bot.url)
         expect(page.locator("#services")).to_contain_text("plain")
