@@ -11,6 +11,7 @@ import pytest
 from flask import Flask, Response
 
 from callers import GitHub, ServiceFiles, sync
+from described import the_document
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.facts import JsonFormatter
@@ -111,6 +112,7 @@ def test_a_fault_is_logged_with_its_request(app: Flask, lines: Lines, monkeypatc
     def broken(*_: object) -> None:
         raise RuntimeError("no")
 
+    the_document()  # by which the tests judge every answer, and which is made once
     monkeypatch.setattr("fastdeploy_bot.web.openapi.document", broken)
     answer = app.test_client().get("/api/openapi.json")
 
