@@ -36,7 +36,7 @@ SUCCESSES: Final = 10
 BODY_LIFE: Final = 7 * clock.DAY
 BODY_BYTES: Final = 256 << 20
 """How much the bodies of all deliveries take at most."""
-WINDOW: Final = 1_000
+WINDOW: Final = 200
 """How many rows are looked at together."""
 WORK: Final = 150
 """What one write takes on itself: each row counts as one, and once more for each `PIECE` that it holds."""
@@ -73,8 +73,8 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 def prune(days: int, *, now: int, dry_run: bool = False) -> Iterator[Removed]:
     """Remove what is older than so many days and not needed, and what is kept for a time of its own.
 
-    Each step is one short write and answers what went by it; whoever takes the steps pauses between them. With
-    `dry_run` nothing is written: the steps answer what would go.
+    Each step is one short look or one short write, and answers what went by it; whoever takes the steps pauses between
+    them. With `dry_run` nothing is written: the steps answer what would go.
     """
     sweep = _Sweep(now - days * clock.DAY, now, dry_run)
     parts: Mapping[str, Iterator[int]] = {
@@ -105,7 +105,7 @@ def _plain(now: int, before: int) -> dict[str, tuple[Any, Any]]:
 
 
 class _Sweep:
-    """One pass over the rows. Each part yields how many went by one write."""
+    """One pass over the rows. Each part yields how many went by one write, and 0 after a look."""
 
     def __init__(self, before: int, now: int, dry_run: bool) -> None:
         self._before = before
@@ -129,6 +129,7 @@ class _Sweep:
             found = False
             for window in self._windows(Deployment, Deployment.finished):
                 weights = self._read(_old_deployments, set(window) - kept - self._gone, self._gone)
+                yield 0
                 for batch in _batches(weights):
                     yield from self._shorten(batch[0], weights)
                     yield self._write(_remove_deployments, batch)
@@ -138,7 +139,9 @@ class _Sweep:
     def deliveries(self) -> Iterator[int]:
         """Deliveries with their verdicts."""
         for window in self._windows(Delivery, Delivery.received):
-            for batch in _batches(self._read(self._old_deliveries, window)):
+            weights = self._read(self._old_deliveries, window)
+            yield 0
+            for batch in _batches(weights):
                 yield self._write(_remove_deliveries, batch)
 
     def plain(self, model: Any, old: Any) -> Iterator[int]:

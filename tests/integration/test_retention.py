@@ -221,7 +221,7 @@ def test_a_retry_that_comes_between_looking_and_removing_is_heeded(
     first, second = ended(shop), ended(shop, sha=sha(2))
     steps = retention.prune(DAYS, now=NOW)
 
-    removed = next(steps)
+    removed = next(filter(None, steps))
     left = kept()
     order = Order(origin=Origin.RETRY, sha=sha(1), ref="", repository=REPOSITORY, actor="anna", parent=left[0])
     retry = store.write(lambda: deployments.queue(shop, order, now=NOW))
@@ -239,7 +239,7 @@ def test_a_huge_log_goes_in_pieces(shop: Service, raw: Raw, monkeypatch: pytest.
 
     left = [raw.execute("SELECT COUNT(*) FROM log_chunk")[0][0] for _ in retention.prune(DAYS, now=NOW)]
 
-    assert [15, 10, 5, 0, 0] == left[:5]
+    assert [20, 15, 10, 5, 0, 0] == left[:6]
     assert [] == kept()
 
 
