@@ -14,6 +14,7 @@ from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.shared import as_json
 from fastdeploy_bot.core import audit, backups, clock, retention
 from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.words import LOCAL
 
 
@@ -48,10 +49,23 @@ def backup(where: Path, without_database: bool) -> None:
     fastdeploy backup /backups
     mkdir -m 700 /srv/deploy && tar -xf /backups/fastdeploy-2026-03-01T120000Z.tar -C /srv/deploy
     """  # noqa: D301 - as above
-    bot = LocalBot(shared.settings())
-    written = backups.write(bot.settings, where, with_database=not without_database, now=clock.now())
-    store.write(lambda: audit.note(LOCAL, "backup", written.name, now=clock.now()))
+    settings = shared.settings()
+    if not settings.home.is_dir():
+        raise Unavailable(f"there is no bot in {settings.home}: run `fastdeploy init`, or set FASTDEPLOY_HOME")
+    store.connect(settings.effective_database_url)
+    written = backups.write(settings, where, with_database=not without_database, now=clock.now())
+    if _has_our_schema():
+        store.write(lambda: audit.note(LOCAL, "backup", written.name, now=clock.now()))
     printing.say(f"wrote {written} ({written.stat().st_size / (1 << 20):.1f} MiB)")
+
+
+def _has_our_schema() -> bool:
+    """A backup is also made before an upgrade, by the new version, and of a database that a newer one has changed."""
+    try:
+        store.require_schema()
+    except Unavailable:
+        return False
+    return True
 
 
 def _prune(days: int, *, dry_run: bool) -> Removed:

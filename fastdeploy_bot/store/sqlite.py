@@ -68,6 +68,8 @@ def copy(base: peewee.SqliteDatabase, path: Path) -> None:
 
     In one step: between two, the next write of the bot's would have it begin anew. It keeps nobody from writing.
     """
+    if not Path(base.database).is_file():  # it would be made, and be empty
+        raise Unavailable(f"there is no database {base.database}")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as target:
         base.connection().backup(target)  # type: ignore[no-untyped-call]  # peewee's stubs
         target.execute("PRAGMA journal_mode = delete")

@@ -503,6 +503,20 @@ def test_status_starts_without_flask_and_requests(bot: Bot, by_url: bool) -> Non
     assert not {"flask", "requests", "gunicorn", "jinja2", "wsproto"} & imported
 
 
+def test_a_backup_can_be_made_before_an_upgrade(own_bot: Bot) -> None:
+    """By the new version, of the old one's database; where it can, it writes down who did so."""
+    archive = own_bot.home.parent / "bot.tar"
+    with closing(sqlite3.connect(own_bot.home / "fastdeploy.db", isolation_level=None)) as rows:
+        assert f"wrote {archive} (" in own_bot.run("backup", str(archive), expect=0).stdout
+        assert [("local",)] == rows.execute("SELECT who FROM audit WHERE action = 'backup'").fetchall()
+        rows.execute("UPDATE schema_migration SET name = '9999_later' WHERE name = '0004_old_rows_go'")
+    archive.unlink()
+
+    own_bot.run("backup", str(archive), expect=0)
+
+    assert archive.exists()
+
+
 def test_prune_removes_what_is_old_and_tells_of_it(own_bot: Bot) -> None:
     """What it would remove first, then what it did; and who did so is written down."""
     with closing(sqlite3.connect(own_bot.home / "fastdeploy.db", isolation_level=None)) as rows:

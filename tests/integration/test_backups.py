@@ -152,6 +152,18 @@ def test_a_folder_that_is_not_there_is_told(settings: Settings, folder: Path) ->
 
 
 @on_sqlite
+def test_a_database_that_is_not_there_is_told(settings: Settings, folder: Path) -> None:
+    """A wrong home, perhaps: an empty backup would be found out when it is needed."""
+    store.disconnect()
+    store.connect(f"sqlite:///{folder / 'nowhere.db'}")
+
+    with pytest.raises(Unavailable, match=r"there is no database .*nowhere\.db"):
+        backups.write(settings, folder / "bot.tar", with_database=True, now=NOW)
+
+    assert [] == list(folder.iterdir())
+
+
+@on_sqlite
 def test_a_damaged_database_is_told(settings: Settings, folder: Path, database: str) -> None:
     """Before the copy gets its name: a backup that cannot be restored is none."""
     for number in range(200):
