@@ -107,10 +107,12 @@ class Masker:
             while at := _memmem(address + place + 1, len(stream) - place - 1, needle, len(needle)):
                 place = at - address
                 for form, offset in forms:
-                    _add(found, form.runs(stream, place, offset))
-        merged: list[_Run] = []
-        _add(merged, sorted(found))
-        return merged
+                    start = place - offset
+                    if form.wraps:
+                        found += _in_lines(stream, form.text, start, broken=offset > 0)
+                    elif start >= 0 and stream.startswith(form.text, start):
+                        found.append((start, start + len(form.text)))
+        return _merged(found)
 
 
 _Run = tuple[int, int]
@@ -134,14 +136,6 @@ class _Form:
 
     def __hash__(self) -> int:
         return hash((self.text, self.wraps))
-
-    def runs(self, stream: bytes, place: int, offset: int) -> list[_Run]:
-        """Where the form stands in `stream`, if it does around the place of an anchor that has that offset in it."""
-        start = place - offset
-        if not self.wraps:
-            return [(start, start + len(self.text))] if start >= 0 and stream.startswith(self.text, start) else []
-        starts = (start, start - 1, start - 2) if offset else (start,)  # a line's end may stand between
-        return [(start, end) for start in starts if start >= 0 and (end := _end_in_lines(stream, self.text, start))]
 
 
 class _Beginnings:
@@ -188,6 +182,12 @@ def _overlap(stream: bytes, text: bytes, probe: bytes) -> int:
     return 0
 
 
+def _in_lines(stream: bytes, text: bytes, start: int, *, broken: bool) -> list[_Run]:
+    """Where `text` stands, whole or in lines: at `start`, or just before that if a line may have ended in between."""
+    starts = (start, start - 1, start - 2) if broken else (start,)
+    return [(start, end) for start in starts if start >= 0 and (end := _end_in_lines(stream, text, start))]
+
+
 def _end_in_lines(stream: bytes, text: bytes, start: int) -> int:
     """The place behind `text` where it stands at `start`, whole or in lines of which the inner ones are long; or 0."""
     done, place, least = 0, start, 1
@@ -200,13 +200,18 @@ def _end_in_lines(stream: bytes, text: bytes, start: int) -> int:
     return place + len(text) - done
 
 
-def _add(runs: list[_Run], more: Iterable[_Run]) -> None:
-    """Add runs that begin no earlier than the last one; those that overlap become one."""
-    for start, end in more:
-        if runs and runs[-1][0] <= start < runs[-1][1]:
-            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
-        else:
+def _merged(found: list[_Run]) -> list[_Run]:
+    """These runs in order, those that overlap as one."""
+    runs: list[_Run] = []
+    behind = 0
+    for start, end in sorted(found):
+        if start >= behind:
             runs.append((start, end))
+            behind = end
+        elif end > behind:
+            runs[-1] = (runs[-1][0], end)
+            behind = end
+    return runs
 
 
 def _render(stream: bytes, runs: Iterable[_Run], begin: int, end: int) -> bytes:
