@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -255,6 +255,56 @@ def test_trying_it_out_writes_nothing(shop: Service) -> None:
     assert everything == kept()
     assert 15 == Delivery.select().count()
     assert told == prune() == Removed(deployments=8, deliveries=8)
+
+
+class Made(NamedTuple):
+    """A deployment that is made up; it may name ones before it, by how far back they are."""
+
+    state: str
+    old: bool
+    parent: int
+    heir: int
+
+
+STATES: Final = ["success", "success", "failure", "superseded", "queued", "waiting"]
+MADE: Final = st.lists(
+    st.builds(Made, st.sampled_from(STATES), st.booleans(), st.integers(0, 4), st.integers(0, 4)), max_size=14
+)
+
+
+@on_sqlite
+@given(made=MADE)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])  # each begins with no rows
+def test_exactly_what_is_needed_stays(made: list[Made], shop: Service) -> None:
+    """Whatever refers to whatever: as the rules say, read one by one."""
+    Deployment.delete().execute()
+    numbers: list[int] = []
+    for each in made:
+        back = [None, *numbers[::-1]]
+        parent = back[each.parent] if each.parent < len(back) else None
+        heir = back[each.heir] if each.heir < len(back) and each.state == "superseded" else None
+        at = None if each.state in ("queued", "waiting") else OLD if each.old else YOUNG
+        numbers.append(ended(shop, each.state, finished=at, parent=parent, taken_over_by=heir))
+    expected = _needed(list(Deployment.select()), successes=2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retention, "SUCCESSES", 2)
+        prune()
+
+    assert sorted(expected) == kept()
+
+
+def _needed(rows: list[Deployment], *, successes: int) -> set[int]:
+    """What stays of these."""
+    good = [row.id for row in rows if row.state == "success"]
+    ships = {row.id for row in rows if row.finished is None}
+    for _ in rows:
+        ships |= {row.id for row in rows if row.taken_over_by_id in ships}
+    needed = ships | {row.id for row in rows if row.finished == YOUNG} | set(good[-successes:])
+    for _ in rows:
+        named = [(row.parent_id, row.taken_over_by_id) for row in rows if row.id in needed]
+        needed |= {number for pair in named for number in pair if number is not None}
+    return needed
 
 
 # --- deliveries
