@@ -117,7 +117,8 @@ END;
 
 
 LOOK: Final = """
-SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.reason, s.name, s.locked, s.locked_by, s.lock_reason, s.held_back
+SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason,
+    s.name, s.locked, s.locked_by, s.lock_reason, s.held_back
 FROM deployment d JOIN service s ON s.id = d.service_id ORDER BY d.id
 """
 
@@ -400,6 +401,7 @@ class Machine(RuleBasedStateMachine):
         self.ids_are_never_used_again()
         self.a_push_is_decided_once()
         self.what_waits_says_for_which_lock()
+        self.the_newest_push_supersedes()
         assert [] == self.faults.records, "what a tick survives is still a fault"
 
     def states_change_along_the_edges(self) -> None:
@@ -436,6 +438,12 @@ class Machine(RuleBasedStateMachine):
                 assert (row["state"] == DeploymentState.WAITING) == (row["locked"] is not None)
                 assert row["locked"] is None or f"locked by {row['locked_by']}: {row['lock_reason']}" == row["reason"]
                 assert row["origin"] not in PUSH_ORIGINS or row["sha"] != row["held_back"]
+
+    def the_newest_push_supersedes(self) -> None:
+        """No two pushes of a ref are open, where the service's file does not want that."""
+        pushes = [row for row in self.rows if row["state"] in OPEN_STATES and row["origin"] in PUSH_ORIGINS]
+        once = [(row["name"], row["ref"]) for row in pushes if "supersede = false" not in SERVICES[row["name"]]]
+        assert len(set(once)) == len(once)
 
     # --- what must hold at the end
 
