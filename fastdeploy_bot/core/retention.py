@@ -254,10 +254,21 @@ def _kept() -> set[int]:
 
 def _shipping() -> set[int]:
     """What has not ended, and those whose commits ship with it: GitHub is owed their end, too."""
-    open_ones = Deployment.select(Deployment.id).where(Deployment.state.in_((*OPEN_STATES, DeploymentState.RUNNING)))
-    chain = open_ones.cte("shipping", recursive=True, columns=("id",))
+    found: set[int] = set()
+    for state in (*OPEN_STATES, DeploymentState.RUNNING):  # one after the other: each has an index of its own
+        numbers = [row.id for row in Deployment.select(Deployment.id).where(Deployment.state == state)]
+        for first in range(0, len(numbers), WINDOW):
+            found |= _with_those_shipping(numbers[first : first + WINDOW])
+    return found
+
+
+def _with_those_shipping(numbers: Collection[int]) -> set[int]:
+    """These, and those that were superseded by them, directly or by way of others."""
+    chain = Deployment.select(Deployment.id).where(Deployment.id.in_(numbers))
+    shipping = chain.cte("shipping", recursive=True, columns=("id",))
     earlier = Deployment.alias()
-    whole = chain.union(earlier.select(earlier.id).join(chain, on=(earlier.taken_over_by == chain.c.id)))
+    further = earlier.select(earlier.id).join(shipping, on=(earlier.taken_over_by == shipping.c.id))
+    whole = shipping.union(further)
     return {number for (number,) in _pairs(whole.select_from(whole.c.id))}
 
 
