@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -30,8 +29,6 @@ MOST_GROWTH: Final = {"descriptors": 5, "threads": 2, "processes": 2}
 
 Runs come and go; a thread that is needed only now brings its connection to the database, of three descriptors.
 """
-AT_ONCE: Final = 4
-"""How many requests at a time make the web's threads before anything is measured; each fills a cache of its own."""
 MOST_MIB_A_MINUTE: Final = 1.0
 PATIENCE: Final = 60.0
 SCRIPT: Final = """#!/bin/sh
@@ -69,8 +66,6 @@ def main() -> int:
         for name in names:
             bot.service(name, SCRIPT % status_of(name), repository=f"octo-org/{name}", supersede=False)
         bot.start()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda _: bot.http("GET", "/readyz", token=""), range(25 * AT_ONCE)))
         wanted, looks = push_and_look(bot, names, minutes)
         findings = [*judged(looks), *ended(bot, wanted), *left(bot)]
     for finding in findings:
