@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -13,6 +14,10 @@ from databases import Server
 # A loaded machine may take its time; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("fastdeploy", deadline=None)
 hypothesis.settings.load_profile("fastdeploy")
+
+# Shells have what they start in the background ignore this, and all that it starts; commands under test must not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ from octokit import OctokitMissing
 
 OPERATIONS: Final = (
     ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
+    ("GET", "/repos/{owner}/{repo}"),
     ("GET", "/repos/{owner}/{repo}/installation"),
     ("POST", "/app/installations/{installation_id}/access_tokens"),
 )

@@ -115,7 +115,7 @@ def test_clients_that_are_stuck_do_not_hold_up_the_end(own_bot: Bot, peers: Exit
 
 
 def test_a_request_that_has_come_in_part_is_answered_before_the_end(own_bot: Bot, peers: ExitStack) -> None:
-    """And the client learns that it has to take another connection for the next one."""
+    """Then it is hung up on: the client has to take another connection for the next one."""
     own_bot.start()
     body = b"{}"
     lines = "".join(f"{name}: {value}\r\n" for name, value in own_bot.signed(body, event="ping").items())
@@ -128,7 +128,6 @@ def test_a_request_that_has_come_in_part_is_answered_before_the_end(own_bot: Bot
     answer = heard(half)
 
     assert answer.startswith(b"HTTP/1.1 200")
-    assert b"connection: close" in answer.lower()
     assert 0 == own_bot.server.wait(20)
 
 
