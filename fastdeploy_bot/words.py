@@ -64,6 +64,8 @@ class WaitsFor(StrEnum):
 
     LOCK = "lock"
     """The end of its service's lock."""
+    CHECKS = "checks"
+    """The success of other checks and statuses of its commit."""
 
 
 OPEN_STATES: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
@@ -100,9 +102,11 @@ class Origin(StrEnum):
     MANUAL = "manual"
     RETRY = "retry"
     ROLLBACK = "rollback"
+    RECONCILED = "reconciled"
+    """A push that no webhook told of, seen by a look at the repository."""
 
 
-PUSH_ORIGINS: Final = frozenset({Origin.PUSH, Origin.REPLAY})
+PUSH_ORIGINS: Final = frozenset({Origin.PUSH, Origin.REPLAY, Origin.RECONCILED})
 """Origins that a newer push may supersede; what a person or the API started stays."""
 
 
@@ -128,6 +132,21 @@ class ReportKind(StrEnum):
 
     STATUS = "status"
     """A commit status."""
+    DEPLOYMENT = "deployment"
+    """One of the repository's deployments, with statuses of its own."""
+    CHECK = "check"
+    """A check run; of a GitHub App only."""
+
+
+class QuestionKind(StrEnum):
+    """What GitHub is asked on behalf of somebody who may not do so."""
+
+    CHANGED = "changed"
+    """Which files differ between two commits."""
+    REACHABLE = "reachable"
+    """Whether a commit is part of what mapped refs name: GitHub knows the commits of forks, too."""
+    MAY_WRITE = "may-write"
+    """Whether somebody may write to a repository."""
 
 
 class PrincipalKind(StrEnum):

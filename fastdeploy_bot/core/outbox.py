@@ -57,6 +57,7 @@ def _due(now: int) -> ModelSelect[Report]:
 def of(deployment: Deployment) -> Report | None:
     """What was told, or is owed, of a deployment's commit; None where it is not told to anybody."""
     mine = (
+        Report.kind == ReportKind.STATUS,
         Report.repository == deployment.repository,
         Report.sha == deployment.sha,
         Report.context == context(deployment.service.name),
@@ -129,7 +130,12 @@ def _mark(deployment: Deployment, now: int) -> None:
         "deployment": deployment,
         "due": now,
     }
-    known = (Report.repository == new["repository"], Report.sha == new["sha"], Report.context == new["context"])
+    known = (
+        Report.kind == ReportKind.STATUS,
+        Report.repository == new["repository"],
+        Report.sha == new["sha"],
+        Report.context == new["context"],
+    )
     changed = Report.update(changes=Report.changes + 1, deployment=deployment)
     if not changed.where(*known).execute():
         Report.create(**new)

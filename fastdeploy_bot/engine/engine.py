@@ -15,7 +15,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.engine import janitor, relay
+from fastdeploy_bot.engine import desk, janitor
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.settings import Settings
@@ -42,8 +42,8 @@ class Engine:
             threading.Thread(target=work, args=needed, name="janitor", daemon=True),
         ]
         if settings.tells_github:
-            telling, means = relay.of(settings, host).run, (self._feed_bell, self.dispatcher.stopping)
-            self._threads.append(threading.Thread(target=telling, args=means, name="relay", daemon=True))
+            speaking, means = desk.of(settings, host).run, (self._feed_bell, self.dispatcher.stopping)
+            self._threads.append(threading.Thread(target=speaking, args=means, name="desk", daemon=True))
 
     def start(self) -> None:
         """Begin to wait for rows."""

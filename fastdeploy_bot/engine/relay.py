@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, forecast, outbox
-from fastdeploy_bot.engine.duty import Duty
-from fastdeploy_bot.forge.github import policy, texts
-from fastdeploy_bot.forge.github.app_auth import AppTokens, Credentials, FixedToken
-from fastdeploy_bot.forge.github.client import CallFailed, Client
+from fastdeploy_bot.engine.line import Line, Unheard
+from fastdeploy_bot.forge.github import texts
+from fastdeploy_bot.forge.github.api import statuses
+from fastdeploy_bot.forge.github.client import Client
 from fastdeploy_bot.forge.github.policy import Remedy
 from fastdeploy_bot.forge.github.texts import Facts, Status, Successor
-from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -33,8 +29,6 @@ NEWS: Final = 10 * clock.SECOND
 """Between two descriptions of one commit and context, where the state is the same."""
 AGEING: Final = 20
 """A deployment that has run for long is described again after this part of its time, as GitHub keeps 1,000 statuses."""
-GITHUB: Final = "github"
-"""Who has the duty while GitHub wants to hear nothing."""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -59,36 +53,13 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 class Relay:
-    """One per process; of all of them one at a time has the duty."""
+    """The clerk that tells."""
 
-    def __init__(
-        self,
-        duty: Duty,
-        client: Client,
-        credentials: Credentials,
-        *,
-        public_url: str,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._duty = duty
-        self._client = client
-        self._credentials = credentials
+    def __init__(self, line: Line, *, public_url: str) -> None:
+        self._line = line
         self._public_url = public_url
-        self._timer = timer
         self._sent = -GAP
         """When the last call was made."""
-
-    def run(self, bell: Bell, stopping: threading.Event) -> None:
-        """Look again and again until told to stop: at every ring, and when something is due."""
-        try:
-            while not stopping.is_set():
-                try:
-                    self._listen(bell, stopping)
-                except Exception:
-                    log.exception("the relay failed; it tries again")
-                    stopping.wait(LOOK_SECONDS)
-        finally:
-            self.end()
 
     def tick(self, *, now: int) -> float:
         """Tell GitHub one thing, where one is due; answers in how many seconds to look again."""
@@ -96,7 +67,7 @@ class Relay:
             return LOOK_SECONDS
         if 0 <= now - self._sent < GAP:
             return (self._sent + GAP - now) / clock.SECOND
-        if (seconds := self._duty.busy(now=now)) > 0:
+        if (seconds := self._line.busy(now=now)) > 0:
             return min(seconds, LOOK_SECONDS)
         letter = self._next(now)
         if letter is None:
@@ -104,23 +75,6 @@ class Relay:
         self._sent = now
         self._send(letter, now)
         return GAP / clock.SECOND
-
-    def end(self) -> None:
-        """Let another process have the duty, and let go of all connections."""
-        try:
-            self._duty.let_go()
-        except Exception:
-            log.exception("the lease of the relay could not be given up; it ends by itself")
-        finally:
-            self._client.close()
-            store.disconnect()
-
-    def _listen(self, bell: Bell, stopping: threading.Event) -> None:
-        with bell.listen() as ears:
-            while not stopping.is_set():
-                pause = self.tick(now=clock.now())
-                store.release()
-                ears.wait(pause)
 
     def _next(self, now: int) -> Letter | None:
         """The oldest change of state, or else the oldest new description that may be sent now."""
@@ -138,79 +92,36 @@ class Relay:
         return news
 
     def _send(self, letter: Letter, now: int) -> None:
-        report, begun = letter.report, self._timer()
+        report = letter.report
         facts = {"deployment": letter.deployment, "context": report.context, "state": letter.status.state}
         try:
-            headers = self._tell(letter, now)
-        except CallFailed as failed:
+            self._tell(letter, now)
+        except Unheard as failed:
             log.warning("github was not told", extra=facts | {"why": str(failed)})
-            self._failed(report, failed, self._later(now, begun))
-            return
-        log.info("github told", extra=facts)
-        outbox.note_told(report, letter.status.state, letter.status.description, now=now)
-        later = self._later(now, begun)
-        if (seconds := policy.rest(headers, now=later)) is not None:
-            self._pause(seconds, later)
+            _failed(report, failed)
+        else:
+            log.info("github told", extra=facts)
+            outbox.note_told(report, letter.status.state, letter.status.description, now=now)
 
-    def _tell(self, letter: Letter, now: int) -> dict[str, str]:
-        """Make the call; where GitHub refuses the token, once more with a fresh one. Raises CallFailed."""
-        repository = letter.report.repository
-        token = self._credentials.token(repository, now=now)
-        try:
-            return self._call(letter, token)
-        except CallFailed as failed:
-            fresh = self._credentials.renewed(repository, token, now=now) if failed.refusal.status == 401 else None
-            if fresh is None:
-                raise
-        return self._call(letter, fresh)
+    def _tell(self, letter: Letter, now: int) -> None:
+        report, url = letter.report, f"{self._public_url}/deployments/{letter.deployment}"
 
-    def _call(self, letter: Letter, token: str) -> dict[str, str]:
-        return self._client.create_status(
-            token,
-            letter.report.repository,
-            letter.report.sha,
-            letter.status,
-            context=letter.report.context,
-            target_url=f"{self._public_url}/deployments/{letter.deployment}",
-        )
+        def call(client: Client, token: str) -> None:
+            statuses.create(
+                client, token, report.repository, report.sha, letter.status, context=report.context, url=url
+            )
 
-    def _failed(self, report: Report, failed: CallFailed, now: int) -> None:
-        judgement = policy.judge(failed.refusal, attempt=report.attempts, now=now)
-        until = now + int(judgement.seconds * clock.SECOND)
-        match judgement.remedy:
-            case Remedy.GIVE_UP:
-                outbox.note_refused(report, str(failed))
-            case Remedy.RETRY:
-                outbox.postpone(report, str(failed), due=until)
-            case Remedy.PAUSE:
-                outbox.postpone(report, str(failed), due=report.due)  # it keeps its place
-                self._pause(judgement.seconds, now)
-
-    def _pause(self, seconds: float, now: int) -> None:
-        """Ask GitHub for nothing, neither from here nor from another process or host."""
-        log.warning("github wants to hear nothing for a while", extra={"seconds": seconds})
-        self._duty.hand_over(GITHUB, until=now + int(seconds * clock.SECOND))
-
-    def _later(self, now: int, begun: float) -> int:
-        return now + int((self._timer() - begun) * clock.SECOND)
+        self._line.ask(report.repository, statuses.WRITES, call, attempt=report.attempts, now=now)
 
 
-def of(settings: Settings, host: str) -> Relay:
-    """The relay of a host, with the settings' credentials."""
-    client = Client(settings.github_api_url, settings.github_api_version)
-    guests = {GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
-    duty = Duty("relay", lock=settings.home / "relay.lock", host=host, guests=guests)
-    return Relay(duty, client, credentials(settings, client), public_url=settings.effective_public_url)
-
-
-def credentials(settings: Settings, client: Client) -> Credentials:
-    """What the settings sign in to GitHub with. Raises ValueError where they hold nothing for it."""
-    if settings.github_token is not None:
-        return FixedToken(settings.github_token)
-    issuer = settings.github_client_id or settings.github_app_id
-    if issuer is None or settings.github_private_key is None:
-        raise ValueError("the settings hold nothing to sign in to GitHub with")
-    return AppTokens(client, issuer, settings.github_private_key)
+def _failed(report: Report, failed: Unheard) -> None:
+    match failed.remedy:
+        case Remedy.GIVE_UP:
+            outbox.note_refused(report, str(failed))
+        case Remedy.RETRY:
+            outbox.postpone(report, str(failed), due=failed.again)
+        case Remedy.PAUSE:
+            outbox.postpone(report, str(failed), due=report.due)  # it keeps its place
 
 
 def _letter(owed: Report, now: int) -> Letter | None:

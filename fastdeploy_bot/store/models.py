@@ -51,6 +51,8 @@ class Service(_Row):
     held_back = Text(null=True)
     """The commit that it was rolled back from, until a newer push comes."""
     held_back_by = Text(null=True)
+    watched = Text(null=True)
+    """JSON: the branches and tags that its file wanted when its repository was looked at last."""
 
 
 class Delivery(_Row):
@@ -80,6 +82,10 @@ class Delivery(_Row):
     body = peewee.BlobField(null=True)
     """The JSON document; empty once it is too old to keep."""
     received = peewee.BigIntegerField()
+    reconciled = peewee.BooleanField(default=False)
+    """Whether no webhook told of it: it was seen by a look at the repository."""
+    paths = Text(null=True)
+    """JSON: every file that the push touched; None where that is not known."""
 
 
 WITHOUT_BODY: Final = tuple(field for field in Delivery._meta.sorted_fields if field.name != "body")
@@ -117,6 +123,8 @@ class Deployment(_Row):
     reason = Text(default="")
     waits_for = Text(null=True)
     """What it waits for while it is `waiting`."""
+    wanted = Text(null=True)
+    """JSON: the checks that have to succeed before it begins; None where none has to any more."""
     host = Text(null=True)
     """The host that runs it, by its host id."""
     run = Text(null=True)
@@ -218,8 +226,15 @@ class Event(_Row):
 
 
 class Report(_Row):
-    """What GitHub is told of a commit under one context; owed while `changes` is more than `told`."""
+    """What GitHub is told; owed while `changes` is more than `told`.
 
+    A commit status is one a commit and context, whichever deployments it had; of the other kinds there is one a
+    deployment.
+    """
+
+    kind = Text(default="status")
+    external = peewee.BigIntegerField(null=True)
+    """GitHub's id of what was made there; None before, and of commit statuses."""
     repository = Text()
     """`owner/name` as GitHub spelt it."""
     sha = Text()
@@ -288,3 +303,49 @@ class Refusal(_Row):
     peer = Text()
     event = Text()
     reason = Text()
+
+
+class Question(_Row):
+    """Something that GitHub is to be asked on behalf of somebody who may not do so, and its answer."""
+
+    kind = Text()
+    repository = Text()
+    service: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Service, null=True)
+    service_id: int | None
+    delivery: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Delivery, null=True)
+    delivery_id: int | None
+    deployment: peewee.ForeignKeyField[Any] = peewee.ForeignKeyField(Deployment, null=True)
+    deployment_id: int | None
+    data = Text(default="{}")
+    """JSON: what the kind needs to know."""
+    asked = peewee.BigIntegerField()
+    due = peewee.BigIntegerField()
+    """The moment before which GitHub is not to be asked."""
+    attempts = peewee.IntegerField(default=0)
+    """How often that was tried in vain."""
+    answered = peewee.BigIntegerField(null=True)
+    answer = Text(null=True)
+    """JSON, as the kind has it."""
+    problem = Text(default="")
+    """Why the last try was in vain; empty when it was not."""
+
+
+class Watch(_Row):
+    """A repository that is looked at for pushes that no webhook told of."""
+
+    repository = Text(unique=True)
+    """`owner/name`, in lower case."""
+    looked = peewee.BigIntegerField()
+    problem = Text(default="")
+    """Why the last look was in vain; empty when it was not."""
+
+
+class Recovery(_Row):
+    """Pushes that were missed and found."""
+
+    at = peewee.BigIntegerField()
+    away = peewee.BigIntegerField()
+    """For how many milliseconds nobody had looked."""
+    pushes = peewee.IntegerField()
+    redelivered = peewee.IntegerField()
+    """How many deliveries GitHub was asked to repeat."""

@@ -19,11 +19,13 @@ import octokit
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.forge.github import client as github
+from fastdeploy_bot.forge.github.api import apps, statuses
 from fastdeploy_bot.forge.github.app_auth import AppTokens, FixedToken
 from fastdeploy_bot.forge.github.client import CallFailed, Client
 from fastdeploy_bot.forge.github.texts import Status, StatusState
 
 REPOSITORY = "octo-org/shop"
+NEEDS = statuses.WRITES
 SHA = "a" * 40
 STATUS = Status(StatusState.PENDING, "Migrate · ≈ 40 s left")
 PAGE = "https://deploy.example/deployments/7"
@@ -52,7 +54,7 @@ def tokens(client: Client) -> AppTokens:
 
 def tell(client: Client, token: str = fakehub.TOKEN, repository: str = REPOSITORY, sha: str = SHA) -> None:
     """Let a commit have a status."""
-    client.create_status(token, repository, sha, STATUS, context="fastdeploy/shop", target_url=PAGE)
+    statuses.create(client, token, repository, sha, STATUS, context="fastdeploy/shop", url=PAGE)
 
 
 def refused(client: Client, **call: str) -> CallFailed:
@@ -254,8 +256,8 @@ def test_a_fixed_token_is_all_there_is() -> None:
     """When GitHub refuses it, there is no other."""
     credentials = FixedToken("t")
 
-    assert "t" == credentials.token(REPOSITORY, now=0)
-    assert credentials.renewed(REPOSITORY, "t", now=0) is None
+    assert "t" == credentials.token(REPOSITORY, NEEDS, now=0)
+    assert credentials.renewed(REPOSITORY, NEEDS, "t", now=0) is None
 
 
 @pytest.mark.parametrize("issuer", [fakehub.CLIENT_ID, fakehub.APP_ID])
@@ -263,7 +265,7 @@ def test_an_app_gets_a_token_for_one_repository_and_no_more_than_it_needs(
     client: Client, hub: FakeHub, issuer: str
 ) -> None:
     """By its client id or its number."""
-    token = AppTokens(client, issuer, appkeys.pem()).token(REPOSITORY, now=clock.now())
+    token = AppTokens(client, issuer, appkeys.pem()).token(REPOSITORY, NEEDS, now=clock.now())
 
     tell(client, token)
     assert ["GET", "POST", "POST"] == [call.method for call in hub.calls]
@@ -274,9 +276,9 @@ def test_a_token_is_kept_until_five_minutes_before_its_end(tokens: AppTokens, hu
     """Then another one is got, and the installation is known."""
     now = clock.now()
 
-    first = {tokens.token(REPOSITORY, now=now + minutes * 60_000) for minutes in (0, 30, 54)}
+    first = {tokens.token(REPOSITORY, NEEDS, now=now + minutes * 60_000) for minutes in (0, 30, 54)}
     hub.skew = 56 * 60.0
-    second = tokens.token(REPOSITORY, now=now + 56 * 60_000)
+    second = tokens.token(REPOSITORY, NEEDS, now=now + 56 * 60_000)
 
     assert 1 == len(first)
     assert second not in first
@@ -288,7 +290,7 @@ def test_many_threads_share_one_request(tokens: AppTokens, hub: FakeHub) -> None
     patience = threading.Event()
     hub.fail(Fault(hold=patience), on="access_tokens")
     with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(tokens.token, REPOSITORY, now=clock.now()) for _ in range(8)]
+        asked = [pool.submit(tokens.token, REPOSITORY, NEEDS, now=clock.now()) for _ in range(8)]
         patience.set()
         got = {each.result() for each in asked}
 
@@ -299,10 +301,10 @@ def test_many_threads_share_one_request(tokens: AppTokens, hub: FakeHub) -> None
 def test_a_refused_token_is_replaced_once_for_all(tokens: AppTokens, hub: FakeHub) -> None:
     """Whoever was refused later gets what the first one brought."""
     now = clock.now()
-    old = tokens.token(REPOSITORY, now=now)
+    old = tokens.token(REPOSITORY, NEEDS, now=now)
 
-    first = tokens.renewed(REPOSITORY, old, now=now)
-    second = tokens.renewed(REPOSITORY, old, now=now)
+    first = tokens.renewed(REPOSITORY, NEEDS, old, now=now)
+    second = tokens.renewed(REPOSITORY, NEEDS, old, now=now)
 
     assert old != first == second
     assert 3 == len(hub.calls)
@@ -314,8 +316,8 @@ def test_a_clock_that_is_wrong_is_corrected_once(tokens: AppTokens, hub: FakeHub
     hub.skew = skew
     now = clock.now()
 
-    token = tokens.token(REPOSITORY, now=now)
-    again = tokens.token(REPOSITORY, now=now + 30 * 60_000)
+    token = tokens.token(REPOSITORY, NEEDS, now=now)
+    again = tokens.token(REPOSITORY, NEEDS, now=now + 30 * 60_000)
 
     assert token == again
     assert [401, 200, 201] == [call.status for call in hub.calls]
@@ -326,7 +328,7 @@ def test_clocks_may_differ_by_a_minute(tokens: AppTokens, hub: FakeHub, skew: fl
     """Without one refusal."""
     hub.skew = skew
 
-    tokens.token(REPOSITORY, now=clock.now())
+    tokens.token(REPOSITORY, NEEDS, now=clock.now())
 
     assert [200, 201] == [call.status for call in hub.calls]
 
@@ -334,7 +336,7 @@ def test_clocks_may_differ_by_a_minute(tokens: AppTokens, hub: FakeHub, skew: fl
 def test_an_app_that_github_does_not_know_is_refused_without_a_third_try(client: Client, hub: FakeHub) -> None:
     """With what to look at."""
     with pytest.raises(CallFailed, match="does GitHub know this App by that id and that private key") as caught:
-        AppTokens(client, "Iv23other", appkeys.pem()).token(REPOSITORY, now=clock.now())
+        AppTokens(client, "Iv23other", appkeys.pem()).token(REPOSITORY, NEEDS, now=clock.now())
 
     assert caught.value.permanent
     assert 1 == len(hub.calls)
@@ -343,7 +345,7 @@ def test_an_app_that_github_does_not_know_is_refused_without_a_third_try(client:
 def test_a_repository_without_the_app_is_told_as_that(tokens: AppTokens) -> None:
     """With what to look at."""
     with pytest.raises(CallFailed, match="404: Not Found; is the GitHub App installed on the repository"):
-        tokens.token("octo-org/other", now=clock.now())
+        tokens.token("octo-org/other", NEEDS, now=clock.now())
 
 
 def test_a_permission_that_was_not_granted_is_told_as_that(tokens: AppTokens, hub: FakeHub) -> None:
@@ -351,16 +353,16 @@ def test_a_permission_that_was_not_granted_is_told_as_that(tokens: AppTokens, hu
     hub.granted = {"metadata": "read", "statuses": "read"}
 
     with pytest.raises(CallFailed, match="does the App's installation grant"):
-        tokens.token(REPOSITORY, now=clock.now())
+        tokens.token(REPOSITORY, NEEDS, now=clock.now())
 
 
 def test_an_app_that_was_taken_away_and_put_back_is_found_again(tokens: AppTokens, hub: FakeHub) -> None:
     """Its installation has another number then."""
     now = clock.now()
-    old = tokens.token(REPOSITORY, now=now)
+    old = tokens.token(REPOSITORY, NEEDS, now=now)
     hub.installations[REPOSITORY] = 78
 
-    fresh = tokens.renewed(REPOSITORY, old, now=now)
+    fresh = tokens.renewed(REPOSITORY, NEEDS, old, now=now)
 
     assert fresh not in (None, old)
     assert [200, 201, 404, 200, 201] == [call.status for call in hub.calls]
@@ -372,7 +374,7 @@ def test_an_answer_that_makes_no_sense_is_tried_again_later(tokens: AppTokens, h
     hub.fail(Fault(200, raw=body), on="/installation")
 
     with pytest.raises(CallFailed, match="not understood") as caught:
-        tokens.token(REPOSITORY, now=clock.now())
+        tokens.token(REPOSITORY, NEEDS, now=clock.now())
 
     assert not caught.value.permanent
 
@@ -383,9 +385,9 @@ def test_a_token_without_an_end_is_none(tokens: AppTokens, hub: FakeHub, body: b
     hub.fail(Fault(201, raw=body), on="access_tokens")
 
     with pytest.raises(CallFailed, match="not understood"):
-        tokens.token(REPOSITORY, now=clock.now())
+        tokens.token(REPOSITORY, NEEDS, now=clock.now())
 
 
 def test_a_token_is_not_shown() -> None:
     """Not in a traceback either."""
-    assert "secret" not in repr(github.InstallationToken("secret", 1))
+    assert "secret" not in repr(apps.InstallationToken("secret", 1))

@@ -19,7 +19,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, views
 from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.engine import relay
+from fastdeploy_bot.engine import desk, line
+from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
@@ -35,7 +36,8 @@ SUCCESS, FAILURE = DeploymentState.SUCCESS, DeploymentState.FAILURE
 class Sender:
     """A relay whose time is the test's."""
 
-    def __init__(self, made: Relay) -> None:
+    def __init__(self, speaking: Line, made: Relay) -> None:
+        self.line = speaking
         self.relay = made
         self.now = clock.now()
 
@@ -79,9 +81,9 @@ def make_sender(settings: Settings, app: Flask) -> Iterator[Callable[..., Sender
     with ExitStack() as stack:
 
         def make(host: str = "host-1", given: Settings = settings) -> Sender:
-            made = relay.of(given, host)
-            stack.callback(made.end)
-            return Sender(made)
+            speaking = line.of(given, host)
+            stack.callback(speaking.end)
+            return Sender(speaking, Relay(speaking, public_url=given.effective_public_url))
 
         yield make
 
@@ -418,7 +420,7 @@ def test_nothing_is_asked_for_while_github_wants_to_be_left_alone(
     github.push(before=sha(2), after=sha(3), pushed_at=1_700_000_001)
     hub.fail(Fault(status, headers={"Retry-After": "30"}))
     sender.settle(20)
-    sender.relay.end()
+    sender.line.end()
     restarted = make_sender()
     restarted.now = sender.now
     restarted.settle(9)
@@ -509,7 +511,7 @@ def test_a_relay_that_dies_before_it_has_noted_what_it_told_makes_it_told_twice(
         patch.setattr(outbox, "note_told", _dies)
         with pytest.raises(OSError, match="power cut"):
             dying.tick()
-    dying.relay.end()
+    dying.line.end()
     make_sender().tick()
 
     assert (2, []) == (len(hub.told(HEAD)), owed())
@@ -656,7 +658,7 @@ def test_one_process_of_a_host_tells(
     host.end(number)
     second.settle(200)
     alone = hub.states(HEAD)
-    first.relay.end()
+    first.line.end()
     second.tick()
 
     assert (["pending"], ["pending", "success"]) == (alone, hub.states(HEAD))
@@ -673,7 +675,7 @@ def test_one_host_tells(
     host.end(number)
     second.settle(100)
     alone = hub.states(HEAD)
-    first.relay.end()
+    first.line.end()
     second.tick()
 
     assert (["pending"], ["pending", "success"]) == (alone, hub.states(HEAD))
@@ -807,7 +809,7 @@ def test_the_thread_tells_and_ends_when_it_is_told_to(
     """Both at a ring."""
     push()
     bell, stopping = Bell(settings.feed_bell_dir), threading.Event()
-    thread = threading.Thread(target=relay.of(settings, "host-1").run, args=(bell, stopping))
+    thread = threading.Thread(target=desk.of(settings, "host-1").run, args=(bell, stopping))
     thread.start()
     eventually(lambda: hub.told(HEAD))
     stopping.set()
@@ -833,7 +835,7 @@ def test_a_thread_whose_look_fails_looks_again(
 
     monkeypatch.setattr(outbox, "any_due", fails_once)
     bell, stopping = Bell(settings.feed_bell_dir), threading.Event()
-    thread = threading.Thread(target=relay.of(settings, "host-1").run, args=(bell, stopping))
+    thread = threading.Thread(target=desk.of(settings, "host-1").run, args=(bell, stopping))
     thread.start()
     eventually(lambda: hub.told(HEAD))
     stopping.set()

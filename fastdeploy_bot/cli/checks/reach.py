@@ -71,18 +71,20 @@ def github(patient: Patient) -> Iterator[Finding]:
     if not settings.tells_github:
         yield ok("there are no credentials for GitHub, so it is told nothing")
         return
-    from fastdeploy_bot.engine import relay
+    from fastdeploy_bot.engine import line
+    from fastdeploy_bot.forge.github.api import repositories as github_repositories
+    from fastdeploy_bot.forge.github.api import statuses
     from fastdeploy_bot.forge.github.client import CallFailed, Client
 
     files = [entry.file for entry in Catalogue(settings.services_dir).entries().values()]
     repositories = sorted({file.repository for file in files if file is not None and file.report})
     refused = False
     with closing(Client(settings.github_api_url, settings.github_api_version)) as client:
-        credentials = relay.credentials(settings, client)
+        credentials = line.credentials(settings, client)
         for repository in repositories[:MOST]:
             try:
-                token = credentials.token(repository, now=int(patient.clock() * 1_000))
-                writable = client.may_push(token, repository)
+                token = credentials.token(repository, statuses.WRITES, now=int(patient.clock() * 1_000))
+                writable = github_repositories.may_push(client, token, repository)
             except CallFailed as error:
                 refused = True
                 finding = fail if error.permanent else warn

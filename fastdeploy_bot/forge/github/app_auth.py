@@ -13,7 +13,10 @@ import jwt
 import msgspec
 
 from fastdeploy_bot.forge.github import policy
-from fastdeploy_bot.forge.github.client import CallFailed, Client, InstallationToken
+from fastdeploy_bot.forge.github.api import apps
+from fastdeploy_bot.forge.github.api.apps import InstallationToken
+from fastdeploy_bot.forge.github.client import CallFailed, Client
+from fastdeploy_bot.forge.github.permissions import Needs
 
 T = TypeVar("T")
 
@@ -30,10 +33,10 @@ SKEWED: Final = 5_000
 class Credentials(Protocol):
     """Gives out tokens. May be used by many threads."""
 
-    def token(self, repository: str, *, now: int) -> str:
-        """What a call for a repository is signed in with; `now` in Unix milliseconds. Raises CallFailed."""
+    def token(self, repository: str, needs: Needs, *, now: int) -> str:
+        """What such calls for a repository are signed in with; `now` in Unix milliseconds. Raises CallFailed."""
 
-    def renewed(self, repository: str, refused: str, *, now: int) -> str | None:
+    def renewed(self, repository: str, needs: Needs, refused: str, *, now: int) -> str | None:
         """Another token after GitHub refused that one; None where there is no other. Raises CallFailed."""
 
 
@@ -43,17 +46,17 @@ class FixedToken:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def token(self, _repository: str, *, now: int) -> str:  # noqa: ARG002 - it has no end that we know of
+    def token(self, _repository: str, _needs: Needs, *, now: int) -> str:  # noqa: ARG002 - it has no end that we know of
         """The token."""
         return self._token
 
-    def renewed(self, _repository: str, _refused: str, *, now: int) -> str | None:  # noqa: ARG002 - as above
+    def renewed(self, _repository: str, _needs: Needs, _refused: str, *, now: int) -> str | None:  # noqa: ARG002
         """There is no other."""
         return None
 
 
 class AppTokens:
-    """A GitHub App's tokens, one a repository, kept until shortly before their end."""
+    """A GitHub App's tokens, one a repository and what it is good for, kept until shortly before their end."""
 
     def __init__(self, client: Client, issuer: str, private_key: str) -> None:
         """The issuer is the App's client id or its number; the key is PEM."""
@@ -64,42 +67,51 @@ class AppTokens:
         self._ahead = 0
         """How many milliseconds GitHub's clock is ahead of ours, as far as it matters."""
         self._installations: dict[str, int] = {}
-        self._tokens: dict[str, InstallationToken] = {}
+        self._tokens: dict[tuple[str, Needs], InstallationToken] = {}
 
-    def token(self, repository: str, *, now: int) -> str:
+    def token(self, repository: str, needs: Needs, *, now: int) -> str:
         """The repository's token; where many ask at once for a new one, one request brings it. Raises CallFailed."""
         with self._lock:
-            return self._token(repository, now)
+            return self._token(repository, needs, now)
 
-    def renewed(self, repository: str, refused: str, *, now: int) -> str | None:
+    def renewed(self, repository: str, needs: Needs, refused: str, *, now: int) -> str | None:
         """Another token than the refused one. Raises CallFailed."""
         with self._lock:
-            kept = self._tokens.get(repository)
+            kept = self._tokens.get((repository, needs))
             if kept is not None and kept.token == refused:
-                del self._tokens[repository]
-            return self._token(repository, now)
+                del self._tokens[repository, needs]
+            return self._token(repository, needs, now)
 
-    def _token(self, repository: str, now: int) -> str:
-        kept = self._tokens.get(repository)
+    def _token(self, repository: str, needs: Needs, now: int) -> str:
+        kept = self._tokens.get((repository, needs))
         if kept is None or kept.expires - EARLY <= now + self._ahead:
-            kept = self._tokens[repository] = self._fetch(repository, now)
+            kept = self._tokens[repository, needs] = self._fetch(repository, needs, now)
         return kept.token
 
-    def _fetch(self, repository: str, now: int) -> InstallationToken:
+    def _fetch(self, repository: str, needs: Needs, now: int) -> InstallationToken:
         known = self._installations.get(repository)
         if known is not None:
             try:
-                return self._of_installation(known, repository, now)
+                return self._of_installation(known, repository, needs, now)
             except CallFailed as error:
                 if error.refusal.status != 404:
                     raise
         # Unknown, or gone since: an App that was taken away and put back has another installation.
-        found = self._signed(lambda signed: self._client.installation_of(signed, repository), now)
+        found = self._signed(lambda signed: apps.installation_of(self._client, signed, repository), now)
         self._installations[repository] = found
-        return self._of_installation(found, repository, now)
+        return self._of_installation(found, repository, needs, now)
 
-    def _of_installation(self, number: int, repository: str, now: int) -> InstallationToken:
-        return self._signed(lambda signed: self._client.installation_token(signed, number, repository), now)
+    def _of_installation(self, number: int, repository: str, needs: Needs, now: int) -> InstallationToken:
+        def grant(signed: str) -> InstallationToken:
+            return apps.installation_token(self._client, signed, number, repository, needs.named)
+
+        try:
+            return self._signed(grant, now)
+        except CallFailed as error:
+            if error.refusal.status != 422:
+                raise
+            wanted = " and ".join(f"{name} {level}" for name, level in needs.named.items())
+            raise _hinted(error, f"does the App's installation grant {wanted}?") from error
 
     def _signed(self, call: Callable[[str], T], now: int) -> T:
         """Make a call as the App; where GitHub's clock shows another time than ours, once more by GitHub's."""
@@ -133,13 +145,14 @@ class AppTokens:
 _HINTS: Final = {
     401: "does GitHub know this App by that id and that private key?",
     404: "is the GitHub App installed on the repository?",
-    422: "does the App's installation grant metadata read and commit statuses write?",
 }
 
 
 def _explained(error: CallFailed) -> CallFailed:
     """The failure, with what to look at where GitHub does not let the App in."""
     hint = _HINTS.get(error.refusal.status or 0)
-    if hint is None:
-        return error
+    return error if hint is None else _hinted(error, hint)
+
+
+def _hinted(error: CallFailed, hint: str) -> CallFailed:
     return CallFailed(msgspec.structs.replace(error.refusal, message=f"{error.refusal.message}; {hint}"))

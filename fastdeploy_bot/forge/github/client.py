@@ -1,5 +1,6 @@
-"""The client: calls GitHub's REST interface, one function an endpoint. Nothing else here talks to GitHub.
+"""The client: carries calls to GitHub's REST interface and brings back what it answers. Nothing else talks to it.
 
+What is called, and how, stands in the modules of `api`, one function an endpoint.
 Source: https://docs.github.com/en/rest
 """
 
@@ -8,11 +9,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
@@ -22,14 +22,14 @@ from fastdeploy_bot import __version__
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.policy import Refusal
-from fastdeploy_bot.forge.github.texts import Status
 
 TIMEOUT: Final = (5.0, 15.0)
 """Seconds to be connected in, and between two pieces of an answer."""
 LONGEST_ANSWER_SECONDS: Final = 30.0
 LARGEST_ANSWER: Final = 1 << 20
-PERMISSIONS: Final[Mapping[str, str]] = {"metadata": "read", "statuses": "write"}
-"""All that an installation token is asked for."""
+KEPT: Final = (*policy.DECIDING, "etag", "link")
+"""The headers of an answer that somebody looks at, in lower case."""
+OK: Final = frozenset({HTTPStatus.OK})
 
 _MOVED: Final = frozenset({301, 302, 307, 308})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -50,22 +50,22 @@ class CallFailed(FastdeployError):
         return policy.is_permanent(self.refusal)
 
 
-class InstallationToken(msgspec.Struct, frozen=True):
-    """What a GitHub App works with in a repository."""
+class Answer(msgspec.Struct, frozen=True):
+    """What GitHub answered."""
 
-    token: str
-    expires: int
-    """Unix milliseconds, by GitHub's clock."""
-
-    def __repr__(self) -> str:
-        return f"InstallationToken('********', {self.expires})"
+    status: int
+    data: Any  # Any: each endpoint has its own answer
+    headers: Mapping[str, str]
+    """Those of `KEPT` that came, in lower case."""
 
 
 class Client:
-    """Calls one GitHub, given by its `github_api_url`. Each function raises CallFailed."""
+    """Calls one GitHub, given by its `github_api_url`. For one thread at a time."""
 
     def __init__(self, api_url: str, api_version: str) -> None:
         self._base = api_url
+        self.said: Mapping[str, str] = {}
+        """The headers of the last answer that say how to go on."""
         self._session = requests.Session()
         # A proxy of the environment is for what leaves this host; plain http never does.
         self._session.trust_env = urlsplit(api_url).scheme == "https"
@@ -82,86 +82,65 @@ class Client:
         """Let go of its connections."""
         self._session.close()
 
-    def create_status(
-        self, token: str, repository: str, sha: str, status: Status, *, context: str, target_url: str
-    ) -> dict[str, str]:
-        """Let a commit have this status under that context; answers the headers that say how to go on."""
-        path = f"/repos/{_path(repository)}/statuses/{quote(sha, safe='')}"
-        body = {
-            "state": status.state,
-            "description": status.description,
-            "context": context,
-            "target_url": target_url,
-        }
-        return self._call("POST", path, token, HTTPStatus.CREATED, body).headers
+    def call(
+        self,
+        method: str,
+        path: str,
+        token: str,
+        *,
+        expected: Collection[int] = OK,
+        body: Mapping[str, object] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        etag: str | None = None,
+    ) -> Answer:
+        """What GitHub answers, where its status is one of those expected; raises CallFailed where it is not.
 
-    def may_push(self, token: str, repository: str) -> bool | None:
-        """Whether a user's token may write to a repository; None where GitHub does not say, as of an App's."""
-        permissions = self._call("GET", f"/repos/{_path(repository)}", token, HTTPStatus.OK).data.get("permissions")
-        return bool(permissions.get("push")) if isinstance(permissions, dict) else None
-
-    def installation_of(self, jwt: str, repository: str) -> int:
-        """The id of the App's installation on a repository."""
-        answer = self._call("GET", f"/repos/{_path(repository)}/installation", jwt, HTTPStatus.OK)
-        number = answer.data.get("id")
-        if not isinstance(number, int):
-            raise _not_understood("no id of an installation")
-        return number
-
-    def installation_token(self, jwt: str, installation: int, repository: str) -> InstallationToken:
-        """A token for that one repository, with no more permissions than are needed."""
-        body = {"repositories": [repository.rpartition("/")[2]], "permissions": dict(PERMISSIONS)}
-        path = f"/app/installations/{installation}/access_tokens"
-        answer = self._call("POST", path, jwt, HTTPStatus.CREATED, body)
+        `token` is what the call is signed in with, a token or a JWT. With the `etag` of an earlier answer, GitHub says
+        304 where nothing has changed since; that has to be expected.
+        """
+        self.said = {}
         try:
-            expires = datetime.fromisoformat(answer.data["expires_at"])
-            token = InstallationToken(str(answer.data["token"]), int(expires.timestamp() * 1_000))
-        except (KeyError, TypeError, ValueError) as error:
-            raise _not_understood("no token") from error
-        return token
-
-    def _call(
-        self, method: str, path: str, token: str, expected: HTTPStatus, body: Mapping[str, object] | None = None
-    ) -> _Answer:
-        """What GitHub answers, where that is what was expected."""
-        try:
-            answer = self._send(method, self._base + path, token, body)
+            answer = self._send(method, _address(self._base + path, query), token, body, etag)
             data = _read(answer)
         except requests.RequestException as error:
             raise CallFailed(Refusal(None, f"GitHub cannot be reached: {_cause(error)}")) from error
-        headers = {name: answer.headers[name] for name in policy.DECIDING if name in answer.headers}
-        if answer.status_code != expected:
-            raise CallFailed(Refusal(answer.status_code, _complaint(answer.status_code, data), headers))
-        return _Answer(data if isinstance(data, dict) else {}, headers)
+        headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
+        self.said = {name: headers[name] for name in policy.DECIDING if name in headers}
+        if answer.status_code not in expected:
+            raise CallFailed(Refusal(answer.status_code, _complaint(answer.status_code, data), self.said))
+        return Answer(answer.status_code, data, headers)
 
-    def _send(self, method: str, url: str, token: str, body: Mapping[str, object] | None) -> requests.Response:
+    def _send(
+        self, method: str, url: str, token: str, body: Mapping[str, object] | None, etag: str | None
+    ) -> requests.Response:
         """Send a call, and once more to where a renamed repository is now."""
-        answer = self._send_once(method, url, token, body)
+        answer = self._send_once(method, url, token, body, etag)
         if answer.status_code not in _MOVED:
             return answer
         there = urljoin(url, answer.headers.get("Location", ""))
         if not self._is_ours(there):
             return answer
         answer.close()
-        return self._send_once(method, there, token, body)
+        return self._send_once(method, there, token, body, etag)
 
-    def _send_once(self, method: str, url: str, token: str, body: Mapping[str, object] | None) -> requests.Response:
+    def _send_once(
+        self, method: str, url: str, token: str, body: Mapping[str, object] | None, etag: str | None
+    ) -> requests.Response:
         return self._session.request(
-            method, url, auth=_Bearer(token), json=body, timeout=TIMEOUT, allow_redirects=False, stream=True
+            method,
+            url,
+            headers={} if etag is None else {"If-None-Match": etag},
+            auth=_Bearer(token),
+            json=body,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
         )
 
     def _is_ours(self, url: str) -> bool:
         """Whether an address is of the same host as ours: a token is shown to no other."""
         ours, theirs = urlsplit(self._base), urlsplit(url)
         return (ours.scheme, ours.netloc.lower()) == (theirs.scheme, theirs.netloc.lower())
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    """What GitHub answered."""
-
-    data: dict[str, Any]  # Any: each endpoint has its own answer
-    headers: dict[str, str]
-    """Those that say how to go on."""
 
 
 class _Bearer(AuthBase):
@@ -175,12 +154,21 @@ class _Bearer(AuthBase):
         return request
 
 
-def _path(repository: str) -> str:
-    """A repository as part of a path, whatever its row holds. Raises CallFailed where it would lead elsewhere."""
+def repository_path(repository: str) -> str:
+    """The path of a repository, whatever its row holds. Raises CallFailed where it would lead elsewhere."""
     parts = repository.split("/", 1)
     if len(parts) != 2 or {"", ".", ".."} & set(parts):
         raise CallFailed(Refusal(404, f"no repository has the name {repository!r}"))
-    return "/".join(quote(part, safe="") for part in parts)
+    return "/repos/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def not_understood(what: str) -> CallFailed:
+    """The failure of a call whose answer is not as GitHub describes it."""
+    return CallFailed(Refusal(None, f"GitHub's answer was not understood: {what} in it"))
+
+
+def _address(url: str, query: Mapping[str, str | int] | None) -> str:
+    return f"{url}?{urlencode(query)}" if query else url
 
 
 def _read(answer: requests.Response) -> Any:  # Any: JSON is yet to be judged
@@ -221,7 +209,3 @@ def _cause(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy cannot be reached"
     return str(error) if str(error).startswith("its answer") else "the connection failed"
-
-
-def _not_understood(what: str) -> CallFailed:
-    return CallFailed(Refusal(None, f"GitHub's answer was not understood: {what} in it"))

@@ -1,0 +1,56 @@
+"""Questions: what GitHub is to be asked, and what it answered. Whoever needs to know writes one; the engine asks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.store.models import Question
+from fastdeploy_bot.words import QuestionKind
+
+
+def ask(kind: QuestionKind, repository: str, data: object, *, now: int, **about: int | None) -> Question:
+    """A new question; `data` is what the kind needs to know, `about` its service, delivery or deployment by id.
+
+    To be called inside a write.
+    """
+    written = msgspec.json.encode(data).decode()
+    question: Question = Question.create(kind=kind, repository=repository, data=written, asked=now, due=now, **about)
+    store.at_end(("question", question.id), lambda: None)
+    return question
+
+
+def next_due(kinds: Collection[QuestionKind], *, now: int) -> Question | None:
+    """The oldest open question of these kinds that may be asked by now."""
+    open_ = Question.select().where(Question.answered.is_null(), Question.due <= now)
+    found: Question | None = open_.where(Question.kind.in_(list(kinds))).order_by(Question.due, Question.id).first()
+    return found
+
+
+def find(number: int) -> Question | None:
+    """The question of that id, answered or not; None where it was pruned."""
+    found: Question | None = Question.get_or_none(Question.id == number)
+    return found
+
+
+def answer(question: Question, found: object, *, problem: str = "", now: int) -> bool:
+    """Write an answer down; False where there is one already. To be called inside a write.
+
+    `problem` says why there is none, where GitHub will not give any.
+    """
+    fields: dict[str, Any] = {"answered": now, "answer": msgspec.json.encode(found).decode(), "problem": problem}
+    still_open = (Question.id == question.id) & Question.answered.is_null()
+    done = bool(Question.update(fields).where(still_open).execute())
+    if done:
+        store.at_end(("question", question.id), lambda: None)
+    return done
+
+
+def postpone(question: Question, problem: str, *, due: int) -> None:
+    """This try was in vain; the next one is due then."""
+    fields = {"attempts": Question.attempts + 1, "due": min(due, clock.now() + clock.DAY), "problem": problem}
+    store.write(lambda: Question.update(fields).where(Question.id == question.id).execute())

@@ -1,0 +1,75 @@
+"""Inquiries: asks GitHub what others want to know, and has each answer acted upon in the transaction that keeps it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import questions
+from fastdeploy_bot.engine.line import Line, Unheard
+from fastdeploy_bot.forge.github.policy import Remedy
+from fastdeploy_bot.store.models import Question
+from fastdeploy_bot.words import QuestionKind
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+
+
+class Inquirer(Protocol):
+    """Knows how to ask one kind of question, and what to do with the answer."""
+
+    def ask(self, line: Line, question: Question, *, now: int) -> object:
+        """What GitHub answers, as JSON can hold it. Raises Unheard."""
+
+    def act(self, question: Question, found: object, *, now: int) -> None:
+        """Do what follows from the answer; called inside a write, without I/O."""
+
+    def give_up(self, question: Question, why: str, *, now: int) -> None:
+        """Do what follows from GitHub refusing to answer; called inside a write."""
+
+
+class Inquiries:
+    """The clerk that asks, the oldest question first."""
+
+    def __init__(self, line: Line, inquirers: Mapping[QuestionKind, Inquirer]) -> None:
+        self._line = line
+        self._inquirers = inquirers
+
+    def tick(self, *, now: int) -> float:
+        """Ask one question, where one is due; answers in how many seconds to look again."""
+        question = questions.next_due(list(self._inquirers), now=now)
+        if question is None:
+            return LOOK_SECONDS
+        if (seconds := self._line.busy(now=now)) > 0:
+            return min(seconds, LOOK_SECONDS)
+        self._settle(question, self._inquirers[QuestionKind(question.kind)], now)
+        return 0.0
+
+    def _settle(self, question: Question, inquirer: Inquirer, now: int) -> None:
+        try:
+            found = inquirer.ask(self._line, question, now=now)
+        except Unheard as failed:
+            log.warning("github did not answer", extra={"question": question.kind, "why": str(failed)})
+            self._unheard(question, inquirer, failed, now)
+            return
+
+        def act() -> None:
+            if questions.answer(question, found, now=now):
+                inquirer.act(question, found, now=now)
+
+        store.write(act)
+
+    @staticmethod
+    def _unheard(question: Question, inquirer: Inquirer, failed: Unheard, now: int) -> None:
+        if failed.remedy is not Remedy.GIVE_UP:
+            questions.postpone(question, str(failed), due=failed.again)
+            return
+
+        def give_up() -> None:
+            if questions.answer(question, None, problem=str(failed), now=now):
+                inquirer.give_up(question, str(failed), now=now)
+
+        store.write(give_up)

@@ -1,0 +1,132 @@
+"""The line to GitHub: signs calls in, and keeps quiet for as long as GitHub wants that, everywhere.
+
+Whoever asks or tells GitHub something does it by `Line.ask`, from the one thread that the desk has.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.engine.duty import Duty
+from fastdeploy_bot.forge.github import policy
+from fastdeploy_bot.forge.github.app_auth import AppTokens, Credentials, FixedToken
+from fastdeploy_bot.forge.github.client import CallFailed, Client
+from fastdeploy_bot.forge.github.permissions import Needs
+from fastdeploy_bot.forge.github.policy import Remedy
+from fastdeploy_bot.settings import Settings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+GITHUB: Final = "github"
+"""Who has the duty while GitHub wants to hear nothing."""
+
+
+class Unheard(Exception):
+    """GitHub did not do what it was asked to."""
+
+    def __init__(self, failed: CallFailed, remedy: Remedy, again: int) -> None:
+        super().__init__(str(failed))
+        self.failed = failed
+        self.remedy = remedy
+        self.again = again
+        """The moment from which it may be asked again, where that can be of use."""
+
+
+class Line:
+    """One per process; of all of them one at a time has the duty."""
+
+    def __init__(
+        self,
+        duty: Duty,
+        client: Client,
+        credentials: Credentials,
+        *,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._duty = duty
+        self._client = client
+        self._credentials = credentials
+        self._timer = timer
+        self._limited = 0
+        """How many calls in a row were refused because of a limit."""
+
+    def busy(self, *, now: int) -> float:
+        """For how many seconds at least nothing may be asked from here; 0.0: it may."""
+        return self._duty.busy(now=now)
+
+    def ask(self, repository: str, needs: Needs, call: Callable[[Client, str], T], *, attempt: int = 0, now: int) -> T:
+        """What a call for a repository brings, made with a token that is good for that; `now` in Unix milliseconds.
+
+        Where GitHub refuses the token, it is made once more with a fresh one. A limit makes all of us silent for so
+        long as GitHub says. Raises Unheard; `attempt` is how often this was tried in vain before.
+        """
+        begun = self._timer()
+        try:
+            found = self._signed_in(repository, needs, call, now)
+        except CallFailed as failed:
+            raise self._unheard(failed, attempt, self._later(now, begun)) from failed
+        self._limited = 0
+        later = self._later(now, begun)
+        if (seconds := policy.rest(self._client.said, now=later)) is not None:
+            self._pause(seconds, later)
+        return found
+
+    def end(self) -> None:
+        """Let another process have the duty, and let go of all connections."""
+        try:
+            self._duty.let_go()
+        except Exception:
+            log.exception("the lease of the line to GitHub could not be given up; it ends by itself")
+        finally:
+            self._client.close()
+
+    def _signed_in(self, repository: str, needs: Needs, call: Callable[[Client, str], T], now: int) -> T:
+        token = self._credentials.token(repository, needs, now=now)
+        try:
+            return call(self._client, token)
+        except CallFailed as failed:
+            if failed.refusal.status != 401:
+                raise
+            fresh = self._credentials.renewed(repository, needs, token, now=now)
+            if fresh is None:
+                raise
+        return call(self._client, fresh)
+
+    def _unheard(self, failed: CallFailed, attempt: int, now: int) -> Unheard:
+        judgement = policy.judge(failed.refusal, attempt=max(attempt, self._limited), now=now)
+        if judgement.remedy is Remedy.PAUSE:
+            self._limited += 1
+            self._pause(judgement.seconds, now)
+        return Unheard(failed, judgement.remedy, now + int(judgement.seconds * clock.SECOND))
+
+    def _pause(self, seconds: float, now: int) -> None:
+        """Ask GitHub for nothing, neither from here nor from another process or host."""
+        log.warning("github wants to hear nothing for a while", extra={"seconds": seconds})
+        self._duty.hand_over(GITHUB, until=now + int(seconds * clock.SECOND))
+
+    def _later(self, now: int, begun: float) -> int:
+        return now + int((self._timer() - begun) * clock.SECOND)
+
+
+def of(settings: Settings, host: str) -> Line:
+    """The line of a host, with the settings' credentials."""
+    client = Client(settings.github_api_url, settings.github_api_version)
+    guests = {GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
+    duty = Duty("relay", lock=settings.home / "relay.lock", host=host, guests=guests)
+    return Line(duty, client, credentials(settings, client))
+
+
+def credentials(settings: Settings, client: Client) -> Credentials:
+    """What the settings sign in to GitHub with. Raises ValueError where they hold nothing for it."""
+    if settings.github_token is not None:
+        return FixedToken(settings.github_token)
+    issuer = settings.github_client_id or settings.github_app_id
+    if issuer is None or settings.github_private_key is None:
+        raise ValueError("the settings hold nothing to sign in to GitHub with")
+    return AppTokens(client, issuer, settings.github_private_key)

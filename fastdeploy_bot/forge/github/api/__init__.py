@@ -1,0 +1,1 @@
+"""What the bot calls of GitHub's REST interface, one function an endpoint; each raises CallFailed."""

@@ -1,0 +1,67 @@
+"""Commit statuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from fakehub.wire import MOVED, Answer, Area, Handler, Json, Refused, Request, answered
+
+STATES: Final = frozenset({"error", "failure", "pending", "success"})
+MOST_STATUSES: Final = 1_000
+
+
+class Status(NamedTuple):
+    """A commit status as it was told."""
+
+    state: str
+    description: str
+    target_url: str
+
+
+class Statuses(Area):
+    """They stand in the hub's `statuses`."""
+
+    def routes(self) -> Mapping[str, Handler]:
+        """Creating one."""
+        return {
+            "POST /repos/{repository}/statuses/{sha}": self._create,
+            f"POST /repositories/{MOVED}/statuses/{{sha}}": self._create_where_it_moved,
+        }
+
+    def _create(self, request: Request, found: re.Match[str]) -> Answer:
+        repository, sha = found["repository"], found["sha"]
+        if repository in self.hub.renamed:
+            where = f"{self.hub.url}/repositories/{MOVED}/statuses/{sha}"
+            return answered({"message": "Moved Permanently", "url": where}, 307, {"Location": where})
+        return self._created(repository, sha, request)
+
+    def _create_where_it_moved(self, request: Request, found: re.Match[str]) -> Answer:
+        return self._created("octo-org/shop", found["sha"], request)
+
+    def _created(self, repository: str, sha: str, request: Request) -> Answer:
+        self.hub.require(repository, request.bearer, statuses="write")
+        if not re.fullmatch(r"[0-9a-f]{40}", sha):
+            raise Refused(422, f"No commit found for SHA: {sha}")
+        body = request.body
+        _require_fitting(body)
+        key = (repository, sha, body.get("context", "default"))
+        with self.hub.lock:
+            told = self.hub.statuses.setdefault(key, [])
+            if len(told) >= MOST_STATUSES:
+                raise Refused(422, "Validation Failed", "This SHA and context has reached the maximum of statuses.")
+            told.append(Status(body["state"], body.get("description", ""), body.get("target_url", "")))
+        return answered({"id": len(told), "state": body["state"], "context": key[2]}, 201)
+
+
+def _require_fitting(body: Json) -> None:
+    description = body.get("description") or ""
+    if body.get("state") not in STATES:
+        raise Refused(422, "Validation Failed", "State is not included in the list")
+    if len(description) > 140:
+        raise Refused(422, "Validation Failed", "description is too long (maximum is 140 characters)")
+    if any(character > "\uffff" for character in description):
+        raise Refused(422, "Validation Failed", "description doesn't accept 4-byte Unicode")
+    if not re.match(r"https?://", body.get("target_url") or "https://"):
+        raise Refused(422, "Validation Failed", "target_url must use http(s) scheme")
