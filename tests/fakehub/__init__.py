@@ -60,7 +60,8 @@ __all__ = [
 class Token(NamedTuple):
     """An installation's token."""
 
-    repository: str
+    repository: str | None
+    """The one that it is good for; None: all of the installation."""
     permissions: Mapping[str, str]
     expires: float
 
@@ -69,6 +70,8 @@ class FakeHub:
     """Use as a context manager. `prefix` is what an Enterprise Server has before its paths."""
 
     def __init__(self, *, prefix: str = "", tls: ssl.SSLContext | None = None) -> None:
+        self.strangers = False
+        """Whether clients call that are not ours: their headers are their own matter."""
         self.down = False
         """Whether every connection is dropped without a word."""
         self.skew = 0.0
@@ -167,7 +170,7 @@ class FakeHub:
         token = self.tokens.get(bearer)
         if token is None or token.expires <= self.now():
             raise Refused(401, "Bad credentials")
-        if token.repository != repository.lower():
+        if token.repository not in (None, repository.lower()):
             raise Refused(404, "Not Found")
         if any(token.permissions.get(name) not in (level, "write") for name, level in needs.items()):
             raise Refused(403, "Resource not accessible by integration")
@@ -205,18 +208,26 @@ class FakeHub:
         # Where GitHub sends a renamed repository's calls is described nowhere.
         described = path.replace(f"/repositories/{MOVED}/", "/repos/octo-org/shop/")
         wrongs = [githubapi.complaint(method, described, body)]
-        if headers.get("accept") != "application/vnd.github+json":
-            wrongs.append(f"Accept: {headers.get('accept')}")
-        if not headers.get("user-agent", "").startswith("fastdeploy_bot/"):
-            wrongs.append(f"User-Agent: {headers.get('user-agent')}")
-        if headers.get("x-github-api-version") != VERSION:
-            wrongs.append(f"X-GitHub-Api-Version: {headers.get('x-github-api-version')}")
-        if "cookie" in headers:
-            wrongs.append("a cookie")
+        if not self.strangers:
+            wrongs += _wrong_headers(headers)
         found = [wrong for wrong in wrongs if wrong]
         if found:
             self.wrongs += found
             raise Refused(400, "; ".join(found))
+
+
+def _wrong_headers(headers: Mapping[str, str]) -> list[str]:
+    """What is wrong with the headers of a client that should be ours."""
+    wrongs = []
+    if headers.get("accept") != "application/vnd.github+json":
+        wrongs.append(f"Accept: {headers.get('accept')}")
+    if not headers.get("user-agent", "").startswith("fastdeploy_bot/"):
+        wrongs.append(f"User-Agent: {headers.get('user-agent')}")
+    if headers.get("x-github-api-version") != VERSION:
+        wrongs.append(f"X-GitHub-Api-Version: {headers.get('x-github-api-version')}")
+    if "cookie" in headers:
+        wrongs.append("a cookie")
+    return wrongs
 
 
 def _conditional(request: Request, answer: Answer) -> Answer:

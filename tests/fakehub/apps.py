@@ -43,15 +43,15 @@ class Apps(Area):
         owned = {name.partition("/")[2]: name for name in here}
         if not owned:
             raise Refused(404, "Not Found")
-        [name] = body.get("repositories") or [""]
+        [name] = body.get("repositories") or [None]
         wanted = body.get("permissions") or hub.granted
-        if name.lower() not in owned:
+        if name is not None and name.lower() not in owned:
             raise Refused(422, "There is at least one repository that does not exist or is not accessible")
         if any(hub.granted.get(what) not in (level, "write") for what, level in wanted.items()):
             raise Refused(422, "The permissions requested are not granted to this installation.")
         token, expires = f"ghs_{secrets.token_hex(8)}", hub.now() + hub.lifetime
         with hub.lock:
-            hub.tokens[token] = fakehub.Token(owned[name.lower()], wanted, expires)
+            hub.tokens[token] = fakehub.Token(name and owned[name.lower()], wanted, expires)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires))
         answer = {"token": token, "expires_at": stamp, "permissions": wanted, "repository_selection": "selected"}
         return answered(answer, 201)

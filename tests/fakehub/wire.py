@@ -87,7 +87,8 @@ class Request(NamedTuple):
     @property
     def bearer(self) -> str:
         """What it is signed in with."""
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token if scheme.lower() in ("bearer", "token") else ""
 
 
 Handler = Callable[[Request, re.Match[str]], Answer]

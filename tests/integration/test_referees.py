@@ -1,0 +1,105 @@
+"""Referees: programs that know GitHub, and share no code with ours, agree with our client and our GitHub of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import github
+import pytest
+
+import appkeys
+import fakehub
+import githubapi
+import octokit
+from fakehub import FakeHub
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.forge.github.api import apps, repositories, statuses
+from fastdeploy_bot.forge.github.app_auth import AppTokens
+from fastdeploy_bot.forge.github.client import CallFailed, Client
+from fastdeploy_bot.forge.github.texts import Status, StatusState
+
+REPOSITORY = "octo-org/shop"
+SHA = "a" * 40
+PAGE = "https://deploy.example/deployments/7"
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A GitHub that clients of others call, to which nothing wrong may have been said in the end."""
+    with FakeHub() as made:
+        made.strangers = True
+        yield made
+    assert [] == made.wrongs
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a server that knows GitHub by its description alone, and refuses what is not as described there."""
+    octokit.require()
+    with (
+        octokit.prism(githubapi.OPERATIONS, tmp_path_factory.mktemp("prism")) as url,
+        closing(Client(url, fakehub.VERSION)) as client,
+    ):
+        yield client
+
+
+# --- what GitHub's description says of our requests, and whether we can read its examples of answers -------
+
+
+def test_a_referee_refuses_what_is_not_as_described(described: Client) -> None:
+    """Or else its silence would prove nothing."""
+    with pytest.raises(CallFailed) as caught:
+        described.call("POST", f"/repos/{REPOSITORY}/statuses/{SHA}", "t", expected={201}, body={"state": "maybe"})
+
+    assert caught.value.refusal.status in (400, 422, 500)
+
+
+def test_a_commit_status_is_as_described(described: Client) -> None:
+    """With all that we say of it."""
+    status = Status(StatusState.PENDING, "Migrate · ≈ 40 s left")
+
+    statuses.create(described, "t", REPOSITORY, SHA, status, context="fastdeploy/shop", url=PAGE)
+
+
+def test_an_apps_sign_in_is_as_described(described: Client) -> None:
+    """Finding its installation, and getting a token there."""
+    number = apps.installation_of(described, "jwt", REPOSITORY)
+    token = apps.installation_token(described, "jwt", number, REPOSITORY, statuses.WRITES.named)
+
+    assert number > 0
+    assert token.token
+
+
+def test_a_repository_is_as_described(described: Client) -> None:
+    """With what somebody may do in it."""
+    assert repositories.may_push(described, "t", REPOSITORY) in (True, False)
+
+
+# --- clients of others, against the GitHub of our tests -----------------------------------------------------
+
+
+def test_pygithub_signs_in_and_tells_as_we_do(hub: FakeHub) -> None:
+    """As the App, and then with its installation's token."""
+    auth = github.Auth.AppAuth(fakehub.CLIENT_ID, appkeys.pem())
+    integration = github.GithubIntegration(auth=auth, base_url=hub.url)
+    number = integration.get_repo_installation(*REPOSITORY.split("/")).id
+    theirs = integration.get_access_token(number, {"statuses": "write", "metadata": "read"})
+    shop = github.Github(auth=github.Auth.Token(theirs.token), base_url=hub.url, lazy=True).get_repo(REPOSITORY)
+    shop.get_commit(SHA).create_status("success", PAGE, "Deployed in 1m 12s", "fastdeploy/shop")
+
+    assert fakehub.INSTALLATION == number
+    assert [fakehub.Status("success", "Deployed in 1m 12s", PAGE)] == hub.told(SHA)
+
+
+def test_octokits_app_auth_gets_what_we_get(hub: FakeHub) -> None:
+    """A JWT that is believed, and a token with the same permissions."""
+    octokit.require()
+    theirs = octokit.sign_in(
+        hub.url, app_id=fakehub.CLIENT_ID, private_key=appkeys.pem(), installation=fakehub.INSTALLATION
+    )
+    with closing(Client(hub.url, fakehub.VERSION)) as client:
+        ours = AppTokens(client, fakehub.CLIENT_ID, appkeys.pem()).token(REPOSITORY, statuses.WRITES, now=clock.now())
+
+    assert {"statuses": "write"} == theirs["permissions"]
+    assert {theirs["token"], ours} == set(hub.tokens)
