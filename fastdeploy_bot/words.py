@@ -210,6 +210,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     actor: str = ""
     title: str = ""
     """The first line of the head commit's message."""
+    skip: str = ""
+    """The phrase by which that message asks for no deployment; empty where it does not."""
     paths: tuple[str, ...] | None = None
     """Every file the push touched; None where the payload cannot say."""
 

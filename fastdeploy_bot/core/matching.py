@@ -67,14 +67,8 @@ def _decide(push: Push, service: Candidate) -> Decision:
     def verdict(kind: VerdictKind, reason: str, *, counts: bool = False) -> Decision:
         return Decision(service.name, kind, reason, counts)
 
-    if service.repository_id not in (None, push.repository_id):
-        return verdict(
-            VerdictKind.REFUSED,
-            f"{push.repository} is another repository now: "
-            f"its id is {push.repository_id}, pinned is {service.repository_id}",
-        )
-    if not service.signed:
-        return verdict(VerdictKind.REFUSED, f"the webhook's secret may not sign for {service.repository}")
+    if refusal := _refusal(push, service):
+        return verdict(VerdictKind.REFUSED, refusal)
     if service.file is None:
         return verdict(VerdictKind.REFUSED, service.problem)
     if not _wanted(push, service.file):
@@ -84,21 +78,37 @@ def _decide(push: Push, service: Candidate) -> Decision:
         return verdict(VerdictKind.STALE, reason, counts=True)
     if push.deleted:
         return verdict(VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True)
-    if not _touches(push, service.file):
-        return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(service.file.paths)})")
-    if not service.file.auto:
-        return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand", counts=True)
-    return verdict(*_now(push, service), counts=True)
+    return _judge(push, service, service.file)
 
 
-def _now(push: Push, service: Candidate) -> tuple[VerdictKind, str]:
-    """What becomes of a push that the service's file wants deployed, and why."""
+def _refusal(push: Push, service: Candidate) -> str:
+    """Why the push is not believed; empty where it is."""
+    if service.repository_id not in (None, push.repository_id):
+        return (
+            f"{push.repository} is another repository now: "
+            f"its id is {push.repository_id}, pinned is {service.repository_id}"
+        )
+    return "" if service.signed else f"the webhook's secret may not sign for {service.repository}"
+
+
+def _judge(push: Push, service: Candidate, file: ServiceFile) -> Decision:
+    """What becomes of the newest push of a ref that the service deploys."""
+
+    def verdict(kind: VerdictKind, reason: str, *, counts: bool = True) -> Decision:
+        return Decision(service.name, kind, reason, counts)
+
+    if push.skip:
+        return verdict(VerdictKind.IGNORE, f"the message of {push.commit[:SHORT]} says {push.skip}", counts=False)
+    if not _touches(push, file):
+        return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(file.paths)})", counts=False)
+    if not file.auto:
+        return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand")
     if push.commit == service.held_back:
-        return VerdictKind.IGNORE, service.held_back_why
+        return verdict(VerdictKind.IGNORE, service.held_back_why)
     news = f"{_named(push)} is now {push.commit[:SHORT]}"
     if service.lock:
-        return VerdictKind.WAIT, f"{news}; the service is {service.lock}"
-    return VerdictKind.DEPLOY, news
+        return verdict(VerdictKind.WAIT, f"{news}; the service is {service.lock}")
+    return verdict(VerdictKind.DEPLOY, news)
 
 
 def _wanted(push: Push, file: ServiceFile) -> bool:

@@ -378,6 +378,28 @@ def test_with_auto_off_pushes_are_recorded_only(github: GitHub, service: Service
     assert [] == states()
 
 
+@pytest.mark.usefixtures("shop")
+def test_a_message_that_asks_for_no_deployment_is_heeded(github: GitHub, client: FlaskClient, auth: Auth) -> None:
+    """The push starts nothing, and leaves alone what earlier ones started; by hand that commit is deployed."""
+    github.push(pushed_at=SOON)
+
+    skipped = github.push(before=sha(2), after=sha(3), pushed_at=SOON + 1, title="Fix a word\n\n[Skip Deploy]")
+    started = client.post("/api/v1/deployments", json={"service": "shop"}, headers=auth("deployer"))
+
+    [verdict] = skipped.get_json()["verdicts"]
+    assert ("ignore", f"the message of {sha(3)[:7]} says [skip deploy]") == (verdict["verdict"], verdict["reason"])
+    assert (201, sha(3)) == (started.status_code, started.get_json()["sha"])
+    assert [("shop", "queued"), ("shop", "queued")] == states()
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_earlier_push_that_comes_after_a_skipped_one_is_deployed(github: GitHub) -> None:
+    """It did not ask to be skipped, and would have been deployed had it come in time."""
+    github.push(before=sha(2), after=sha(3), pushed_at=SOON + 1, title="[skip ci]")
+
+    assert {"shop": "deploy"} == verdicts(github.push(pushed_at=SOON))
+
+
 def touching(path: str, **fields: object) -> bytes:
     """A push of one commit that changed that file."""
     push = json.loads(document(**fields))

@@ -295,6 +295,24 @@ def test_a_push_of_no_concern_makes_nothing_stale() -> None:
     assert "api/**" in decision.reason
 
 
+# --- what its message asks for ---
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/main", "refs/tags/v1"])
+def test_a_message_can_ask_for_no_deployment(ref: str) -> None:
+    """Whether a branch or a tag names that commit. Older pushes did not ask for that: it makes none of them stale."""
+    told = push(ref=ref, skip="[skip ci]")
+
+    decision = decide(told, service(branches=("main",), tags=("v*",)))
+
+    assert Decision("shop", IGNORE, f"the message of {B[:7]} says [skip ci]", counts=False) == decision
+
+
+def test_a_stale_push_is_stale_whatever_its_message_says() -> None:
+    """What came late is told as that."""
+    assert STALE is decide(push(skip="[skip ci]"), service(newest=(Known(B, C, 101),))).verdict
+
+
 # --- who starts it ---
 
 

@@ -306,6 +306,39 @@ def test_a_ref_may_be_called_what_git_allows(name: str) -> None:
     assert name == pushed(payload(ref=f"refs/heads/{name}")).branch
 
 
+# --- what its message asks for
+
+
+@pytest.mark.parametrize(
+    ("message", "phrase"),
+    [
+        ("Sell hats", ""),
+        (None, ""),
+        ("Sell hats [skip deploy]", "[skip deploy]"),
+        ("[deploy skip] Sell hats", "[deploy skip]"),
+        ("Sell hats [Skip CI]", "[skip ci]"),
+        ("Sell hats\n\nThey are red.\n\n[SKIP DEPLOY]\n", "[skip deploy]"),
+        ("Sell hats[skip ci]", "[skip ci]"),
+        ("[skip ci] and [skip deploy]", "[skip ci]"),
+        ("skip deploy", ""),
+        ("[skip]", ""),
+        ("[no deploy]", ""),
+        ("[skip\ndeploy]", ""),
+        ("Read [skip deploys]", ""),
+    ],
+)
+def test_a_phrase_anywhere_in_the_message_asks_for_no_deployment(message: str | None, phrase: str) -> None:
+    """In any case of letters, and beyond the title, which alone is shown."""
+    assert phrase == pushed(payload(head_commit={"id": AFTER, "message": message})).skip
+
+
+def test_a_phrase_of_an_earlier_commit_asks_for_nothing() -> None:
+    """The head commit's word counts: what is deployed is that one."""
+    commits = [commit("a") | {"message": "One [skip deploy]"}, commit("b") | {"message": "Two"}]
+
+    assert "" == pushed(payload(commits=commits, head_commit={"id": AFTER, "message": "Two"})).skip
+
+
 # --- paths
 
 

@@ -31,6 +31,7 @@ _GUID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,100}")  # digits too: projects_v2_item
 _SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _FULL_NAME: Final = re.compile(r"(?!\.{1,2}/)[A-Za-z0-9._-]{1,100}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
+_SKIP: Final = re.compile(r"\[(?:skip deploy|deploy skip|skip ci)\]", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _Sha = Annotated[str, Meta(pattern=rf"\A{_SHA.pattern}\Z")]
@@ -272,6 +273,7 @@ def _push(document: bytes) -> Push:
         pushed_at=_seconds(told.repository.pushed_at),
         actor=_actor(told),
         title=_title(told.head_commit),
+        skip=_skip(told.head_commit),
         paths=_paths(told),
     )
 
@@ -316,6 +318,12 @@ def _actor(told: _Push) -> str:
 def _title(head: _Head | None) -> str:
     message = (head and head.message) or ""
     return _shown(message.strip().partition("\n")[0], LONGEST_TITLE)
+
+
+def _skip(head: _Head | None) -> str:
+    """The first phrase anywhere in the message that asks for no deployment."""
+    found = _SKIP.search((head and head.message) or "")
+    return found[0].lower() if found else ""
 
 
 def _shown(text: str, longest: int) -> str:
