@@ -130,6 +130,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.github_token is not None or self.github_private_key is not None
 
     @property
+    def app_names(self) -> frozenset[str]:
+        """What our GitHub App is called: by its id, its client id, or both; empty where there is none."""
+        return frozenset(filter(None, (self.github_app_id, self.github_client_id)))
+
+    @property
     def services_dir(self) -> Path:
         """Where the service files are."""
         return self.home / "services"

@@ -231,6 +231,43 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.repository_id} {self.before} {self.after} {self.pushed_at} {self.ref}"
 
 
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Who caused an event, as GitHub says: the sender, and never whom a commit names."""
+
+    id: int
+    login: str
+    bot: bool
+    """Whether it is none, but a program: a GitHub App, for example ours."""
+
+
+class CheckRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A check run that something happened to."""
+
+    id: int
+    name: str
+    external_id: str
+    """What its App called it; of ours, a deployment's id."""
+    app: frozenset[str]
+    """What its App is called: by its id, its client id, or both."""
+    pressed: str = ""
+    """With the action `requested_action`: which of its buttons, by its identifier."""
+
+
+class CheckSuite(msgspec.Struct, frozen=True):
+    """All check runs of one App for one commit; something happened to them."""
+
+    app: frozenset[str]
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """A GitHub App as it is installed in an account; something happened to it."""
+
+    account: str
+    app: frozenset[str]
+    repositories: tuple[str, ...] = ()
+    """`owner/name` of those that it was given, or that were taken from it."""
+
+
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A signed webhook as it arrived: what `core.intake` keeps as a delivery."""
 
@@ -245,6 +282,12 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON document (of a form, its `payload`)."""
     push: Push | None
     """Only for `push` events."""
+    sender: Person | None = None
+    """Of events that are no push; None where GitHub does not say."""
+    sha: str | None = None
+    """The commit that an event is about which is no push: of a check run, a check suite, a status or a workflow run."""
+    about: CheckRun | CheckSuite | Installation | None = None
+    """What an event is about that has more to say; None where it says too little to act upon."""
 
 
 class StepReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,12 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, deliveries, deployments, holdbacks, locks, matching, services
+from fastdeploy_bot.core import audit, changes, deliveries, deployments, events, holdbacks, locks, matching, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.matching import Candidate, Decision, Known
+from fastdeploy_bot.core.notices import Notice
 from fastdeploy_bot.store.models import WITHOUT_BODY, Delivery, Service, Verdict
 from fastdeploy_bot.words import Origin, Principal, Push, VerdictKind, Webhook
 
@@ -68,14 +69,23 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
-def receive(webhook: Webhook, catalogue: Catalogue, *, covers: Callable[[str], bool], peer: str, now: int) -> Receipt:
+def receive(
+    webhook: Webhook,
+    catalogue: Catalogue,
+    *,
+    covers: Callable[[str], bool],
+    ours: frozenset[str] = frozenset(),
+    peer: str,
+    now: int,
+) -> Receipt:
     """Keep a delivery and decide it; when this returns, all of it is on disk.
 
-    `covers` tells of an `owner/name` whether the webhook's signer may speak for it: ids can be made up.
+    `covers` tells of an `owner/name` whether the webhook's signer may speak for it: ids can be made up. `ours` is what
+    our GitHub App is called, by its id, its client id, or both.
     A delivery whose GUID or push is known already is a duplicate and starts nothing.
     """
     entries = catalogue.entries()
-    return store.write(lambda: _receive(webhook, entries, covers, peer, now))
+    return store.write(lambda: _receive(webhook, entries, covers, ours, peer, now))
 
 
 def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Receipt:
@@ -97,7 +107,12 @@ def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: 
 
 
 def _receive(
-    webhook: Webhook, entries: Mapping[str, Entry], covers: Callable[[str], bool], peer: str, now: int
+    webhook: Webhook,
+    entries: Mapping[str, Entry],
+    covers: Callable[[str], bool],
+    ours: frozenset[str],
+    peer: str,
+    now: int,
 ) -> Receipt:
     known = _KNOWN.all(webhook.guid, None if webhook.push is None else webhook.push.key)
     for each in known:
@@ -109,7 +124,8 @@ def _receive(
         return _known_push(delivery, first, now)
     if webhook.push is None:
         services.pin(webhook.repository, webhook.repository_id)
-        return _told(delivery, _unacted(webhook), [])
+        notice = Notice(webhook=webhook, delivery=delivery, entries=entries, covers=covers, ours=ours, now=now)
+        return _told(delivery, events.act(notice), [])
     return _decide(
         _Case(
             delivery=delivery,
@@ -144,12 +160,6 @@ def _keep(webhook: Webhook, first: Delivery | None, peer: str, now: int) -> Deli
         body=webhook.body,
         received=now,
     )
-
-
-def _unacted(webhook: Webhook) -> str:
-    if webhook.event == "ping":
-        return "pong: the webhook reaches this bot"
-    return f"event {webhook.event} is kept; nothing acts on it"
 
 
 def _decide(case: _Case) -> Receipt:

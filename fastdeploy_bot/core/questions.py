@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
+from peewee import ModelSelect
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock
@@ -13,21 +14,29 @@ from fastdeploy_bot.store.models import Question
 from fastdeploy_bot.words import QuestionKind
 
 
-def ask(kind: QuestionKind, repository: str, data: object, *, now: int, **about: int | None) -> Question:
+def ask(
+    kind: QuestionKind, repository: str, data: object, *, until: int | None = None, now: int, **about: int | None
+) -> Question:
     """A new question; `data` is what the kind needs to know, `about` its service, delivery or deployment by id.
 
-    To be called inside a write.
+    It is given up at the moment `until`, where there is one. To be called inside a write.
     """
     written = msgspec.json.encode(data).decode()
-    question: Question = Question.create(kind=kind, repository=repository, data=written, asked=now, due=now, **about)
+    fields = {"kind": kind, "repository": repository, "data": written, "asked": now, "due": now, "until": until}
+    question: Question = Question.create(**fields, **about)
     store.at_end(("question", question.id), lambda: None)
     return question
 
 
 def next_due(kinds: Collection[QuestionKind], *, now: int) -> Question | None:
     """The oldest open question of these kinds that may be asked by now."""
-    open_ = Question.select().where(Question.answered.is_null(), Question.due <= now)
-    found: Question | None = open_.where(Question.kind.in_(list(kinds))).order_by(Question.due, Question.id).first()
+    found: Question | None = _open(kinds).where(Question.due <= now).order_by(Question.due, Question.id).first()
+    return found
+
+
+def next_late(kinds: Collection[QuestionKind], *, now: int) -> Question | None:
+    """An open question of these kinds whose answer is of no use any more."""
+    found: Question | None = _open(kinds).where(Question.until <= now).order_by(Question.id).first()
     return found
 
 
@@ -54,3 +63,7 @@ def postpone(question: Question, problem: str, *, due: int) -> None:
     """This try was in vain; the next one is due then."""
     fields = {"attempts": Question.attempts + 1, "due": min(due, clock.now() + clock.DAY), "problem": problem}
     store.write(lambda: Question.update(fields).where(Question.id == question.id).execute())
+
+
+def _open(kinds: Collection[QuestionKind]) -> ModelSelect[Question]:
+    return Question.select().where(Question.answered.is_null(), Question.kind.in_(list(kinds)))

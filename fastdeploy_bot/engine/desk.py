@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.line import Line
@@ -77,9 +78,9 @@ def _turn(clerk: Clerk) -> float:
         return LOOK_SECONDS
 
 
-def of(settings: Settings, host: str) -> Desk:
+def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     """The desk of a host."""
     speaking = line.of(settings, host)
     inquirers: dict[QuestionKind, Inquirer] = {}
     relay = Relay(speaking, public_url=settings.effective_public_url)
-    return Desk(speaking, [relay, Inquiries(speaking, inquirers)])
+    return Desk(speaking, [relay, Inquiries(speaking, catalogue, inquirers)])

@@ -42,7 +42,7 @@ class Engine:
             threading.Thread(target=work, args=needed, name="janitor", daemon=True),
         ]
         if settings.tells_github:
-            speaking, means = desk.of(settings, host).run, (self._feed_bell, self.dispatcher.stopping)
+            speaking, means = desk.of(settings, catalogue, host).run, (self._feed_bell, self.dispatcher.stopping)
             self._threads.append(threading.Thread(target=speaking, args=means, name="desk", daemon=True))
 
     def start(self) -> None:

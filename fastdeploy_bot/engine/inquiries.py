@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import questions
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.forge.github.policy import Remedy
 from fastdeploy_bot.store.models import Question
@@ -18,28 +19,39 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 1.0
 
 
+Entries = Mapping[str, Entry]
+"""The service files."""
+
+
 class Inquirer(Protocol):
     """Knows how to ask one kind of question, and what to do with the answer."""
 
     def ask(self, line: Line, question: Question, *, now: int) -> object:
         """What GitHub answers, as JSON can hold it. Raises Unheard."""
 
-    def act(self, question: Question, found: object, *, now: int) -> None:
-        """Do what follows from the answer; called inside a write, without I/O."""
+    def act(self, question: Question, found: object, entries: Entries, *, now: int) -> None:
+        """Do what follows from the answer; called inside a write, without I/O. The entries are those of now."""
 
-    def give_up(self, question: Question, why: str, *, now: int) -> None:
-        """Do what follows from GitHub refusing to answer; called inside a write."""
+    def give_up(self, question: Question, why: str, entries: Entries, *, now: int) -> None:
+        """Do what follows from there being no answer, as GitHub refuses one or is not heard in time; inside a write."""
 
 
 class Inquiries:
     """The clerk that asks, the oldest question first."""
 
-    def __init__(self, line: Line, inquirers: Mapping[QuestionKind, Inquirer]) -> None:
+    def __init__(self, line: Line, catalogue: Catalogue, inquirers: Mapping[QuestionKind, Inquirer]) -> None:
         self._line = line
+        self._catalogue = catalogue
         self._inquirers = inquirers
 
     def tick(self, *, now: int) -> float:
-        """Ask one question, where one is due; answers in how many seconds to look again."""
+        """Ask one question, where one is due; answers in how many seconds to look again.
+
+        What nobody needs to know any more is given up, also while GitHub wants to hear nothing.
+        """
+        if (late := questions.next_late(list(self._inquirers), now=now)) is not None:
+            self._give_up(late, f"it was not heard of in time; {late.problem or 'it wanted to hear nothing'}", now)
+            return 0.0
         question = questions.next_due(list(self._inquirers), now=now)
         if question is None:
             return LOOK_SECONDS
@@ -53,23 +65,27 @@ class Inquiries:
             found = inquirer.ask(self._line, question, now=now)
         except Unheard as failed:
             log.warning("github did not answer", extra={"question": question.kind, "why": str(failed)})
-            self._unheard(question, inquirer, failed, now)
+            self._unheard(question, failed, now)
             return
+        entries = self._catalogue.entries()
 
         def act() -> None:
             if questions.answer(question, found, now=now):
-                inquirer.act(question, found, now=now)
+                inquirer.act(question, found, entries, now=now)
 
         store.write(act)
 
-    @staticmethod
-    def _unheard(question: Question, inquirer: Inquirer, failed: Unheard, now: int) -> None:
-        if failed.remedy is not Remedy.GIVE_UP:
+    def _unheard(self, question: Question, failed: Unheard, now: int) -> None:
+        if failed.remedy is Remedy.GIVE_UP:
+            self._give_up(question, str(failed), now)
+        else:
             questions.postpone(question, str(failed), due=failed.again)
-            return
+
+    def _give_up(self, question: Question, why: str, now: int) -> None:
+        entries, inquirer = self._catalogue.entries(), self._inquirers[QuestionKind(question.kind)]
 
         def give_up() -> None:
-            if questions.answer(question, None, problem=str(failed), now=now):
-                inquirer.give_up(question, str(failed), now=now)
+            if questions.answer(question, None, problem=why, now=now):
+                inquirer.give_up(question, why, entries, now=now)
 
         store.write(give_up)

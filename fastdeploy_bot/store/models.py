@@ -321,6 +321,8 @@ class Question(_Row):
     asked = peewee.BigIntegerField()
     due = peewee.BigIntegerField()
     """The moment before which GitHub is not to be asked."""
+    until = peewee.BigIntegerField(null=True)
+    """The moment from which an answer is of no use any more; None: there is no such moment."""
     attempts = peewee.IntegerField(default=0)
     """How often that was tried in vain."""
     answered = peewee.BigIntegerField(null=True)

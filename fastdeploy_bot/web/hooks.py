@@ -59,6 +59,7 @@ def _receive() -> Answer[Receipt]:
         webhook,
         bot.catalogue,
         covers=partial(signatures.covers, secrets),
+        ours=bot.settings.app_names,
         peer=context.peer(),
         now=clock.now(),
     )

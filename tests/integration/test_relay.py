@@ -18,7 +18,7 @@ from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, views
-from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.engine import desk, line
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.relay import Relay
@@ -809,7 +809,9 @@ def test_the_thread_tells_and_ends_when_it_is_told_to(
     """Both at a ring."""
     push()
     bell, stopping = Bell(settings.feed_bell_dir), threading.Event()
-    thread = threading.Thread(target=desk.of(settings, "host-1").run, args=(bell, stopping))
+    thread = threading.Thread(
+        target=desk.of(settings, Catalogue(settings.services_dir), "host-1").run, args=(bell, stopping)
+    )
     thread.start()
     eventually(lambda: hub.told(HEAD))
     stopping.set()
@@ -835,7 +837,9 @@ def test_a_thread_whose_look_fails_looks_again(
 
     monkeypatch.setattr(outbox, "any_due", fails_once)
     bell, stopping = Bell(settings.feed_bell_dir), threading.Event()
-    thread = threading.Thread(target=desk.of(settings, "host-1").run, args=(bell, stopping))
+    thread = threading.Thread(
+        target=desk.of(settings, Catalogue(settings.services_dir), "host-1").run, args=(bell, stopping)
+    )
     thread.start()
     eventually(lambda: hub.told(HEAD))
     stopping.set()

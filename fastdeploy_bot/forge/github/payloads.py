@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Meta
 
 from fastdeploy_bot.errors import Conflict, FastdeployError, Malformed
+from fastdeploy_bot.forge.github import subjects
+from fastdeploy_bot.forge.github.shapes import FULL_NAME, SHA, Integer, Line, Ref, Sha, Time
+from fastdeploy_bot.forge.github.subjects import Fields
 from fastdeploy_bot.words import Push, Webhook
 
 T = TypeVar("T")
@@ -29,16 +31,8 @@ KEPT_HEADERS: Final = ("user-agent", "content-type")
 
 _GUID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,100}")  # digits too: projects_v2_item
-_SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_FULL_NAME: Final = re.compile(r"(?!\.{1,2}/)[A-Za-z0-9._-]{1,100}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
 _SKIP: Final = re.compile(r"\[(?:skip deploy|deploy skip|skip ci)\]", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-_Sha = Annotated[str, Meta(pattern=rf"\A{_SHA.pattern}\Z")]
-_Ref = Annotated[str, Meta(pattern=r"\Arefs/[^\x00-\x1f\x7f-\x9f]+\Z", max_length=1_024)]
-_Integer = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # what a database column holds
-_Time = Annotated[datetime, Meta(tz=True)]
-_Line = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z", max_length=1_024)]
 
 
 class UnsupportedContent(FastdeployError):
@@ -71,13 +65,13 @@ class _Person(msgspec.Struct, frozen=True):
 
 
 class _Repository(msgspec.Struct, frozen=True):
-    id: _Integer
+    id: Integer
     full_name: str | None = None
     name: str | None = None
     owner: _Person | None = None
-    default_branch: _Line | None = None
-    master_branch: _Line | None = None
-    pushed_at: _Integer | _Time | None = None
+    default_branch: Line | None = None
+    master_branch: Line | None = None
+    pushed_at: Integer | Time | None = None
     """A number in pushes, text in everything else."""
 
 
@@ -93,9 +87,9 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 class _Push(msgspec.Struct, frozen=True):
-    ref: _Ref
-    before: _Sha
-    after: _Sha
+    ref: Ref
+    before: Sha
+    after: Sha
     repository: _Repository
     created: bool | None = None
     deleted: bool | None = None
@@ -106,25 +100,9 @@ class _Push(msgspec.Struct, frozen=True):
     sender: _Person | None = None
 
 
-class _Other(msgspec.Struct, frozen=True):
-    """Of any other event: raw, because a surprise in it is no reason to refuse it."""
-
-    action: msgspec.Raw = msgspec.Raw()
-    repository: msgspec.Raw = msgspec.Raw()
-
-
-class _Identity(msgspec.Struct, frozen=True):
-    """A repository: the id that stays, and the name it has now."""
-
-    id: _Integer
-    full_name: Annotated[str, Meta(pattern=rf"\A{_FULL_NAME.pattern}\Z")]
-
-
 # Built once: making one costs more than it takes to decode a small payload.
 _push_decoder: Final = msgspec.json.Decoder(_Push)
-_other_decoder: Final = msgspec.json.Decoder(_Other)
-_identity_decoder: Final = msgspec.json.Decoder(_Identity)
-_action_decoder: Final = msgspec.json.Decoder[str](_Line)
+_other_decoder: Final = msgspec.json.Decoder(Fields)
 
 
 def document(content_type: str | None, body: bytes) -> bytes:
@@ -151,17 +129,38 @@ def parse(document: bytes, headers: Headers) -> Webhook:
     """
     event = _header(headers, "X-GitHub-Event", _EVENT)
     guid = _header(headers, "X-GitHub-Delivery", _GUID)
-    push = _push(document) if event == "push" else None
-    action, seen = _other(document) if push is None else (None, _Identity(push.repository_id, push.repository))
+    return _of_push(guid, document, headers) if event == "push" else _of_other(guid, event, document, headers)
+
+
+def _of_push(guid: str, document: bytes, headers: Headers) -> Webhook:
+    push = _push(document)
+    return Webhook(
+        guid=guid,
+        event="push",
+        action=None,
+        repository_id=push.repository_id,
+        repository=push.repository,
+        headers=keep(headers),
+        body=document,
+        push=push,
+    )
+
+
+def _of_other(guid: str, event: str, document: bytes, headers: Headers) -> Webhook:
+    fields = _decode(_other_decoder, document)
+    seen = subjects.repository(fields)
     return Webhook(
         guid=guid,
         event=event,
-        action=action,
+        action=subjects.action(fields),
         repository_id=None if seen is None else seen.id,
         repository=None if seen is None else seen.full_name,
         headers=keep(headers),
         body=document,
-        push=push,
+        push=None,
+        sender=subjects.sender(fields),
+        sha=subjects.sha(event, fields),
+        about=subjects.subject(event, fields),
     )
 
 
@@ -244,19 +243,6 @@ def _decode(decoder: msgspec.json.Decoder[T], document: bytes) -> T:
         raise Malformed(f"the payload cannot be read: {error}") from error
 
 
-def _loosely(decoder: msgspec.json.Decoder[T], raw: msgspec.Raw) -> T | None:
-    """A field where it has the shape hoped for, else None."""
-    try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-def _other(document: bytes) -> tuple[str | None, _Identity | None]:
-    told = _decode(_other_decoder, document)
-    return _loosely(_action_decoder, told.action), _loosely(_identity_decoder, told.repository)
-
-
 def _push(document: bytes) -> Push:
     told = _decode(_push_decoder, document)
     return Push(
@@ -282,7 +268,7 @@ def _full_name(repository: _Repository) -> str:
     """`owner/name`; of an old server, from its two parts."""
     owner = repository.owner or _Person()
     name = repository.full_name or f"{owner.login or owner.name or ''}/{repository.name or ''}"
-    if not _FULL_NAME.fullmatch(name):
+    if not FULL_NAME.fullmatch(name):
         raise Malformed(f"repository.full_name: expected owner/name, got {name[:80]!r}")
     return name
 
@@ -290,7 +276,7 @@ def _full_name(repository: _Repository) -> str:
 def _commit(told: _Push) -> str:
     """The commit to deploy: an annotated tag's `after` names the tag, its head commit the commit."""
     head = told.head_commit and told.head_commit.id
-    return head if head and told.ref.startswith("refs/tags/") and _SHA.fullmatch(head) else told.after
+    return head if head and told.ref.startswith("refs/tags/") and SHA.fullmatch(head) else told.after
 
 
 def _created(told: _Push) -> bool:

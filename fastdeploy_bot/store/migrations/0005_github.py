@@ -28,6 +28,7 @@ CREATE TABLE question (
     data TEXT NOT NULL,
     asked BIGINT NOT NULL,
     due BIGINT NOT NULL,
+    until BIGINT,
     attempts INTEGER NOT NULL,
     answered BIGINT,
     answer TEXT,

@@ -1,0 +1,25 @@
+"""Events: which room acts upon what GitHub tells that is no push."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fastdeploy_bot.core.notices import Handler, Notice
+
+
+def act(notice: Notice) -> str:
+    """Do what follows from an event; answers what came of it. To be called inside the write that keeps it."""
+    event, action = notice.webhook.event, notice.webhook.action
+    handler = _HANDLERS.get(f"{event}.{action}") or _HANDLERS.get(event)
+    return f"event {event} is kept; nothing acts on it" if handler is None else handler(notice)
+
+
+def _pong(_notice: Notice) -> str:
+    return "pong: the webhook reaches this bot"
+
+
+_HANDLERS: Final[Mapping[str, Handler]] = {
+    "ping": _pong,
+}
+"""By `event.action`, or by the event alone where it has one for all actions."""
