@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import msgspec
 from fastdeploy_bot.core import servicefile
 from fastdeploy_bot.core.servicefile import BadServiceFile, ServiceFile, Visibility
 from fastdeploy_bot.errors import SettingsError
+from fastdeploy_bot.sharing import Shared
 
 Stamp = tuple[int, int, int]
 """What changes when a file does: inode, size, time of change in nanoseconds."""
@@ -43,17 +45,21 @@ class Catalogue:
         """Whether GitHub can be told of deployments."""
         self._root = str(folder)
         self._known: dict[str, tuple[Stamp, Entry]] = {}
+        self._looked = Shared(self._look)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> Mapping[str, Entry]:
         """Every service by name, as the files say at this moment."""
-        known = self._known
-        fresh = {name: self._entry(name, stamp, known.get(name)) for name, stamp in self._stamps()}
-        self._known = fresh
-        return {entry.name: entry for _, entry in fresh.values()}
+        return self._looked()
 
     def get(self, name: str) -> Entry | None:
         """One service, or None where there is no such file."""
         return self.entries().get(name)
+
+    def _look(self) -> Mapping[str, Entry]:
+        known = self._known
+        fresh = {name: self._entry(name, stamp, known.get(name)) for name, stamp in self._stamps()}
+        self._known = fresh
+        return {entry.name: entry for _, entry in fresh.values()}
 
     def _stamps(self) -> list[tuple[str, Stamp]]:
         try:

@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,7 +45,7 @@ class Dispatcher:
         self.host = host
         self.stopping = threading.Event()
         self._following: dict[str, threading.Thread] = {}
-        self._synced: dict[str, Entry] = {}
+        self._synced: Mapping[str, Entry] = {}
         self._missing_since: int | None = None
 
     def tick(self, *, now: int) -> None:

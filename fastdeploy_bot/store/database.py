@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from contextvars import copy_context
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 import peewee
 from playhouse.migrations import Runner
@@ -28,8 +29,6 @@ AWAY: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalEr
 """What the driver raises where nothing can be written now: gone, locked, full, read-only, restarted in the middle."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-
-_one_writer = Turns()
 
 
 class _Ends(threading.local):
@@ -69,26 +68,78 @@ def disconnect() -> None:
 
 
 def write(fn: Callable[[], T]) -> T:
-    """Run `fn` in one transaction that holds the database's write lock, and answer what it answers.
+    """Run `fn` in a transaction that holds the database's write lock, and answer what it answers.
 
     What `fn` wrote is on disk when this returns, and undone when it raises. It does no I/O of its own and may be run
-    more than once. Raises StoreUnavailable where the database is locked for long, full or read-only.
+    more than once, in another thread: writes that wait for the lock at the same time share one commit. Raises
+    StoreUnavailable where the database is locked for long, full or read-only.
     """
     release()  # whoever waits for its turn does not keep a connection from the one whose turn it is
-    dialect = _dialect()
-    if not _one_writer.acquire(timeout=dialect.BUSY_SECONDS):
+    part = _Part(fn)
+    if not _writers.take(part, timeout=_dialect().BUSY_SECONDS):
         raise StoreUnavailable("the database is busy: try again shortly")
+    return part.answer()
+
+
+class _Part(Generic[T]):
+    """One of the writes that share a commit."""
+
+    def __init__(self, fn: Callable[[], T]) -> None:
+        self._fn = fn
+        self._context = copy_context()
+        self._found: T | None = None
+        self._problem: Exception | None = StoreUnavailable("the write was broken off: try again shortly")
+        self.changed = False
+        """Whether anybody is to be told of it."""
+
+    def run(self) -> None:
+        """Do it, in whatever thread; it is undone by whoever ends the transaction."""
+        self._found, self.changed = self._context.run(_whole, self._fn)
+
+    def settle(self, problem: Exception | None) -> None:
+        """It is on disk; or it is undone, for that reason."""
+        self._problem = problem
+
+    def answer(self) -> T:
+        """What its function answered. Raises why nothing was written."""
+        if self._problem is not None:
+            raise self._problem
+        return cast("T", self._found)
+
+
+def _together(parts: Sequence[_Part[Any]]) -> None:
+    """Write them in one transaction; where one of them raises, each in one of its own, so that it undoes no other."""
+    begun = False
     try:
-        with dialect.writing(proxy.obj):
-            result, changed = _whole(fn)
-    except AWAY as error:
-        raise StoreUnavailable(f"the database cannot be written: {_first(error)}; try again shortly") from error
-    finally:
-        _one_writer.release()
-    if changed:
+        with _dialect().writing(proxy.obj):
+            begun = True
+            for part in parts:
+                part.run()
+    except Exception as error:  # noqa: BLE001 - raised again, in the thread whose write it is
+        alone = len(parts) == 1
+        for part in parts:
+            if begun and not alone:
+                _together([part])
+            else:
+                part.settle(_problem(error))
+        return
+    for part in parts:
+        part.settle(None)
+    if any(part.changed for part in parts):
         for herald in _heralds:
             herald()
-    return result
+
+
+def _problem(error: Exception) -> Exception:
+    """What whoever wanted to write is told."""
+    if not isinstance(error, AWAY):
+        return error
+    problem = StoreUnavailable(f"the database cannot be written: {_first(error)}; try again shortly")
+    problem.__cause__ = error
+    return problem
+
+
+_writers = Turns(_together)
 
 
 def _first(error: BaseException) -> BaseException:

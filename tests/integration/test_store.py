@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import peewee
 import pytest
 from peewee import BlobField, BooleanField, TextField
 
 from callers import at_once, be_patient, on_sqlite
 from databases import Raw, Server
-from fastdeploy_bot import store
+from fastdeploy_bot import facts, store
 from fastdeploy_bot.errors import SettingsError, Unavailable
-from fastdeploy_bot.store import models, sqlite
+from fastdeploy_bot.store import database, models, sqlite
 from fastdeploy_bot.store.models import Service, proxy
+from runs import eventually
 
 MODELS = models._Row.__subclasses__()
 """Every table's model."""
@@ -125,6 +131,164 @@ def test_readers_go_on_beside_a_writer(raw: Raw) -> None:
 
     assert "shop" == Service.get().name
     raw.execute("ROLLBACK")
+
+
+# --- sharing a commit ---
+
+
+class Line:
+    """Writers in a line: the first one waits for another program, the others wait behind it."""
+
+    def __init__(self, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._raw = raw
+        self.lots: list[int] = []
+        """How many writes were in each transaction, in their order."""
+        work = database._writers._work
+
+        def count_and_work(parts: Sequence[Any]) -> None:
+            self.lots.append(len(parts))
+            work(parts)
+
+        monkeypatch.setattr(database._writers, "_work", count_and_work)
+
+    def run(self, *writes: Callable[[], object]) -> list[object]:
+        """What they answer or raise, in the order of the line; those behind the first one share a commit."""
+        return self.ask(*(partial(store.write, fn) for fn in writes))
+
+    def ask(self, *asks: Callable[[], object]) -> list[object]:
+        """The same of what has something written."""
+        self._raw.begin_writing()
+        with ThreadPoolExecutor(len(asks)) as pool:
+            answers = []
+            for number, ask in enumerate(asks):
+                answers.append(pool.submit(_told, ask))
+                eventually(partial(self._stands, number), "in the line")
+            self._raw.execute("COMMIT")
+        return [answer.result() for answer in answers]
+
+    def _stands(self, number: int) -> bool:
+        return self.lots == [1] and len(database._writers._waiting) == number
+
+
+def _told(ask: Callable[[], object]) -> object:
+    """What a thread of its own is answered, or the error it gets."""
+    try:
+        return ask()
+    except (KeyError, Unavailable) as error:
+        return error
+    finally:
+        store.disconnect()
+
+
+@pytest.fixture
+def line(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> Line:
+    """Makes writers wait in a line."""
+    return Line(raw, monkeypatch)
+
+
+def refuse() -> None:
+    """Write a row, and think better of it."""
+    create("refused")
+    raise KeyError("oops")
+
+
+def test_writes_that_wait_share_a_commit(line: Line, raw: Raw) -> None:
+    """In the order in which they came; each is answered what its own function answered."""
+    names = [f"s{number}" for number in range(8)]
+
+    rows = line.run(*(partial(create, name) for name in names))
+
+    assert [1, 7] == line.lots
+    assert [(getattr(row, "id", None), name) for row, name in zip(rows, names, strict=True)] == raw.execute(
+        "SELECT id, name FROM service ORDER BY id"
+    )
+
+
+def test_a_write_that_raises_undoes_none_that_shared_its_commit(line: Line) -> None:
+    """Those before it and those behind it are written and answered; it has its own error, and leaves nothing."""
+    answers = line.run(*(partial(create, name) for name in ("first", "before")), refuse, partial(create, "behind"))
+
+    assert ["Service", "Service", "KeyError", "Service"] == [type(answer).__name__ for answer in answers]
+    assert ["first", "before", "behind"] == [row.name for row in Service.select().order_by(Service.id)]
+
+
+def test_nothing_of_a_shared_commit_is_answered_before_it_is_made(line: Line, raw: Raw) -> None:
+    """What another program sees when a write is answered has all of the lot in it."""
+    seen: list[list[tuple[int]]] = []
+
+    def write(name: str) -> Callable[[], object]:
+        def create_and_look() -> None:
+            create(name)
+            if name == "last":
+                seen.append(raw.execute("SELECT count(*) FROM service"))
+
+        return create_and_look
+
+    line.run(write("first"), write("second"), write("last"))
+
+    assert [[(1,)]] == seen
+    assert [(3,)] == raw.execute("SELECT count(*) FROM service")
+
+
+def test_what_is_wanted_at_the_end_of_a_write_is_done_in_its_place(line: Line) -> None:
+    """At the end of each function, so that events stand in the order of the writes; who follows is woken once a lot."""
+    told, rings = list[str](), list[int]()
+
+    def write(number: int) -> None:
+        told.append(f"write {number}")
+        for what in ("feed", "feed", "log"):
+            store.at_end((what, number), partial(told.append, f"{what} {number}"))
+
+    store.when_changed(lambda: rings.append(len(told)))
+    try:
+        line.run(*(partial(write, number) for number in range(3)))
+    finally:
+        store.when_changed(None)
+
+    assert [f"{what} {number}" for number in range(3) for what in ("write", "feed", "log")] == told
+    assert [3, 9] == rings
+
+
+def test_a_write_runs_in_the_context_of_who_asked(line: Line) -> None:
+    """What is logged meanwhile carries the facts of its own request, whichever thread does the work."""
+
+    def ask(number: int) -> object:
+        with facts.about(request=number):
+            return store.write(lambda: facts.of(logging.makeLogRecord({}))["request"])
+
+    assert [0, 1, 2] == line.ask(*(partial(ask, number) for number in range(3)))
+
+
+def test_a_database_that_fails_one_write_fails_no_other(line: Line) -> None:
+    """A disk may be too full for one and have room for the next."""
+
+    def too_large() -> None:
+        create("too large")
+        raise peewee.OperationalError("database or disk is full")
+
+    answers = line.run(*(partial(create, name) for name in ("first", "before")), too_large, partial(create, "behind"))
+
+    assert ["Service", "Service", "StoreUnavailable", "Service"] == [type(answer).__name__ for answer in answers]
+    assert "disk is full" in str(answers[2])
+    assert ["first", "before", "behind"] == [row.name for row in Service.select().order_by(Service.id)]
+
+
+def test_a_database_that_is_away_is_told_to_all_who_wait(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one try: to wait for it once for each of them would take minutes. Nobody is told another's very error."""
+    tries = []
+
+    def away(_base: object) -> None:
+        tries.append(1)
+        raise peewee.OperationalError("gone")
+
+    answers = line.run(
+        lambda: monkeypatch.setattr(database._dialect(), "writing", away),
+        *(partial(create, name) for name in ("one", "two")),
+    )
+
+    assert ["NoneType", "StoreUnavailable", "StoreUnavailable"] == [type(answer).__name__ for answer in answers]
+    assert answers[1] is not answers[2]
+    assert [1] == tries
 
 
 @on_sqlite

@@ -1,72 +1,126 @@
-"""Turns: what one thread has at a time, in the order of their coming."""
+"""Turns: jobs that are done one lot at a time, in the order of their coming, each by one of those who wait."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import pytest
+
+from fastdeploy_bot.store import turns
 from fastdeploy_bot.store.turns import Turns
 from runs import eventually
 
 WAITING = 8
+LONG = 60.0
+"""Seconds that nobody comes near."""
 
 
-def _more_than(turns: Turns, count: int) -> bool:
-    return len(turns._waiting) > count
+class Slow:
+    """Work that goes on until it is let go on; keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.lots: list[list[int]] = []
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        self.turns = Turns(self.work)
+
+    def work(self, jobs: Sequence[int]) -> None:
+        """Do a lot."""
+        self.lots.append(list(jobs))
+        self.begun.set()
+        assert self.go_on.wait(LONG)
+
+    def begin(self, *jobs: int) -> list[threading.Thread]:
+        """Have the first job under way, and the others wait behind it in this order."""
+        threads = [threading.Thread(target=self.turns.take, args=(job,), kwargs={"timeout": LONG}) for job in jobs]
+        for number, thread in enumerate(threads):
+            thread.start()
+            assert self.begun.wait(LONG)
+            eventually(partial(self._are_waiting, number), "in the line")
+        return threads
+
+    def _are_waiting(self, count: int) -> bool:
+        return len(self.turns._waiting) == count
 
 
-def test_whoever_waits_longest_is_next() -> None:
-    """Not whoever is quickest when it is let go of."""
-    turns, order, begun = Turns(), list[int](), list[int]()
+def test_what_waits_is_done_in_one_lot_in_the_order_of_its_coming() -> None:
+    """The first one is alone; all that came while it was under way is the next lot."""
+    slow = Slow()
+    threads = slow.begin(*range(WAITING))
 
-    def take(number: int) -> None:
-        begun.append(number)
-        assert turns.acquire(timeout=60)
-        order.append(number)
-        turns.release()
-
-    assert turns.acquire(timeout=0)
-    threads = [threading.Thread(target=take, args=(number,)) for number in range(WAITING)]
-    for thread in threads:
-        waiting = len(turns._waiting)
-        thread.start()
-        eventually(partial(_more_than, turns, waiting), "one more in the queue")
-    turns.release()
+    slow.go_on.set()
     for thread in threads:
         thread.join()
 
-    assert begun == order
-    assert turns.acquire(timeout=0)
+    assert [[0], list(range(1, WAITING))] == slow.lots
+    assert slow.turns.take(WAITING, timeout=0)
+
+
+def test_a_lot_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of many is not answered only after the last one; what is left over stays in its order."""
+    monkeypatch.setattr(turns, "MOST", 3)
+    slow = Slow()
+    threads = slow.begin(*range(6))
+
+    slow.go_on.set()
+    for thread in threads:
+        thread.join()
+
+    assert [[0], [1, 2, 3], [4, 5]] == slow.lots
 
 
 def test_whoever_gives_up_keeps_nobody_waiting() -> None:
-    """Its turn goes to the next, and is not lost where it came in the instant of giving up."""
-    turns = Turns()
-    assert turns.acquire(timeout=0)
+    """Its job is not done; those before it are, and the line is free after them."""
+    slow = Slow()
+    threads = slow.begin(0, 1)
 
-    assert not turns.acquire(timeout=0.01)
-    turns.release()
+    assert not slow.turns.take(2, timeout=0.01)
+    slow.go_on.set()
+    for thread in threads:
+        thread.join()
 
-    assert turns.acquire(timeout=0)
-    assert not turns.acquire(timeout=0)
+    assert [[0], [1]] == slow.lots
+    assert slow.turns.take(3, timeout=0)
 
 
-def test_one_at_a_time_has_it_though_some_give_up() -> None:
-    """Many threads with little patience: never two inside, and in the end it is free."""
-    turns, inside, most = Turns(), 0, 0
+def test_work_that_fails_lets_the_next_ones_on() -> None:
+    """The error is the leader's; the line goes on behind it."""
+    fails = [True, False]
 
-    def take(number: int) -> None:
+    def work(_jobs: Sequence[int]) -> None:
+        if fails.pop(0):
+            raise KeyError("oops")
+
+    line = Turns(work)
+
+    with pytest.raises(KeyError, match="oops"):
+        line.take(1, timeout=0)
+    assert line.take(2, timeout=0)
+
+
+def test_every_job_is_done_once_and_one_lot_at_a_time_though_some_give_up() -> None:
+    """Many threads with little patience: what was taken is what was done, and in the end the line is free."""
+    done, inside, most = list[int](), 0, 0
+
+    def work(jobs: Sequence[int]) -> None:
         nonlocal inside, most
-        for _ in range(200):
-            if turns.acquire(timeout=0.0001 * (number % 3)):
-                inside += 1
-                most = max(most, inside)
-                inside -= 1
-                turns.release()
+        inside += 1
+        most = max(most, inside)
+        done.extend(jobs)
+        inside -= 1
+
+    line = Turns(work)
+
+    def take(thread: int) -> list[int]:
+        jobs = range(thread * 1_000, thread * 1_000 + 200)
+        return [job for job in jobs if line.take(job, timeout=0.0001 * (job % 3))]
 
     with ThreadPoolExecutor(WAITING) as pool:
-        list(pool.map(take, range(WAITING)))
+        taken = [job for jobs in pool.map(take, range(WAITING)) for job in jobs]
 
     assert 1 == most
-    assert turns.acquire(timeout=0)
+    assert sorted(taken) == sorted(done)
+    assert line.take(-1, timeout=0)
