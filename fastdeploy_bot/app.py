@@ -83,7 +83,7 @@ def create_engine(settings: Settings) -> Engine:
 
 def catalogue(settings: Settings) -> Catalogue:
     """The service files that the settings name."""
-    return Catalogue(settings.services_dir, tells=settings.tells_github)
+    return Catalogue(settings.services_dir, tells=lambda: settings.tells_github)
 
 
 def _connect(settings: Settings) -> None:

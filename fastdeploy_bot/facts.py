@@ -17,13 +17,21 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 
 _scope: Final[ContextVar[dict[str, object] | None]] = ContextVar("facts", default=None)
 
+_hidden: frozenset[str] = frozenset()
 _masker = Masker(())
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """From now on, show these in no line, nor in an exception's text."""
-    global _masker
-    _masker = Masker(secrets)
+    """From now on, show these in no line, nor in an exception's text; what was hidden before may be shown again."""
+    global _hidden, _masker
+    _hidden = frozenset(secrets)
+    _masker = Masker(_hidden)
+
+
+def hide_too(secrets: Iterable[str]) -> None:
+    """From now on, show these neither."""
+    if not _hidden.issuperset(secrets):
+        hide(_hidden.union(secrets))
 
 
 def masked(text: str) -> str:

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
-from fastdeploy_bot import values
+from fastdeploy_bot import appfile, values
+from fastdeploy_bot.appfile import App
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.masking import MASK
 from fastdeploy_bot.words import LogFormat, WebhookSecret
@@ -59,6 +60,18 @@ class BadSettings(SettingsError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+class AppKey(msgspec.Struct, frozen=True):
+    """What a GitHub App signs in with."""
+
+    issuer: str
+    """Its client id or its number."""
+    private_key: str
+    """PEM."""
+
+    def __repr__(self) -> str:
+        return f"AppKey({self.issuer!r}, '********')"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,9 +138,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.database_url or f"sqlite:///{self.home / 'fastdeploy.db'}"
 
     @property
+    def app(self) -> App | None:
+        """The GitHub App that the set-up page has made, as its file is at this moment."""
+        return appfile.found(self.home)
+
+    @property
+    def sign_in(self) -> str | AppKey | None:
+        """What to sign in to GitHub with, a token or an App's key; what the settings name themselves comes first."""
+        if self.github_token is not None:
+            return self.github_token
+        if self.github_private_key is not None:
+            return AppKey(self.github_client_id or self.github_app_id or "", self.github_private_key)
+        return None if (app := self.app) is None else AppKey(app.issuer, app.pem)
+
+    @property
+    def app_names(self) -> frozenset[str]:
+        """The number and the client id, as far as they are known, of the App that signs in; none for a token."""
+        if self.github_token is not None:
+            return frozenset()
+        given = (self.github_app_id, self.github_client_id)
+        if self.github_private_key is None and (app := self.app) is not None:
+            given = (str(app.id), app.client_id)
+        return frozenset(filter(None, given))
+
+    @property
     def tells_github(self) -> bool:
-        """Whether there is something to sign in to GitHub with: without, GitHub is owed nothing."""
-        return self.github_token is not None or self.github_private_key is not None
+        """Whether there is something to sign in to GitHub with at this moment: without, GitHub is owed nothing."""
+        return self.sign_in is not None
+
+    def believed(self, *, now: int) -> tuple[WebhookSecret, ...]:
+        """What a webhook may be signed with at this moment, `now` in Unix milliseconds: also with the App's secret."""
+        app = self.app
+        return (*self.webhook_secrets, *(WebhookSecret(each) for each in (app.believed(now=now) if app else ())))
 
     @property
     def app_names(self) -> frozenset[str]:
@@ -174,7 +216,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """What the bot's own log must not show."""
         given = (self.github_token, self.github_private_key, self.metrics_token)
         webhooks = [each.secret for each in self.webhook_secrets]
-        return [*self.keys, *webhooks, *_passwords(self.effective_database_url), *filter(None, given)]
+        app = [] if (kept := self.app) is None else kept.secrets
+        return [*self.keys, *webhooks, *_passwords(self.effective_database_url), *filter(None, given), *app]
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -217,7 +260,7 @@ def require_serving(settings: Settings) -> None:
             [f"home missing: there is no folder {settings.home}: run `fastdeploy init`, or set {PREFIX}HOME"]
         )
     problems = []
-    if not settings.webhook_secrets:
+    if not settings.webhook_secrets and not (settings.app and settings.app.webhook_secret):
         problems.append(
             "webhook_secrets: no webhook secret, so no delivery could be believed: "
             "run `fastdeploy init`, or set FASTDEPLOY_WEBHOOK_SECRET"
@@ -247,10 +290,31 @@ def describe(loaded: Loaded) -> list[tuple[str, str, str]]:
         "database_url": settings.effective_database_url,
         "log_format": settings.effective_log_format,
     }
+    of_app = _of_app(settings)
+    effective |= of_app
+    origins = loaded.origins | dict.fromkeys(of_app, str(settings.home / appfile.FILE))
     return [
-        (name, _masked(name, effective.get(name, getattr(settings, name))), loaded.origins[name])
+        (name, _masked(name, effective.get(name, getattr(settings, name))), origins[name])
         for name in Settings.__struct_fields__
     ]
+
+
+def signs_in_by_hand(settings: Settings) -> bool:
+    """Whether the settings say themselves what GitHub is signed in to with: then the App file's key is passed over."""
+    return settings.github_token is not None or settings.github_private_key is not None
+
+
+def _of_app(settings: Settings) -> dict[str, Any]:
+    """The settings for which the App file stands in. Any: each has its own type."""
+    app = settings.app
+    if app is None:
+        return {}
+    found: dict[str, Any] = {}
+    if not signs_in_by_hand(settings):
+        found = {"github_app_id": str(app.id), "github_client_id": app.client_id, "github_private_key": app.pem}
+    if app.webhook_secret and not settings.webhook_secrets:
+        found["webhook_secrets"] = (WebhookSecret(app.webhook_secret),)
+    return found
 
 
 class _Source(msgspec.Struct, frozen=True):

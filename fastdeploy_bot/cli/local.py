@@ -53,7 +53,7 @@ class LocalBot:
         if not settings.home.is_dir():
             raise Unavailable(f"there is no bot in {settings.home}: run `fastdeploy init`, or set FASTDEPLOY_HOME")
         self.settings = settings
-        self.catalogue = Catalogue(settings.services_dir, tells=settings.tells_github)
+        self.catalogue = Catalogue(settings.services_dir, tells=lambda: settings.tells_github)
         self._bell = Bell(settings.bell_dir)
         self._feed_bell = Bell(settings.feed_bell_dir)
         store.connect(settings.effective_database_url)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import click
 
 from fastdeploy_bot.cli import printing, shared
+from fastdeploy_bot.core import clock
 from fastdeploy_bot.errors import Conflict, Unavailable
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.settings import Settings, require_serving
@@ -35,7 +36,8 @@ def simulate(payload: Path, event: str, url: str | None) -> None:
 def deliver(settings: Settings, url: str, event: str, body: bytes) -> dict[str, Any]:
     """The answer of the bot at `url` to a delivery. Raises Unavailable where there is none, Conflict for a refusal."""
     require_serving(settings)
-    secrets = sorted(settings.webhook_secrets, key=lambda each: each.repositories is not None)  # unbound ones first
+    believed = settings.believed(now=clock.now())
+    secrets = sorted(believed, key=lambda each: each.repositories is not None)  # unbound ones first
     request = urllib.request.Request(  # noqa: S310 - an address that the caller chose
         f"{url.rstrip('/')}/webhooks/github",
         data=body,

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from fastdeploy_bot import inherited, store
+from fastdeploy_bot import appfile, inherited, store
 from fastdeploy_bot import settings as settings_
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json
@@ -108,6 +108,7 @@ def check(json_: bool) -> None:
     loaded = settings_.load(flags=click.get_current_context().obj)
     values = settings_.describe(loaded)
     problems = _problems(loaded.settings)
+    problems += filter(None, [appfile.problem(loaded.settings.home)])
     entries = Catalogue(loaded.settings.services_dir).entries()
     problems += [entry.problem for entry in entries.values() if entry.file is None]
     problems += _missing_secrets(loaded.settings, entries)
@@ -116,6 +117,8 @@ def check(json_: bool) -> None:
         printing.show({"settings": facts, "services": sorted(entries), "problems": problems})
     else:
         printing.table(("SETTING", "VALUE", "ORIGIN"), values)
+        if loaded.settings.app is not None and settings_.signs_in_by_hand(loaded.settings):
+            click.echo(f"{appfile.FILE}: passed over for signing in, as the settings name a token or an App themselves")
         click.echo(f"services: {', '.join(sorted(entries)) or 'none'}")
         for problem in problems:
             printing.warn(problem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,9 @@ from fastdeploy_bot.sharing import Shared
 
 Stamp = tuple[int, int, int]
 """What changes when a file does: inode, size, time of change in nanoseconds."""
+
+Basis = tuple[Stamp, bool]
+"""What an entry follows from: its file, and whether GitHub can be told."""
 
 UNREADABLE: Final = (0, 0, 0)
 """The stamp of a file that cannot even be looked at."""
@@ -39,12 +42,12 @@ class Entry(msgspec.Struct, frozen=True):
 class Catalogue:
     """What `services/` holds. Any thread may ask; an unchanged file is not read again."""
 
-    def __init__(self, folder: Path, *, tells: bool = False) -> None:
+    def __init__(self, folder: Path, *, tells: Callable[[], bool] = lambda: False) -> None:
+        """`tells` says whether GitHub can be told of deployments at this moment."""
         self.folder = folder
-        self.tells = tells
-        """Whether GitHub can be told of deployments."""
+        self._tells = tells
         self._root = str(folder)
-        self._known: dict[str, tuple[Stamp, Entry]] = {}
+        self._known: dict[str, tuple[Basis, Entry]] = {}
         self._looked = Shared(self._look)
 
     def entries(self) -> Mapping[str, Entry]:
@@ -56,8 +59,8 @@ class Catalogue:
         return self.entries().get(name)
 
     def _look(self) -> Mapping[str, Entry]:
-        known = self._known
-        fresh = {name: self._entry(name, stamp, known.get(name)) for name, stamp in self._stamps()}
+        known, tells = self._known, self._tells()
+        fresh = {name: self._entry(name, (stamp, tells), known.get(name)) for name, stamp in self._stamps()}
         self._known = fresh
         return {entry.name: entry for _, entry in fresh.values()}
 
@@ -77,15 +80,15 @@ class Catalogue:
             return UNREADABLE if servicefile.NAME.fullmatch(name) else None  # reading it says why
         return status.st_ino, status.st_size, status.st_ctime_ns
 
-    def _entry(self, name: str, stamp: Stamp, known: tuple[Stamp, Entry] | None) -> tuple[Stamp, Entry]:
-        return known if known is not None and known[0] == stamp else (stamp, self._read(name))
+    def _entry(self, name: str, basis: Basis, known: tuple[Basis, Entry] | None) -> tuple[Basis, Entry]:
+        return known if known is not None and known[0] == basis else (basis, self._read(name, tells=basis[1]))
 
-    def _read(self, folder: str) -> Entry:
+    def _read(self, folder: str, *, tells: bool) -> Entry:
         name = os.fsencode(folder).decode(errors="backslashreplace")  # of other bytes, a name that is refused
         try:
             data = (self.folder / folder / "service.toml").read_bytes()
             file = servicefile.parse(name, data)
-            return Entry(name, file, report=file.report if self.tells else ())
+            return Entry(name, file, report=file.report if tells else ())
         except BadServiceFile as error:
             return Entry(name, None, "; ".join(error.problems))
         except OSError as error:

@@ -52,6 +52,8 @@ class Desk:
 
     def round(self) -> float:
         """Let each clerk make one call; answers in how many seconds to look again."""
+        if not self._line.open:
+            return LOOK_SECONDS
         return min(map(_turn, self._clerks), default=LOOK_SECONDS)
 
     def end(self) -> None:

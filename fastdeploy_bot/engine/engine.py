@@ -37,13 +37,12 @@ class Engine:
         self.dispatcher = Dispatcher(settings, catalogue, bell, host)
         self._feed_bell = Bell(settings.feed_bell_dir)
         work, needed = janitor.of(settings, host).run, (self.dispatcher.stopping,)
+        speaking, means = desk.of(settings, catalogue, host).run, (self._feed_bell, self.dispatcher.stopping)
         self._threads = [
             threading.Thread(target=self._run, name="dispatcher", daemon=True),
             threading.Thread(target=work, args=needed, name="janitor", daemon=True),
+            threading.Thread(target=speaking, args=means, name="desk", daemon=True),
         ]
-        if settings.tells_github:
-            speaking, means = desk.of(settings, catalogue, host).run, (self._feed_bell, self.dispatcher.stopping)
-            self._threads.append(threading.Thread(target=speaking, args=means, name="desk", daemon=True))
 
     def start(self) -> None:
         """Begin to wait for rows."""

@@ -16,8 +16,8 @@ from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.app_auth import AppTokens, Credentials, FixedToken
 from fastdeploy_bot.forge.github.client import CallFailed, Client
 from fastdeploy_bot.forge.github.permissions import Needs
-from fastdeploy_bot.forge.github.policy import Remedy
-from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.forge.github.policy import Refusal, Remedy
+from fastdeploy_bot.settings import AppKey, Settings
 
 T = TypeVar("T")
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 GITHUB: Final = "github"
 """Who has the duty while GitHub wants to hear nothing."""
+NEWS_SECONDS: Final = 1.0
+"""How long at most it stays unseen that there are credentials."""
 
 
 class Unheard(Exception):
@@ -38,6 +40,38 @@ class Unheard(Exception):
         """The moment from which it may be asked again, where that can be of use."""
 
 
+class SignIn:
+    """The credentials that the settings have at each moment; others take their place without a restart."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self._settings = settings
+        self._client = client
+        self._made: tuple[str | AppKey, Credentials] | None = None
+
+    @property
+    def present(self) -> Credentials | None:
+        """What to sign in with now; None where there is nothing."""
+        found = self._settings.sign_in
+        if found is None:
+            return None
+        if self._made is None or self._made[0] != found:
+            self._made = (found, _credentials(found, self._client))
+        return self._made[1]
+
+    def token(self, repository: str, needs: Needs, *, now: int) -> str:
+        """What such calls for a repository are signed in with. Raises CallFailed."""
+        return self._required().token(repository, needs, now=now)
+
+    def renewed(self, repository: str, needs: Needs, refused: str, *, now: int) -> str | None:
+        """Another token after GitHub refused that one; None where there is no other. Raises CallFailed."""
+        return self._required().renewed(repository, needs, refused, now=now)
+
+    def _required(self) -> Credentials:
+        if (present := self.present) is None:
+            raise CallFailed(Refusal(None, "there are no credentials for GitHub any more"))
+        return present
+
+
 class Line:
     """One per process; of all of them one at a time has the duty."""
 
@@ -45,7 +79,7 @@ class Line:
         self,
         duty: Duty,
         client: Client,
-        credentials: Credentials,
+        credentials: SignIn,
         *,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -56,9 +90,14 @@ class Line:
         self._limited = 0
         """How many calls in a row were refused because of a limit."""
 
+    @property
+    def open(self) -> bool:
+        """Whether there is something to sign in with."""
+        return self._credentials.present is not None
+
     def busy(self, *, now: int) -> float:
         """For how many seconds at least nothing may be asked from here; 0.0: it may."""
-        return self._duty.busy(now=now)
+        return self._duty.busy(now=now) if self.open else NEWS_SECONDS
 
     def ask(self, repository: str, needs: Needs, call: Callable[[Client, str], T], *, attempt: int = 0, now: int) -> T:
         """What a call for a repository brings, made with a token that is good for that; `now` in Unix milliseconds.
@@ -119,14 +158,8 @@ def of(settings: Settings, host: str) -> Line:
     client = Client(settings.github_api_url, settings.github_api_version)
     guests = {GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
     duty = Duty("relay", lock=settings.home / "relay.lock", host=host, guests=guests)
-    return Line(duty, client, credentials(settings, client))
+    return Line(duty, client, SignIn(settings, client))
 
 
-def credentials(settings: Settings, client: Client) -> Credentials:
-    """What the settings sign in to GitHub with. Raises ValueError where they hold nothing for it."""
-    if settings.github_token is not None:
-        return FixedToken(settings.github_token)
-    issuer = settings.github_client_id or settings.github_app_id
-    if issuer is None or settings.github_private_key is None:
-        raise ValueError("the settings hold nothing to sign in to GitHub with")
-    return AppTokens(client, issuer, settings.github_private_key)
+def _credentials(sign_in: str | AppKey, client: Client) -> Credentials:
+    return FixedToken(sign_in) if isinstance(sign_in, str) else AppTokens(client, sign_in.issuer, sign_in.private_key)

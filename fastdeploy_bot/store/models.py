@@ -276,6 +276,8 @@ class Session(_Row):
     ended = peewee.BigIntegerField(null=True)
     peer = Text()
     agent = Text()
+    setup = peewee.BigIntegerField(null=True)
+    """When the last way to GitHub's page began from which it has come back with a new App."""
 
 
 class Attempt(_Row):

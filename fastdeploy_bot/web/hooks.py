@@ -50,7 +50,8 @@ def github() -> Answer[Receipt]:
 def _receive() -> Answer[Receipt]:
     body = context.raw_body(LARGEST)
     bot = context.bot()
-    secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), bot.settings.webhook_secrets)
+    believed = bot.settings.believed(now=clock.now())
+    secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), believed)
     document = payloads.document(request.headers.get("Content-Type"), body)
     webhook = payloads.parse(document, request.headers)
     facts.add(delivery=webhook.guid)

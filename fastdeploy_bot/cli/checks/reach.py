@@ -5,12 +5,12 @@ from __future__ import annotations
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastdeploy_bot import values
+from fastdeploy_bot import appfile, values
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
 from fastdeploy_bot.core.catalogue import Catalogue
@@ -68,33 +68,38 @@ def engine(patient: Patient) -> Iterator[Finding]:
 def github(patient: Patient) -> Iterator[Finding]:
     """Its credentials are good for the repositories of the services."""
     settings = patient.settings
+    if problem := appfile.problem(settings.home):
+        yield fail(problem, "the bot cannot sign in to GitHub with it", "mend it, or take it away and open /setup")
     if not settings.tells_github:
         yield ok("there are no credentials for GitHub, so it is told nothing")
         return
+    files = [entry.file for entry in Catalogue(settings.services_dir).entries().values()]
+    repositories = sorted({file.repository for file in files if file is not None and file.report})
+    refusals = list(_refusals(patient, repositories[:MOST]))
+    yield from refusals
+    if not refusals:
+        yield ok(f"GitHub lets the bot in ({len(repositories)} repositories)")
+
+
+def _refusals(patient: Patient, repositories: Iterable[str]) -> Iterator[Finding]:
     from fastdeploy_bot.engine import line
     from fastdeploy_bot.forge.github.api import repositories as github_repositories
     from fastdeploy_bot.forge.github.api import statuses
     from fastdeploy_bot.forge.github.client import CallFailed, Client
 
-    files = [entry.file for entry in Catalogue(settings.services_dir).entries().values()]
-    repositories = sorted({file.repository for file in files if file is not None and file.report})
-    refused = False
+    settings = patient.settings
     with closing(Client(settings.github_api_url, settings.github_api_version)) as client:
-        credentials = line.credentials(settings, client)
-        for repository in repositories[:MOST]:
+        credentials = line.SignIn(settings, client)
+        for repository in repositories:
             try:
                 token = credentials.token(repository, statuses.WRITES, now=int(patient.clock() * 1_000))
                 writable = github_repositories.may_push(client, token, repository)
             except CallFailed as error:
-                refused = True
                 finding = fail if error.permanent else warn
                 yield finding(f"GitHub refuses {repository}: {error}", WHY, MEND)
             else:
                 if writable is False:
-                    refused = True
                     yield fail(f"GitHub lets the token of {repository} read only", WHY, MEND)
-    if not refused:
-        yield ok(f"GitHub lets the bot in ({len(repositories)} repositories)")
 
 
 MOST: Final = 10

@@ -39,7 +39,7 @@ def secret_key(patient: Patient) -> Iterator[Finding]:
 
 def webhook_secrets(patient: Patient) -> Iterator[Finding]:
     """What GitHub signs its webhooks with."""
-    found = patient.settings.webhook_secrets
+    found = patient.settings.believed(now=int(patient.clock() * 1_000))
     if not found:
         yield fail(
             "webhook_secrets is empty", "no webhook can be believed, so the bot does not start", "fastdeploy init"

@@ -18,6 +18,7 @@ CREATE INDEX deployment_wanting ON deployment (sha) WHERE wanted IS NOT NULL;
 ALTER TABLE delivery ADD COLUMN reconciled BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE delivery ADD COLUMN paths TEXT;
 ALTER TABLE service ADD COLUMN watched TEXT;
+ALTER TABLE session ADD COLUMN setup BIGINT;
 CREATE TABLE question (
     id {id},
     kind TEXT NOT NULL,
