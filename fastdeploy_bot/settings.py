@@ -153,7 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def app_names(self) -> frozenset[str]:
-        """The number and the client id, as far as they are known, of the App that signs in; none for a token."""
+        """What our GitHub App is called: by its id, its client id, or both; empty where there is none now."""
         if self.github_token is not None:
             return frozenset()
         given = (self.github_app_id, self.github_client_id)
@@ -170,11 +170,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """What a webhook may be signed with at this moment, `now` in Unix milliseconds: also with the App's secret."""
         app = self.app
         return (*self.webhook_secrets, *(WebhookSecret(each) for each in (app.believed(now=now) if app else ())))
-
-    @property
-    def app_names(self) -> frozenset[str]:
-        """What our GitHub App is called: by its id, its client id, or both; empty where there is none."""
-        return frozenset(filter(None, (self.github_app_id, self.github_client_id)))
 
     @property
     def services_dir(self) -> Path:

@@ -14,8 +14,8 @@ import fakehub
 from callers import KEY, SECRET, GitHub, ServiceFiles, sha, sync
 from fakehub import FakeHub
 from fastdeploy_bot import appfile, facts
-from fastdeploy_bot.appfile import App
 from fastdeploy_bot.app import catalogue
+from fastdeploy_bot.appfile import App
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.engine import desk
 from fastdeploy_bot.settings import Settings
