@@ -252,7 +252,9 @@ class Rig:
         if victim in OF_THE_BOT | {"reload"}:
             wait_for(lambda: not any(is_alive(pid) for pid in workers))
         runs = self._ledger(folder).count(push.sha)
-        return Outcome(Truth(row["state"], runs, self._log(push.number), states(row["steps"]), github), seconds, told)
+        # What is told by HTTP may be heard before what stands in the steps file: of both, each has its own order.
+        steps = sorted(states(row["steps"]), key=lambda step: step[0] == "Told")
+        return Outcome(Truth(row["state"], runs, self._log(push.number), steps, github), seconds, told)
 
     def kill_migration(self, victim: str) -> None:
         """Kill whoever brings the schema up to date, in the middle of that: the bot's master, or a command."""
