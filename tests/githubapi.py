@@ -15,6 +15,7 @@ OPERATIONS: Final = (
     ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
     ("GET", "/repos/{owner}/{repo}"),
     ("GET", "/repos/{owner}/{repo}/installation"),
+    ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
     ("POST", "/app/installations/{installation_id}/access_tokens"),
 )
 

@@ -125,22 +125,23 @@ def supersede(newer: Deployment, *, now: int) -> None:
 
 def cancel(number: int, *, by: Principal, now: int) -> Deployment:
     """End a deployment that has not begun; ask a running one to stop. Raises NotFound, Conflict where it has ended."""
-
-    def decide() -> None:
-        deployment = find(number)
-        state = DeploymentState(deployment.state)
-        if state.final:
-            raise Conflict(f"deployment {number} has ended already: {state}")
-        if state is DeploymentState.RUNNING:
-            asked = Deployment.update(cancelled_by=by.name)
-            asked.where(Deployment.id == number, Deployment.cancelled_by.is_null()).execute()
-            changes.of_deployment(number)
-        else:
-            stop(deployment, why=f"cancelled by {by.name} before it began", now=now)
-        audit.note(by, "cancel", f"deployment {number}", now=now, detail=f"service {deployment.service.name}")
-
-    store.write(decide)
+    store.write(lambda: call_off(number, by=by, now=now))
     return find(number)
+
+
+def call_off(number: int, *, by: Principal, now: int) -> None:
+    """Do what `cancel` does. To be called inside a write."""
+    deployment = find(number)
+    state = DeploymentState(deployment.state)
+    if state.final:
+        raise Conflict(f"deployment {number} has ended already: {state}")
+    if state is DeploymentState.RUNNING:
+        asked = Deployment.update(cancelled_by=by.name)
+        asked.where(Deployment.id == number, Deployment.cancelled_by.is_null()).execute()
+        changes.of_deployment(number)
+    else:
+        stop(deployment, why=f"cancelled by {by.name} before it began", now=now)
+    audit.note(by, "cancel", f"deployment {number}", now=now, detail=f"service {deployment.service.name}")
 
 
 def stop(deployment: Deployment, *, why: str, now: int) -> None:

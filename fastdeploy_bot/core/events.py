@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from fastdeploy_bot.core import buttons
 from fastdeploy_bot.core.notices import Handler, Notice
 
 
@@ -21,5 +22,8 @@ def _pong(_notice: Notice) -> str:
 
 _HANDLERS: Final[Mapping[str, Handler]] = {
     "ping": _pong,
+    "check_run.requested_action": buttons.press,
+    "check_run.rerequested": buttons.run_again,
+    "check_suite.rerequested": buttons.run_all_again,
 }
 """By `event.action`, or by the event alone where it has one for all actions."""

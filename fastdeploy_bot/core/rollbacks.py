@@ -30,6 +30,22 @@ def roll_back(name: str, entries: Mapping[str, Entry], *, to: int | None = None,
     return row
 
 
+def undo(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
+    """Roll back from a deployment, where its commit is still what is live. To be called inside a write.
+
+    Raises NotFound, Conflict also where a rollback of its service is under way: then it has been undone already.
+    """
+    service = deployments.find(number).service
+    live = _live(service)
+    if live.sha != deployments.find(number).sha:
+        raise Conflict(f"not deployment {number} is live but {live.id}, of {live.sha[:7]}")
+    under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
+    mine = (Deployment.service == service) & (Deployment.origin == Origin.ROLLBACK)
+    if (back := Deployment.get_or_none(mine, under_way)) is not None:
+        raise Conflict(f"deployment {back.id} rolls service {service.name} back already")
+    return roll_back(service.name, entries, by=by, now=now)
+
+
 def offer(service: Service) -> Deployment | None:
     """The deployment whose commit a rollback deploys again; None where there is none."""
     try:

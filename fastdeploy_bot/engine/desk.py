@@ -14,6 +14,7 @@ from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.line import Line
+from fastdeploy_bot.engine.permits import MayWrite
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.words import QuestionKind
@@ -83,6 +84,6 @@ def _turn(clerk: Clerk) -> float:
 def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     """The desk of a host."""
     speaking = line.of(settings, host)
-    inquirers: dict[QuestionKind, Inquirer] = {}
+    inquirers: dict[QuestionKind, Inquirer] = {QuestionKind.MAY_WRITE: MayWrite()}
     relay = Relay(speaking, public_url=settings.effective_public_url)
     return Desk(speaking, [relay, Inquiries(speaking, catalogue, inquirers)])

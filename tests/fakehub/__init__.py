@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 import appkeys
 import githubapi
 from fakehub.apps import Apps, wrong_with_jwt
+from fakehub.collaborators import Collaborators
 from fakehub.repositories import Repositories
 from fakehub.statuses import Status, Statuses
 from fakehub.wire import (
@@ -82,6 +83,8 @@ class FakeHub:
         self.granted: dict[str, str] = {"metadata": "read", "statuses": "write", "contents": "read"}
         self.pushes = True
         """Whether the user may write to the repositories."""
+        self.people = {"octocat": (583231, "write"), "reader": (2, "read"), "mona": (3, "admin")}
+        """GitHub's id of each user by their name, in lower case, and their role in the repositories."""
         self.renamed: set[str] = set()
         """Names that octo-org/shop once had."""
         self.held = threading.Event()
@@ -91,7 +94,7 @@ class FakeHub:
         self.statuses: dict[tuple[str, str, str], list[Status]] = {}
         self.tokens: dict[str, Token] = {}
         self._prefix = prefix
-        self._areas: tuple[Area, ...] = (Statuses(self), Repositories(self), Apps(self))
+        self._areas: tuple[Area, ...] = (Statuses(self), Repositories(self), Apps(self), Collaborators(self))
         self._faults: deque[tuple[str, Fault]] = deque()
         self.lock = threading.Lock()
         hub = self

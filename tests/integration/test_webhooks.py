@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from flask.testing import FlaskClient
 
+import githubevents
 from callers import (
     REPOSITORY,
     REPOSITORY_ID,
@@ -27,7 +28,7 @@ from callers import (
 from databases import Raw
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store.models import Delivery, Deployment, Verdict
+from fastdeploy_bot.store.models import Delivery, Deployment, Question, Verdict
 from fastdeploy_bot.web import hooks
 from fastdeploy_bot.words import WebhookSecret
 
@@ -414,3 +415,14 @@ def test_other_methods_are_told_which_one_is_right(client: FlaskClient) -> None:
 
     assert is_problem(response, 405)
     assert "POST" in response.headers["Allow"]
+
+
+def test_a_bot_without_an_app_has_no_check_runs(github: GitHub) -> None:
+    """Whatever is pressed is not meant for it, and there is nobody to ask."""
+    told = githubevents.check_run("requested_action", 1, sha(2), identifier="cancel")
+
+    answer = github.deliver(githubevents.as_body(told), event="check_run")
+
+    assert 202 == answer.status_code
+    assert "nothing is done: this bot has no GitHub App, so the check run is another's" == answer.get_json()["reason"]
+    assert not Question.select().exists()
