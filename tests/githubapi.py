@@ -13,6 +13,12 @@ from octokit import OctokitMissing
 
 OPERATIONS: Final = (
     ("POST", "/repos/{owner}/{repo}/statuses/{sha}"),
+    ("POST", "/repos/{owner}/{repo}/deployments"),
+    ("GET", "/repos/{owner}/{repo}/deployments"),
+    ("POST", "/repos/{owner}/{repo}/deployments/{deployment_id}/statuses"),
+    ("POST", "/repos/{owner}/{repo}/check-runs"),
+    ("PATCH", "/repos/{owner}/{repo}/check-runs/{check_run_id}"),
+    ("GET", "/repos/{owner}/{repo}/commits/{ref}/check-runs"),
     ("GET", "/repos/{owner}/{repo}"),
     ("GET", "/repos/{owner}/{repo}/installation"),
     ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),

@@ -58,7 +58,7 @@ def _step(number: int) -> None:
     deployment = row.deployment
     told = views.told_step(row)
     feed.append(EventType.STEP, told, service=deployment.service.name, deployment=deployment.id, now=now)
-    outbox.mark(deployment, now=now)
+    outbox.mark_step(deployment, now=now)
 
 
 def _service(number: int) -> None:

@@ -44,6 +44,11 @@ def end(deployment: int) -> int:
     return sum(next(iter(_pairs(last)), (0, 0)))
 
 
+def tail(deployment: int, length: int) -> bytes:
+    """The last bytes kept, so many at most."""
+    return _read(deployment, max(0, end(deployment) - length)).data
+
+
 def grown(chunk: int | None) -> tuple[int, set[int]]:
     """The newest chunk's id, and which deployments have chunks newer than that one; none where it is None."""
     newest = LogChunk.select(fn.MAX(LogChunk.id)).scalar() or 0

@@ -1,6 +1,7 @@
-"""The outbox: what GitHub is owed, one row a commit and context, marked in the transaction of each change.
+"""The outbox: what GitHub is owed, marked in the transaction of each change.
 
-A row counts changes; what is to be told is read from the deployments when it is told, so it is always the newest.
+Of commit statuses there is one row a commit and context, of all else one a deployment. A row counts changes; what is to
+be told is read from the deployments when it is told, so it is always the newest.
 """
 
 from __future__ import annotations
@@ -8,20 +9,34 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from peewee import ModelSelect
+from peewee import Case, Expression, ModelSelect, fn
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.store.models import Deployment, Report
+from fastdeploy_bot.store.models import Deployment, Report, Service
 from fastdeploy_bot.words import DeploymentState, ReportKind
 
 FURTHEST: Final = 15 * 60 * clock.SECOND
 """How long nothing is put off for, whatever goes wrong."""
+UNKNOWN: Final = 0
+"""In the place of GitHub's id, while nobody knows whether GitHub has made what it was asked to."""
+ORDER: Final = (ReportKind.STATUS, ReportKind.DEPLOYMENT, ReportKind.CHECK)
+"""In which GitHub is told of a change."""
 
 
 def context(service: str) -> str:
     """The name under which a service's commit statuses stand."""
     return f"fastdeploy/{service}"
+
+
+def check(service: str) -> str:
+    """The name of a service's check runs."""
+    return f"fastdeploy / {service}"
+
+
+def environment(deployment: Deployment) -> str:
+    """The environment that one which has begun is deployed to; by the service's own name where its file names none."""
+    return json.loads(deployment.definition or "{}").get("environment") or deployment.service.name
 
 
 def mark(deployment: Deployment, *, now: int) -> None:
@@ -34,8 +49,12 @@ def mark(deployment: Deployment, *, now: int) -> None:
     if state.final and state is not DeploymentState.SUPERSEDED:
         told_of += _taken_over_by(deployment)
     for each in told_of:
-        if ReportKind.STATUS in json.loads(each.report):
-            _mark(each, now)
+        _mark(each, now)
+
+
+def mark_step(deployment: Deployment, *, now: int) -> None:
+    """GitHub is owed news of a step of this deployment, where it is told of steps. Inside a write."""
+    _mark(deployment, now, without=ReportKind.DEPLOYMENT)
 
 
 def owed(*, now: int) -> list[Report]:
@@ -56,18 +75,26 @@ def _due(now: int) -> ModelSelect[Report]:
 
 def of(deployment: Deployment) -> Report | None:
     """What was told, or is owed, of a deployment's commit; None where it is not told to anybody."""
-    mine = (
-        Report.kind == ReportKind.STATUS,
-        Report.repository == deployment.repository,
-        Report.sha == deployment.sha,
-        Report.context == context(deployment.service.name),
-    )
-    found: Report | None = Report.get_or_none(*mine)
+    found: Report | None = Report.get_or_none(*_place(deployment, ReportKind.STATUS))
     return found
 
 
+def all_of(deployment: Deployment) -> list[Report]:
+    """All that was told, or is owed, of a deployment and its commit."""
+    status = of(deployment)
+    others = Report.select().where(Report.deployment == deployment.id, Report.kind != ReportKind.STATUS)
+    found = {ReportKind(each.kind): each for each in others} | ({ReportKind.STATUS: status} if status else {})
+    return [found[kind] for kind in ORDER if kind in found]
+
+
 def subject(report: Report) -> Deployment:
-    """The deployment whose state is the commit's: one that is under way, or else the one that ended last."""
+    """The deployment that a report tells of.
+
+    Of a commit's status, the one whose state is the commit's: that which is under way, or else that which ended last.
+    """
+    if report.kind != ReportKind.STATUS:
+        told_of: Deployment = report.deployment
+        return told_of
     service = report.deployment.service_id
     rows = list(Deployment.select().where(Deployment.service == service, Deployment.sha == report.sha))
     under_way = [row for row in rows if not DeploymentState(row.state).final]
@@ -84,9 +111,25 @@ def successor(deployment: Deployment) -> Deployment | None:
     return last
 
 
+def is_alone(report: Report) -> bool:
+    """Whether no other service of the repository was ever deployed to the same environment."""
+    mine = report.deployment.service
+    same = (Service.repository == mine.repository) | (Service.repository_id == mine.repository_id)
+    others = Service.select(Service.id).where(same, Service.id != mine.id)
+    theirs = Report.select().join(Deployment).where(Deployment.service.in_(others), *_to_environment(report))
+    return not theirs.exists()
+
+
+def has_heir(report: Report, *, told: tuple[str, ...]) -> bool:
+    """Whether GitHub was told so of a later deployment of the service to the same environment."""
+    mine = report.deployment
+    later = (Deployment.finished > mine.finished) | ((Deployment.finished == mine.finished) & (Deployment.id > mine.id))
+    return bool(_others(report).where(later, Report.state.in_(told)).exists())
+
+
 def note_told(report: Report, state: str, description: str, *, now: int) -> None:
     """GitHub knows all of the changes that `report` was read with."""
-    _settle(report, state=state, description=description, told_at=now, problem="")
+    _settle(report, state=state, description=description, told_at=now, problem="", refused=None)
 
 
 def note_known(report: Report) -> None:
@@ -94,15 +137,58 @@ def note_known(report: Report) -> None:
     _settle(report, problem="")
 
 
-def note_refused(report: Report, problem: str) -> None:
-    """GitHub will not hear of it; the next change is another matter."""
-    _settle(report, problem=problem)
+def note_refused(report: Report, state: str, problem: str) -> None:
+    """GitHub will not hear of that state; the next one is another matter."""
+    _settle(report, problem=problem, refused=state)
+
+
+def note_still_refused(report: Report) -> None:
+    """What GitHub did not want to hear of has not changed."""
+    _settle(report)
+
+
+def note_making(report: Report) -> None:
+    """GitHub is about to be asked to make what may be there once only."""
+    _update(report, external=UNKNOWN)
+
+
+def note_not_made(report: Report) -> None:
+    """GitHub has not made it."""
+    _update(report, external=None)
+
+
+def note_found(report: Report, external: int) -> None:
+    """GitHub had made it; what it was told is not known."""
+    _update(report, external=external, state=None)
+
+
+def note_begun(report: Report, external: int, state: str, *, now: int) -> None:
+    """GitHub has made it, and is still to be told what became of it."""
+    _update(report, external=external, state=state, told_at=now, attempts=0, problem="", refused=None)
+
+
+def note_made(report: Report, external: int, state: str, description: str, *, now: int) -> None:
+    """GitHub has made it, and knows all of the changes that `report` was read with."""
+    _update(report, external=external)
+    note_told(report, state, description, now=now)
+
+
+def note_outlived(report: Report, *, was: str, became: str) -> None:
+    """What was so of the service's earlier deployments to the same environment, GitHub has made to be that."""
+    numbers = [row.id for row in _others(report).where(Report.state == was)]
+    store.write(lambda: Report.update(state=became).where(Report.id.in_(numbers), Report.state == was).execute())
+
+
+def mark_outlived(report: Report, *, was: str, now: int) -> None:
+    """GitHub is owed that the service's earlier deployments to the same environment are not so any more."""
+    numbers = [row.id for row in _others(report).where(Report.state == was)]
+    owed = {"changes": Report.changes + 1, "due": now}
+    store.write(lambda: Report.update(owed).where(Report.id.in_(numbers)).execute())
 
 
 def postpone(report: Report, problem: str, *, due: int) -> None:
     """This try was in vain; the next one is due then."""
-    fields = {"attempts": Report.attempts + 1, "due": due, "problem": problem}
-    store.write(lambda: Report.update(fields).where(Report.id == report.id).execute())
+    _update(report, attempts=Report.attempts + 1, due=due, problem=problem)
 
 
 def _settle(report: Report, **fields: Any) -> None:
@@ -110,6 +196,23 @@ def _settle(report: Report, **fields: Any) -> None:
     seen = {"told": report.changes, "attempts": 0} | fields
     older = (Report.id == report.id) & (Report.told < report.changes)
     store.write(lambda: Report.update(seen).where(older).execute())
+
+
+def _update(report: Report, **fields: Any) -> None:
+    store.write(lambda: Report.update(fields).where(Report.id == report.id).execute())
+
+
+def _others(report: Report) -> ModelSelect[Report]:
+    """What GitHub is told of the service's other deployments to the same environment."""
+    service = report.deployment.service_id
+    mine = Report.select().join(Deployment).where(Deployment.service == service, Report.id != report.id)
+    return mine.where(*_to_environment(report))
+
+
+def _to_environment(report: Report) -> tuple[Expression, ...]:
+    """GitHub does not tell `Production` from `production`."""
+    same = fn.LOWER(Report.context) == report.context.lower()
+    return Report.kind == ReportKind.DEPLOYMENT, Report.external.is_null(False), same
 
 
 def _taken_over_by(deployment: Deployment) -> list[Deployment]:
@@ -122,20 +225,45 @@ def _taken_over_by(deployment: Deployment) -> list[Deployment]:
     return list(Deployment.select().join(whole, on=(Deployment.id == whole.c.id)).with_cte(whole))
 
 
-def _mark(deployment: Deployment, now: int) -> None:
-    new = {
-        "repository": deployment.repository,
-        "sha": deployment.sha,
-        "context": context(deployment.service.name),
-        "deployment": deployment,
-        "due": now,
-    }
-    known = (
-        Report.kind == ReportKind.STATUS,
-        Report.repository == new["repository"],
-        Report.sha == new["sha"],
-        Report.context == new["context"],
+def _mark(deployment: Deployment, now: int, *, without: ReportKind | None = None) -> None:
+    wanted = json.loads(deployment.report)
+    for kind in ORDER:
+        never_began = kind is ReportKind.DEPLOYMENT and deployment.started is None
+        if kind in wanted and kind is not without and not never_began:
+            _mark_kind(deployment, kind, now)
+
+
+def _mark_kind(deployment: Deployment, kind: ReportKind, now: int) -> None:
+    same = Case(None, [(Report.deployment == deployment.id, Report.refused)], None)  # another one is another matter
+    changed = Report.update(changes=Report.changes + 1, deployment=deployment, refused=same)
+    if not changed.where(*_place(deployment, kind)).execute():
+        Report.create(
+            kind=kind,
+            repository=deployment.repository,
+            sha=deployment.sha,
+            context=_context(deployment, kind),
+            deployment=deployment,
+            due=now,
+        )
+
+
+def _context(deployment: Deployment, kind: ReportKind) -> str:
+    match kind:
+        case ReportKind.STATUS:
+            return context(deployment.service.name)
+        case ReportKind.DEPLOYMENT:
+            return environment(deployment)
+        case ReportKind.CHECK:
+            return check(deployment.service.name)
+
+
+def _place(deployment: Deployment, kind: ReportKind) -> tuple[Any, ...]:
+    """Which row tells of it (Any: peewee's expressions)."""
+    if kind is not ReportKind.STATUS:
+        return Report.kind == kind, Report.deployment == deployment.id
+    return (
+        Report.kind == kind,
+        Report.repository == deployment.repository,
+        Report.sha == deployment.sha,
+        Report.context == context(deployment.service.name),
     )
-    changed = Report.update(changes=Report.changes + 1, deployment=deployment)
-    if not changed.where(*known).execute():
-        Report.create(**new)

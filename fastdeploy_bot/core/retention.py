@@ -29,7 +29,7 @@ from fastdeploy_bot.store.models import (
     Token,
     Verdict,
 )
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState, ReportKind
 
 SUCCESSES: Final = 10
 """How many of a service's last successes stay, the live one among them."""
@@ -344,9 +344,12 @@ def _remove_deployments(batch: Sequence[int]) -> int:
 
 
 def _hand_reports_on(numbers: Collection[int]) -> None:
-    """What GitHub was told of their commits belongs to a later deployment of the same commit, or goes."""
+    """What GitHub was told of their commits belongs to a later deployment of the same commit, or goes.
+
+    What it was told of one deployment alone goes with that.
+    """
     told = Report.select(Report.id, Deployment.service, Deployment.sha).join(Deployment)
-    reports = _pairs(told.where(Report.deployment.in_(numbers)))
+    reports = _pairs(told.where(Report.deployment.in_(numbers), Report.kind == ReportKind.STATUS))
     others = (
         Deployment.select(Deployment.service, Deployment.sha, fn.MAX(Deployment.id))
         .where(Deployment.sha.in_([sha for _, _, sha in reports]), Deployment.id.not_in(numbers))

@@ -12,6 +12,7 @@ import msgspec
 from fastdeploy_bot.core import globs
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.values import nearest, parse_duration, parse_toml, shown
+from fastdeploy_bot.words import ReportKind
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -263,12 +264,9 @@ def _check_variable(name: str) -> None:
 
 
 def _report(value: object) -> tuple[str, ...]:
-    kinds = _texts(value)
-    for kind in ("deployment", "check"):
-        if kind in kinds:
-            raise ValueError(f'"{kind}" is not built yet in this version; leave it out')
-    if kinds != ("status",):
-        raise ValueError(f'expected ["status"], got {shown(value)}')
+    kinds = _strings(value)
+    if not kinds or len(set(kinds)) != len(kinds) or not set(kinds) <= set(ReportKind):
+        raise ValueError(f"expected some of {shown(list(ReportKind))}, each once, got {shown(value)}")
     return kinds
 
 

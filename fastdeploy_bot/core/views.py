@@ -17,8 +17,8 @@ from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.servicefile import Visibility
-from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Token, User
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, EventType, Origin, Role, StepState
+from fastdeploy_bot.store.models import Delivery, Deployment, Report, Service, Step, Token, User
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState, EventType, Origin, ReportKind, Role, StepState
 
 Moment = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds", extra_json_schema={"format": "date-time"})]
 """A moment as it is shown."""
@@ -80,12 +80,14 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
-    """What GitHub was told of a deployment's commit, for its service."""
+    """What GitHub was told of a deployment, or of its commit for its service."""
 
+    kind: ReportKind
     context: str
+    """Under which name: that of the commit status, of the environment, or of the check run."""
     state: str | None
     description: str | None
-    """Of the commit status as it was told last; null before the first time."""
+    """As it was told last; null before the first time."""
     told: Moment | None
     owed: bool
     """Whether there is news that GitHub was not told yet."""
@@ -98,7 +100,9 @@ class DeploymentView(DeploymentFacts, frozen=True, kw_only=True):
 
     steps: list[ForetoldStep]
     report: ReportView | None
-    """Null where GitHub is not told of it."""
+    """The commit's status; null where GitHub is not told of it."""
+    reports: list[ReportView]
+    """All that GitHub is told: the commit's status, its own deployment, and the check run."""
     url: str
 
 
@@ -250,12 +254,14 @@ def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFa
     )
 
 
-def report(row: Deployment) -> ReportView | None:
-    """What GitHub was told of a deployment; None where it is not told of it."""
-    told = outbox.of(row)
-    if told is None:
-        return None
+def reports(row: Deployment) -> list[ReportView]:
+    """What GitHub was told of a deployment; nothing where it is not told of it."""
+    return [_report(each) for each in outbox.all_of(row)]
+
+
+def _report(told: Report) -> ReportView:
     return ReportView(
+        kind=ReportKind(told.kind),
         context=told.context,
         state=told.state,
         description=told.description,
@@ -271,11 +277,12 @@ def _steps(row: Deployment) -> list[Step]:
 
 def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
     """A deployment from its row, with its steps."""
-    steps, habit = _steps(row), forecast.habit(row.service_id)
+    steps, habit, told = _steps(row), forecast.habit(row.service_id), reports(row)
     return DeploymentView(
         **msgspec.structs.asdict(_facts(row, habit, steps)),
         steps=[ForetoldStep(**msgspec.structs.asdict(step(each)), usual=habit.steps.get(each.name)) for each in steps],
-        report=report(row),
+        report=next((each for each in told if each.kind is ReportKind.STATUS), None),
+        reports=told,
         url=f"{public_url}/deployments/{row.id}",
     )
 

@@ -39,6 +39,12 @@ class Unheard(Exception):
         self.again = again
         """The moment from which it may be asked again, where that can be of use."""
 
+    @property
+    def unclear(self) -> bool:
+        """Whether GitHub may have done it all the same: no answer came, or one that GitHub's own trouble made."""
+        status = self.failed.refusal.status
+        return status is None or status >= 500
+
 
 class SignIn:
     """The credentials that the settings have at each moment; others take their place without a restart."""
@@ -94,6 +100,12 @@ class Line:
     def open(self) -> bool:
         """Whether there is something to sign in with."""
         return self._credentials.present is not None
+
+    @property
+    def is_app(self) -> bool:
+        """Whether it speaks for a GitHub App."""
+        present = self._credentials.present
+        return present is not None and present.is_app
 
     def busy(self, *, now: int) -> float:
         """For how many seconds at least nothing may be asked from here; 0.0: it may."""

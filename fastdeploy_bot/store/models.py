@@ -234,7 +234,7 @@ class Report(_Row):
 
     kind = Text(default="status")
     external = peewee.BigIntegerField(null=True)
-    """GitHub's id of what was made there; None before, and of commit statuses."""
+    """GitHub's id of what was made there; None before, and of commit statuses; 0 while nobody knows."""
     repository = Text()
     """`owner/name` as GitHub spelt it."""
     sha = Text()
@@ -256,6 +256,8 @@ class Report(_Row):
     told_at = peewee.BigIntegerField(null=True)
     problem = Text(default="")
     """Why the last try was in vain; empty when it was not."""
+    refused = Text(null=True)
+    """The state that GitHub does not want to hear of, and that it is not told again."""
 
 
 class Lease(_Row):

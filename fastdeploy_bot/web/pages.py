@@ -18,6 +18,7 @@ from fastdeploy_bot.core import (
     forecast,
     heads,
     holdbacks,
+    loglines,
     logs,
     outbox,
     refusals,
@@ -30,8 +31,8 @@ from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.standing import Run, Seen, Sight
 from fastdeploy_bot.errors import Invalid, NotFound
-from fastdeploy_bot.store.models import Deployment, Service, Step
-from fastdeploy_bot.web import browser, context, display, loglines
+from fastdeploy_bot.store.models import Deployment, Report, Service, Step
+from fastdeploy_bot.web import browser, context, display
 from fastdeploy_bot.words import DeploymentState, StepState
 
 bp = Blueprint("pages", __name__)
@@ -154,7 +155,7 @@ def deployment(id: int) -> ResponseReturnValue:
         compare=display.changes_url(context.bot().settings.github_url, run),
         delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",
         timeline=list(_timeline(run)),
-        github=_told_github(row, now) if run.sight is Sight.ALL else "",
+        github=_told_github(row, now) if run.sight is Sight.ALL else [],
     )
 
 
@@ -284,15 +285,20 @@ def _timeline(run: Run) -> Iterator[tuple[int, str]]:
         yield run.finished, f"ended: {run.state}"
 
 
-def _told_github(row: Deployment, now: int) -> str:
+def _told_github(row: Deployment, now: int) -> list[str]:
     """What GitHub was told of a deployment, or why it is not told."""
-    told = outbox.of(row)
-    if told is None:
+    reports = outbox.all_of(row)
+    if not reports:
         credentials = context.bot().settings.tells_github
-        return f"GitHub is not told: {'the service wants no report' if credentials else 'no credentials'}"
+        return [f"GitHub is not told: {'the service wants no report' if credentials else 'no credentials'}"]
+    return [_told(each, now) for each in reports]
+
+
+def _told(told: Report, now: int) -> str:
     if told.told_at is None:
-        said = "GitHub was not told yet"
+        said = f"GitHub was not told yet of the {told.kind} {told.context}"
     else:
-        said = f"{told.context} is {told.state}, “{told.description}”, told {display.age(told.told_at, now)}"
+        text = f", “{told.description}”" if told.description else ""
+        said = f"{told.kind} {told.context} is {told.state or 'unknown'}{text}, told {display.age(told.told_at, now)}"
     news = "; there is news to tell" if told.told_at is not None and told.changes > told.told else ""
     return said + news + (f": {told.problem}" if told.problem else "")

@@ -22,7 +22,9 @@ from urllib.parse import parse_qsl
 import appkeys
 import githubapi
 from fakehub.apps import Apps, wrong_with_jwt
+from fakehub.checkruns import CheckRuns
 from fakehub.collaborators import Collaborators
+from fakehub.deployments import Deployment, Deployments
 from fakehub.repositories import Repositories
 from fakehub.statuses import Status, Statuses
 from fakehub.wire import (
@@ -80,7 +82,13 @@ class FakeHub:
         self.lifetime = 3_600.0
         """Seconds that an installation's token is good for."""
         self.installations = {"octo-org/shop": INSTALLATION}
-        self.granted: dict[str, str] = {"metadata": "read", "statuses": "write", "contents": "read"}
+        self.granted: dict[str, str] = {
+            "metadata": "read",
+            "statuses": "write",
+            "deployments": "write",
+            "checks": "write",
+            "contents": "read",
+        }
         self.pushes = True
         """Whether the user may write to the repositories."""
         self.people = {"octocat": (583231, "write"), "reader": (2, "read"), "mona": (3, "admin")}
@@ -92,9 +100,19 @@ class FakeHub:
         self.calls: list[Call] = []
         self.wrongs: list[str] = []
         self.statuses: dict[tuple[str, str, str], list[Status]] = {}
+        self.deployments: list[Deployment] = []
+        self.check_runs: list[Json] = []
+        """Each as GitHub shows it, with its `annotations` and all `statuses` and conclusions that it had."""
         self.tokens: dict[str, Token] = {}
         self._prefix = prefix
-        self._areas: tuple[Area, ...] = (Statuses(self), Repositories(self), Apps(self), Collaborators(self))
+        self._areas: tuple[Area, ...] = (
+            Statuses(self),
+            Deployments(self),
+            CheckRuns(self),
+            Repositories(self),
+            Apps(self),
+            Collaborators(self),
+        )
         self._faults: deque[tuple[str, Fault]] = deque()
         self.lock = threading.Lock()
         hub = self

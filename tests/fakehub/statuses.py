@@ -56,12 +56,22 @@ class Statuses(Area):
 
 
 def _require_fitting(body: Json) -> None:
-    description = body.get("description") or ""
     if body.get("state") not in STATES:
         raise Refused(422, "Validation Failed", "State is not included in the list")
+    require_description(body)
+    require_web(body, "target_url")
+
+
+def require_description(body: Json) -> None:
+    """Refuse one that is too long, or has characters that it may not have."""
+    description = body.get("description") or ""
     if len(description) > 140:
         raise Refused(422, "Validation Failed", "description is too long (maximum is 140 characters)")
     if any(character > "\uffff" for character in description):
         raise Refused(422, "Validation Failed", "description doesn't accept 4-byte Unicode")
-    if not re.match(r"https?://", body.get("target_url") or "https://"):
-        raise Refused(422, "Validation Failed", "target_url must use http(s) scheme")
+
+
+def require_web(body: Json, name: str) -> None:
+    """Refuse what is not the address of a page."""
+    if not re.match(r"https?://", body.get(name) or "https://"):
+        raise Refused(422, "Validation Failed", f"{name} must use http(s) scheme")

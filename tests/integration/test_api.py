@@ -97,6 +97,7 @@ def test_a_deployment_has_the_shape_that_is_promised(get: Any, github: GitHub, h
         "cancelling": False,
         "steps": [],
         "report": None,
+        "reports": [],
         "url": "http://127.0.0.1:8000/deployments/1",
     } == {key: value for key, value in queued.items() if key != "created"}
     assert ("success", 0) == (ended["state"], ended["exit_status"])

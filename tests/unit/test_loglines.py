@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastdeploy_bot.core import loglines
+from fastdeploy_bot.core.loglines import Line
 from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.web import loglines
-from fastdeploy_bot.web.loglines import Line
 
 
 def excerpt(data: bytes, gap: tuple[int, int] | None = None) -> Excerpt:

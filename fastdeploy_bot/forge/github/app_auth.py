@@ -33,6 +33,10 @@ SKEWED: Final = 5_000
 class Credentials(Protocol):
     """Gives out tokens. May be used by many threads."""
 
+    @property
+    def is_app(self) -> bool:
+        """Whether they are of a GitHub App."""
+
     def token(self, repository: str, needs: Needs, *, now: int) -> str:
         """What such calls for a repository are signed in with; `now` in Unix milliseconds. Raises CallFailed."""
 
@@ -42,6 +46,8 @@ class Credentials(Protocol):
 
 class FixedToken:
     """One token for everything: that of a user."""
+
+    is_app = False
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -57,6 +63,8 @@ class FixedToken:
 
 class AppTokens:
     """A GitHub App's tokens, one a repository and what it is good for, kept until shortly before their end."""
+
+    is_app = True
 
     def __init__(self, client: Client, issuer: str, private_key: str) -> None:
         """The issuer is the App's client id or its number; the key is PEM."""

@@ -9,6 +9,7 @@ from fastdeploy_bot.store import dialects
 SCHEMA = """
 ALTER TABLE report ADD COLUMN kind TEXT NOT NULL DEFAULT 'status';
 ALTER TABLE report ADD COLUMN external BIGINT;
+ALTER TABLE report ADD COLUMN refused TEXT;
 DROP INDEX report_context;
 CREATE UNIQUE INDEX report_context ON report (repository, sha, context) WHERE kind = 'status';
 CREATE UNIQUE INDEX report_of_kind ON report (deployment_id, kind) WHERE kind <> 'status';
