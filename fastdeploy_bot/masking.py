@@ -32,8 +32,9 @@ _DOUBLE_QUOTED = b'"\\$`'
 _HTML_SAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
 _ESCAPES = {ord("\\"): b"\\\\", ord("\n"): b"\\n", ord("\r"): b"\\r", ord("\t"): b"\\t"}
 
-# Several times as fast as bytes.find, and there wherever a script can be watched at all.
-_memmem = ctypes.CDLL(None).memmem
+# Several times as fast as bytes.find, and there wherever a script can be watched at all. It keeps the lock of Python's
+# threads: a search takes microseconds, and to get the lock back takes more.
+_memmem = ctypes.PyDLL(None).memmem
 _memmem.restype = ctypes.c_void_p
 _memmem.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
 

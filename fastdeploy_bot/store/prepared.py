@@ -97,7 +97,9 @@ class Insert(Generic[M]):
 
 def _row(model: Any, fields: list[Any], found: tuple[Any, ...]) -> Any:
     """A row as its model shows it; Any, as peewee's types know no fields without their model."""
-    return model(**{field.name: field.python_value(value) for field, value in zip(fields, found, strict=True)})
+    row = model()
+    row.__data__.update({field.name: field.python_value(value) for field, value in zip(fields, found, strict=True)})
+    return row  # not by setting each field: there are twenty, and every one of them would look for its model
 
 
 def _filled(text: _Text, values: tuple[object, ...]) -> list[object]:
