@@ -22,28 +22,25 @@ def roll_back(name: str, entries: Mapping[str, Entry], *, to: int | None = None,
     service = services.named(name, entries, now=now)
     live = _live(service)
     goal = _before(service, live) if to is None else _chosen(service, live, to)
-    _step_back(service, goal, by=by, now=now)
-    row = deployments.repeat(goal, Origin.ROLLBACK, entries, by=by, now=now)
-    holdbacks.put(service, live.sha, by=by.name)
-    detail = f"from {live.sha[:7]} to {goal.sha[:7]}, as deployment {row.id}"
-    audit.note(by, "rollback", f"service {name}", now=now, detail=detail)
-    return row
+    return _go_back(service, live, goal, entries, by=by, now=now)
 
 
 def undo(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
-    """Roll back from a deployment, where its commit is still what is live. To be called inside a write.
+    """Roll back from a deployment: where it is live, to what was before it; where it failed, to what still is live.
 
-    Raises NotFound, Conflict also where a rollback of its service is under way: then it has been undone already.
+    To be called inside a write. Raises NotFound, Conflict where it is neither, as something else has begun since, or
+    where a rollback of its service is under way: then it has been undone already.
     """
-    service = deployments.find(number).service
+    left = deployments.find(number)
+    if not DeploymentState(left.state).final:
+        raise Conflict(f"deployment {number} is {left.state}: cancel it first")
+    service = left.service
     live = _live(service)
-    if live.sha != deployments.find(number).sha:
-        raise Conflict(f"not deployment {number} is live but {live.id}, of {live.sha[:7]}")
-    under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
-    mine = (Deployment.service == service) & (Deployment.origin == Origin.ROLLBACK)
-    if (back := Deployment.get_or_none(mine, under_way)) is not None:
-        raise Conflict(f"deployment {back.id} rolls service {service.name} back already")
-    return roll_back(service.name, entries, by=by, now=now)
+    _require_first(service)
+    if live.sha == left.sha:
+        return roll_back(service.name, entries, by=by, now=now)
+    _require_last(left)
+    return _go_back(service, left, live, entries, by=by, now=now)
 
 
 def offer(service: Service) -> Deployment | None:
@@ -52,6 +49,35 @@ def offer(service: Service) -> Deployment | None:
         return _before(service, _live(service))
     except Conflict:
         return None
+
+
+def _go_back(
+    service: Service, left: Deployment, goal: Deployment, entries: Mapping[str, Entry], *, by: Principal, now: int
+) -> Deployment:
+    _step_back(service, goal, by=by, now=now)
+    row = deployments.repeat(goal, Origin.ROLLBACK, entries, by=by, now=now)
+    holdbacks.put(service, left.sha, by=by.name)
+    detail = f"from {left.sha[:7]} to {goal.sha[:7]}, as deployment {row.id}"
+    audit.note(by, "rollback", f"service {service.name}", now=now, detail=detail)
+    return row
+
+
+def _require_first(service: Service) -> None:
+    """Raise Conflict where the service is being rolled back already: buttons get pressed twice."""
+    under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
+    mine = (Deployment.service == service) & (Deployment.origin == Origin.ROLLBACK)
+    if (back := Deployment.get_or_none(mine, under_way)) is not None:
+        raise Conflict(f"deployment {back.id} rolls service {service.name} back already")
+
+
+def _require_last(left: Deployment) -> None:
+    """Raise Conflict unless it began, and nothing of its service did after it: then it is what is to be undone."""
+    if left.started is None:
+        raise Conflict(f"deployment {left.id} never began: there is nothing to roll back from")
+    later = (Deployment.service == left.service_id) & (Deployment.id > left.id) & Deployment.started.is_null(False)
+    newest = Deployment.select().where(later).order_by(Deployment.id.desc()).first()
+    if newest is not None:
+        raise Conflict(f"deployment {newest.id} has begun since deployment {left.id}: roll back from that")
 
 
 def _live(service: Service) -> Deployment:

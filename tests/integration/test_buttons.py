@@ -211,6 +211,38 @@ def test_a_rollback_brings_back_what_was_live_before(live: int, press: Any, aske
     assert (sha(3), "octocat on GitHub") == (services.find("shop").held_back, services.find("shop").held_back_by)
 
 
+def test_a_rollback_from_one_that_failed_brings_back_what_was_live(
+    live: int, push: Any, press: Any, host: Host, asker: Asker
+) -> None:
+    """It may have left things half done; and its commit is held back."""
+    failed = push(3)
+    host.begin(failed)
+    host.end(failed, FAILURE)
+
+    press("rollback", failed, sha(4))
+    asker.tick()
+
+    row = deployments.find(4)
+    assert (live, sha(3), "rollback") == (row.parent_id, row.sha, row.origin)
+    assert sha(4) == services.find("shop").held_back
+
+
+def test_what_never_began_cannot_be_rolled_back(
+    live: int, push: Any, press: Any, asker: Asker, client: FlaskClient, auth: Auth
+) -> None:
+    """It has changed nothing."""
+    assert 2 == live
+    number = push(3)
+    press("rollback", number, sha(4))
+    asker.tick()
+    assert newest(client, auth).endswith("refused: deployment 3 is queued: cancel it first")
+
+    deployments.cancel(number, by=LOCAL, now=clock.now())
+    press("rollback", number, sha(4))
+    asker.tick()
+    assert newest(client, auth).endswith("refused: deployment 3 never began: there is nothing to roll back from")
+
+
 def test_it_is_in_the_audit(push: Any, press: Any, asker: Asker) -> None:
     """With the address from which GitHub told of it."""
     press("cancel", push())
@@ -456,7 +488,7 @@ def test_a_deployment_that_is_not_live_any_more_is_not_rolled_back(
     asker.tick()
 
     assert live == Deployment.select().count()
-    assert newest(client, auth).endswith(f"refused: not deployment 1 is live but 2, of {sha(3)[:7]}")
+    assert newest(client, auth).endswith("refused: deployment 2 has begun since deployment 1: roll back from that")
 
 
 def test_what_has_ended_meanwhile_says_so(
