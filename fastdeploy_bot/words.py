@@ -147,6 +147,8 @@ class QuestionKind(StrEnum):
     """Whether a commit is part of what mapped refs name: GitHub knows the commits of forks, too."""
     MAY_WRITE = "may-write"
     """Whether somebody may write to a repository."""
+    INSTALLED = "installed"
+    """What our GitHub App may do where, now that this has changed."""
 
 
 class PrincipalKind(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fastdeploy_bot.core import buttons
+from fastdeploy_bot.core import buttons, installations, moves
 from fastdeploy_bot.core.notices import Handler, Notice
 
 
@@ -25,5 +25,8 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     "check_run.requested_action": buttons.press,
     "check_run.rerequested": buttons.run_again,
     "check_suite.rerequested": buttons.run_all_again,
+    **dict.fromkeys(installations.EVENTS, installations.change),
+    "repository.renamed": moves.follow,
+    "repository.transferred": moves.follow,
 }
 """By `event.action`, or by the event alone where it has one for all actions."""

@@ -147,6 +147,17 @@ def note_still_refused(report: Report) -> None:
     _settle(report)
 
 
+def owe_again(account: str, *, since: int, now: int) -> None:
+    """Tell GitHub what it did not want to hear of an account's repositories: it may do so now. Inside a write.
+
+    But only of deployments that were asked for since then.
+    """
+    recent = Deployment.select(Deployment.id).where(Deployment.created >= since)
+    theirs = fn.LOWER(Report.repository).startswith(f"{account.lower()}/")
+    owed = {"changes": Report.changes + 1, "refused": None, "attempts": 0, "due": now}
+    Report.update(owed).where(Report.refused.is_null(False), theirs, Report.deployment.in_(recent)).execute()
+
+
 def note_making(report: Report) -> None:
     """GitHub is about to be asked to make what may be there once only."""
     _update(report, external=UNKNOWN)

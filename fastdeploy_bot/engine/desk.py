@@ -13,6 +13,7 @@ from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
+from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.permits import MayWrite
 from fastdeploy_bot.engine.relay import Relay
@@ -84,6 +85,9 @@ def _turn(clerk: Clerk) -> float:
 def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     """The desk of a host."""
     speaking = line.of(settings, host)
-    inquirers: dict[QuestionKind, Inquirer] = {QuestionKind.MAY_WRITE: MayWrite()}
+    inquirers: dict[QuestionKind, Inquirer] = {
+        QuestionKind.MAY_WRITE: MayWrite(),
+        QuestionKind.INSTALLED: Installed(),
+    }
     relay = Relay(speaking, public_url=settings.effective_public_url)
     return Desk(speaking, [relay, Inquiries(speaking, catalogue, inquirers)])

@@ -72,6 +72,10 @@ class SignIn:
         """Another token after GitHub refused that one; None where there is no other. Raises CallFailed."""
         return self._required().renewed(repository, needs, refused, now=now)
 
+    def forget(self) -> None:
+        """Know nothing any more of what GitHub has given out."""
+        self._made = None
+
     def _required(self) -> Credentials:
         if (present := self.present) is None:
             raise CallFailed(Refusal(None, "there are no credentials for GitHub any more"))
@@ -127,6 +131,10 @@ class Line:
         if (seconds := policy.rest(self._client.said, now=later)) is not None:
             self._pause(seconds, later)
         return found
+
+    def forget(self) -> None:
+        """Have neither token nor installation from before: what they are good for has changed."""
+        self._credentials.forget()
 
     def end(self) -> None:
         """Let another process have the duty, and let go of all connections."""

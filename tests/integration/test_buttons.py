@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from flask.testing import FlaskClient
 
 import appkeys
 import fakehub
+from askers import Asker
 from callers import KEY, SECRET, SOON, Auth, GitHub, Host, ServiceFiles, sha, states, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
@@ -19,30 +19,13 @@ from fastdeploy_bot.core import clock, deployments, services
 from fastdeploy_bot.core.buttons import PATIENCE, Button
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
-from fastdeploy_bot.engine.inquiries import Inquiries
-from fastdeploy_bot.engine.permits import MayWrite
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Question, Report
-from fastdeploy_bot.words import LOCAL, DeploymentState, QuestionKind, ReportKind, WebhookSecret
+from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, WebhookSecret
 from githubevents import BOT, OCTOCAT, READER, THEIRS, as_body, check_run, check_suite
 
 HEAD = sha(2)
 SUCCESS, FAILURE = DeploymentState.SUCCESS, DeploymentState.FAILURE
-
-
-class Asker:
-    """The desk's clerk that asks, whose time is the test's."""
-
-    def __init__(self, settings: Settings, catalogue: Catalogue, stack: ExitStack) -> None:
-        self.line = line.of(settings, "host-1")
-        stack.callback(self.line.end)
-        self.clerk = Inquiries(self.line, catalogue, {QuestionKind.MAY_WRITE: MayWrite()})
-        self.now = clock.now()
-
-    def tick(self, seconds: float = 1.0) -> float:
-        """Look once, so many seconds after the last look."""
-        self.now += int(seconds * clock.SECOND)
-        return self.clerk.tick(now=self.now)
 
 
 @pytest.fixture
@@ -71,8 +54,9 @@ def settings(home: Any, database_url: str, hub: FakeHub) -> Settings:
 def asker(settings: Settings, app: Flask, catalogue: Catalogue) -> Iterator[Asker]:
     """Asks that GitHub."""
     assert app.testing
-    with ExitStack() as stack:
-        yield Asker(settings, catalogue, stack)
+    speaking = line.of(settings, "host-1")
+    yield Asker(speaking, catalogue)
+    speaking.end()
 
 
 @pytest.fixture

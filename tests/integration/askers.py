@@ -1,0 +1,28 @@
+"""The desk's clerk that asks, whose time is the test's."""
+
+from __future__ import annotations
+
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
+from fastdeploy_bot.engine.installed import Installed
+from fastdeploy_bot.engine.line import Line
+from fastdeploy_bot.engine.permits import MayWrite
+from fastdeploy_bot.words import QuestionKind
+
+
+class Asker:
+    """Asks GitHub when the test says so."""
+
+    def __init__(self, speaking: Line, catalogue: Catalogue) -> None:
+        inquirers: dict[QuestionKind, Inquirer] = {
+            QuestionKind.MAY_WRITE: MayWrite(),
+            QuestionKind.INSTALLED: Installed(),
+        }
+        self.clerk = Inquiries(speaking, catalogue, inquirers)
+        self.now = clock.now()
+
+    def tick(self, seconds: float = 1.0) -> float:
+        """Look once, so many seconds after the last look."""
+        self.now += int(seconds * clock.SECOND)
+        return self.clerk.tick(now=self.now)
