@@ -14,10 +14,13 @@ import githubapi
 import octokit
 from fakehub import FakeHub
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.forge.github.api import apps, repositories, statuses
+from fastdeploy_bot.forge.github import check_texts, deployment_texts
+from fastdeploy_bot.forge.github.api import apps, checks, collaborators, deployments, repositories, statuses
 from fastdeploy_bot.forge.github.app_auth import AppTokens
+from fastdeploy_bot.forge.github.check_texts import StepFacts
 from fastdeploy_bot.forge.github.client import CallFailed, Client
-from fastdeploy_bot.forge.github.texts import Status, StatusState
+from fastdeploy_bot.forge.github.texts import Facts, Status, StatusState
+from fastdeploy_bot.words import DeploymentState, StepState
 
 REPOSITORY = "octo-org/shop"
 SHA = "a" * 40
@@ -69,6 +72,51 @@ def test_an_apps_sign_in_is_as_described(described: Client) -> None:
 
     assert number > 0
     assert token.token
+
+
+@pytest.mark.parametrize("state", list(DeploymentState))
+def test_a_check_run_is_as_described(described: Client, state: DeploymentState) -> None:
+    """Created, updated and found again, in every state, with all that one can have."""
+    facts = Facts(state=state, step="Migrate", reason="exit status 3", took=3.2)
+    run = check_texts.run(
+        check_texts.Subject(
+            number=7,
+            name="fastdeploy / shop",
+            sha=SHA,
+            page=PAGE,
+            facts=facts,
+            steps=[StepFacts("Build", StepState.SUCCESS, 1.5), StepFacts("Migrate | <b>", StepState.FAILURE, None)],
+            log=b"src/app.py:7: error: no such table\n",
+            begun=1_700_000_000_000,
+            ended=1_700_000_003_200,
+        )
+    )
+    number = checks.create(described, "t", REPOSITORY, run)
+
+    assert number > 0
+    assert checks.update(described, "t", REPOSITORY, number, run) >= 0
+    assert checks.find(described, "t", REPOSITORY, run) is None
+
+
+def test_a_deployment_is_as_described(described: Client) -> None:
+    """Created, found again, and told in every state."""
+    subject = deployment_texts.Subject(
+        number=7, service="shop", sha=SHA, environment="production", title="Mend the shop", page=PAGE
+    )
+    number = deployments.create(described, "t", REPOSITORY, subject)
+
+    assert number > 0
+    assert deployments.find(described, "t", REPOSITORY, subject) is None
+    for stage in set(deployment_texts.Stage) - {deployment_texts.Stage.CREATED}:
+        status = deployment_texts.Status(
+            state=stage, description="Migrate", log_url=PAGE, environment_url="", auto_inactive=True
+        )
+        deployments.tell(described, "t", REPOSITORY, number, status)
+
+
+def test_what_somebody_may_do_is_as_described(described: Client) -> None:
+    """By their name."""
+    assert collaborators.permission(described, "t", REPOSITORY, "octocat").permission in ("admin", "write", "read")
 
 
 def test_a_repository_is_as_described(described: Client) -> None:
