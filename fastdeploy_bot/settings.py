@@ -31,7 +31,6 @@ OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".s
 
 NOT_BUILT: Final = frozenset(
     {
-        "poll",
         "wait_limit",
     }
 )

@@ -22,6 +22,8 @@ from fastdeploy_bot.words import LogFormat, WebhookSecret
 
 LEAST_KEY: Final = 32
 LONGEST_DURATION: Final = 366 * 86_400
+LEAST_POLL: Final = 10
+LONGEST_POLL: Final = 86_400
 LARGEST_SIZE: Final = 1 << 40
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -263,7 +265,12 @@ def _postgres_url(text: str) -> str:
 
 
 def _poll(value: object) -> float | None:
-    return None if value in ("off", False) else parse_duration(value)
+    if value in ("off", False):
+        return None
+    seconds = parse_duration(value)
+    if not LEAST_POLL <= seconds <= LONGEST_POLL:
+        raise ValueError(f"off, or a duration from {LEAST_POLL} s to a day")
+    return seconds
 
 
 def _log_format(value: object) -> LogFormat:

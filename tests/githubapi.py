@@ -20,6 +20,9 @@ OPERATIONS: Final = (
     ("PATCH", "/repos/{owner}/{repo}/check-runs/{check_run_id}"),
     ("GET", "/repos/{owner}/{repo}/commits/{ref}/check-runs"),
     ("GET", "/repos/{owner}/{repo}"),
+    ("GET", "/repos/{owner}/{repo}/git/matching-refs/{ref}"),
+    ("GET", "/repos/{owner}/{repo}/git/tags/{tag_sha}"),
+    ("GET", "/repos/{owner}/{repo}/git/commits/{commit_sha}"),
     ("GET", "/repos/{owner}/{repo}/installation"),
     ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
     ("POST", "/app/installations/{installation_id}/access_tokens"),
@@ -50,7 +53,8 @@ def _operations() -> list[tuple[str, re.Pattern[str], Schema]]:
 
 
 def _route(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
+    """Its pattern; a ref alone has slashes."""
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path).replace(r"\{ref\}", ".*")))
 
 
 def _body(document: Schema, operation: Schema) -> Schema:

@@ -67,6 +67,11 @@ def any_path(patterns: Sequence[str], paths: Iterable[str]) -> bool:
     return any(last_match(patterns, path) for path in paths)
 
 
+def beginning(pattern: str) -> str:
+    """With what everything begins that the pattern stands for, as far as it is a plain text."""
+    return re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+
+
 @lru_cache(maxsize=1024)
 def _parsed(pattern: str) -> _Pattern:
     found = [(piece.lastgroup or "", piece[piece.lastgroup or 0]) for piece in _PIECES.finditer(pattern)]

@@ -28,7 +28,7 @@ _KNOWN: Final = store.Prepared[Delivery](
 _KEEP: Final = store.Insert(
     Delivery,
     *("guid", "push_key", "event", "action", "repository_id", "repository", "default_branch", "ref", "before"),
-    *("after", "commit", "pushed_at", "duplicate_of", "peer", "headers", "body", "received"),
+    *("after", "commit", "pushed_at", "duplicate_of", "peer", "headers", "body", "received", "reconciled"),
 )
 _JUDGE: Final = store.Insert(Verdict, "delivery", "service", "verdict", "reason", "counts", "deployment", "decided")
 _NEWEST: Final = store.Prepared[Delivery](
@@ -38,6 +38,15 @@ _NEWEST: Final = store.Prepared[Delivery](
         .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service, Verdict.counts)
         .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
         .limit(NEWEST)
+    )
+)
+
+_RECONCILED: Final = store.Prepared[Delivery](
+    lambda repository, ref, after: (
+        Delivery.select(*WITHOUT_BODY)
+        .where(Delivery.repository_id == repository, Delivery.ref == ref, Delivery.reconciled, Delivery.after == after)
+        .order_by(Delivery.id.desc())
+        .limit(1)
     )
 )
 
@@ -67,6 +76,8 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     actor: str
     now: int
+    settled: Mapping[str, Decision] = {}
+    """What needs no deciding, by service."""
 
 
 def receive(
@@ -106,6 +117,32 @@ def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: 
     return _decide(case)
 
 
+def reconcile(
+    webhook: Webhook, entries: Mapping[str, Entry], settled: Mapping[str, Decision], *, now: int
+) -> Receipt | None:
+    """Decide a push that was seen at the repository, as if this webhook of it had come; None where it is no push.
+
+    `settled` is decided already, by service. To be called inside a write.
+    """
+    push = webhook.push
+    if push is None:
+        return None
+    known = _KNOWN.all(webhook.guid, push.key)
+    delivery = _keep(webhook, None, "", now, key=None if known else push.key, reconciled=True)
+    return _decide(
+        _Case(
+            delivery=delivery,
+            push=push,
+            entries=entries,
+            covers=lambda _: True,
+            origin=Origin.RECONCILED,
+            actor=push.actor,
+            now=now,
+            settled=settled,
+        )
+    )
+
+
 def _receive(
     webhook: Webhook,
     entries: Mapping[str, Entry],
@@ -114,12 +151,12 @@ def _receive(
     peer: str,
     now: int,
 ) -> Receipt:
-    known = _KNOWN.all(webhook.guid, None if webhook.push is None else webhook.push.key)
+    known = _KNOWN.all(webhook.guid, _key(webhook))
     for each in known:
         if each.guid == webhook.guid:
             return _known_delivery(each)
-    first = known[0] if known else None
-    delivery = _keep(webhook, first, peer, now)
+    first = known[0] if known else _seen(webhook.push)
+    delivery = _keep(webhook, first, peer, now, key=_key(webhook) if first is None else None)
     if first is not None:
         return _known_push(delivery, first, now)
     if webhook.push is None:
@@ -139,11 +176,36 @@ def _receive(
     )
 
 
-def _keep(webhook: Webhook, first: Delivery | None, peer: str, now: int) -> Delivery:
+def _key(webhook: Webhook) -> str | None:
+    return None if webhook.push is None else webhook.push.key
+
+
+def _seen(push: Push | None) -> Delivery | None:
+    """The delivery of a push that was seen at the repository before its webhook came; None where there is none.
+
+    What is seen there has no key that the webhook could have: nobody told from where the ref came, or when.
+    """
+    if push is None or (found := _RECONCILED.first(push.repository_id, push.ref, push.after)) is None:
+        return None
+    earlier = None not in (push.pushed_at, found.pushed_at) and (push.pushed_at or 0) <= (found.pushed_at or 0)
+    return found if earlier or _is_newest(found) else None
+
+
+def _is_newest(delivery: Delivery) -> bool:
+    """Whether no newer push of its ref was decided for any service."""
+    decided = Delivery.select(Delivery.id).join(Verdict).where(Verdict.counts)
+    of_ref = decided.where(Delivery.repository_id == delivery.repository_id, Delivery.ref == delivery.ref)
+    newest = of_ref.order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc()).first()
+    return newest is None or bool(newest.id == delivery.id)
+
+
+def _keep(
+    webhook: Webhook, first: Delivery | None, peer: str, now: int, *, key: str | None, reconciled: bool = False
+) -> Delivery:
     push = webhook.push
     return _KEEP.run(
         guid=webhook.guid,
-        push_key=push.key if push is not None and first is None else None,
+        push_key=key,
         event=webhook.event,
         action=webhook.action,
         repository_id=webhook.repository_id,
@@ -159,12 +221,14 @@ def _keep(webhook: Webhook, first: Delivery | None, peer: str, now: int) -> Deli
         headers=json.dumps(webhook.headers),
         body=webhook.body,
         received=now,
+        reconciled=reconciled,
     )
 
 
 def _decide(case: _Case) -> Receipt:
     candidates = _candidates(case)
-    decisions = matching.decide(case.push, [candidate for _, candidate in candidates])
+    found = matching.decide(case.push, [candidate for _, candidate in candidates])
+    decisions = [case.settled.get(decision.service, decision) for decision in found]
     rows = {service.name: service for service, _ in candidates}
     told = [_act(case, rows[decision.service], decision) for decision in decisions]
     if not all(candidate.signed for _, candidate in candidates):

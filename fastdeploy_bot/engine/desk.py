@@ -16,6 +16,7 @@ from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.permits import MayWrite
+from fastdeploy_bot.engine.recovery import Recovery
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.words import QuestionKind
@@ -90,4 +91,6 @@ def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
         QuestionKind.INSTALLED: Installed(),
     }
     relay = Relay(speaking, public_url=settings.effective_public_url)
-    return Desk(speaking, [relay, Inquiries(speaking, catalogue, inquirers)])
+    inquiries = Inquiries(speaking, catalogue, inquirers)
+    recovery = Recovery(speaking, catalogue, Bell(settings.bell_dir), poll=settings.poll)
+    return Desk(speaking, [relay, inquiries, recovery])

@@ -25,6 +25,7 @@ from fakehub.apps import Apps, wrong_with_jwt
 from fakehub.checkruns import CheckRuns
 from fakehub.collaborators import Collaborators
 from fakehub.deployments import Deployment, Deployments
+from fakehub.refs import Refs, Remote
 from fakehub.repositories import Repositories
 from fakehub.statuses import Status, Statuses
 from fakehub.wire import (
@@ -56,6 +57,7 @@ __all__ = [
     "VERSION",
     "FakeHub",
     "Fault",
+    "Remote",
     "Status",
 ]
 
@@ -105,11 +107,13 @@ class FakeHub:
         """Each as GitHub shows it, with its `annotations` and all `statuses` and conclusions that it had."""
         self.tokens: dict[str, Token] = {}
         self._prefix = prefix
+        self.remotes: dict[str, Remote] = {}
         self._areas: tuple[Area, ...] = (
             Statuses(self),
             Deployments(self),
             CheckRuns(self),
             Repositories(self),
+            Refs(self),
             Apps(self),
             Collaborators(self),
         )
@@ -146,6 +150,11 @@ class FakeHub:
         """Let the next requests whose path holds `on` go wrong, each in the way of one fault."""
         with self.lock:
             self._faults.extend((on, fault) for fault in faults)
+
+    def remote(self, repository: str = "octo-org/shop") -> Remote:
+        """A repository, empty where nobody pushed to it yet."""
+        with self.lock:
+            return self.remotes.setdefault(repository.lower(), Remote(repository))
 
     def told(self, sha: str, context: str = "fastdeploy/shop", repository: str = "octo-org/shop") -> list[Status]:
         """All statuses of a commit under a context, oldest first."""

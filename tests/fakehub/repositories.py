@@ -17,7 +17,7 @@ class Repositories(Area):
 
     def _get(self, request: Request, found: re.Match[str]) -> Answer:
         self.hub.require(found["repository"], request.bearer)
-        seen: dict[str, object] = {"full_name": found["repository"]}
+        seen: dict[str, object] = self.hub.remote(found["repository"]).facts()
         if request.bearer == TOKEN:
             seen["permissions"] = {"pull": True, "push": self.hub.pushes}
         return answered(seen)

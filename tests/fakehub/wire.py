@@ -102,7 +102,7 @@ class Area:
         self._routes = [(_pattern(route), handler) for route, handler in self.routes().items()]
 
     def routes(self) -> Mapping[str, Handler]:
-        """What it answers to; `{repository}` is owner and name, every other name a part without a slash."""
+        """What it answers to; `{repository}` is owner and name, `{ref}` has slashes, every other name has none."""
         raise NotImplementedError
 
     def answer(self, request: Request) -> Answer | None:
@@ -114,7 +114,9 @@ class Area:
 
 
 def _pattern(route: str) -> re.Pattern[str]:
-    text = re.escape(route).replace(r"\{repository\}", r"(?P<repository>[^/]+/[^/]+)")
+    text = (
+        re.escape(route).replace(r"\{repository\}", r"(?P<repository>[^/]+/[^/]+)").replace(r"\{ref\}", "(?P<ref>.*)")
+    )
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", text))
 
 

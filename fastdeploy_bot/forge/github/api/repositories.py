@@ -5,7 +5,27 @@ Source: https://docs.github.com/en/rest/repos/repos
 
 from __future__ import annotations
 
-from fastdeploy_bot.forge.github.client import Client, repository_path
+from datetime import datetime
+
+import msgspec
+
+from fastdeploy_bot.forge.github.api import conditional
+from fastdeploy_bot.forge.github.api.conditional import Known
+from fastdeploy_bot.forge.github.client import Answer, Client, not_understood, repository_path
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """What decides about a repository, as it is now."""
+
+    id: int
+    full_name: str
+    default_branch: str | None = None
+    pushed_at: datetime | None = None
+
+
+def get(client: Client, token: str, repository: str, *, before: Known[Repository] | None = None) -> Known[Repository]:
+    """A repository by its name, also by one that it had once."""
+    return conditional.get(client, token, repository_path(repository), _repository, before=before)
 
 
 def may_push(client: Client, token: str, repository: str) -> bool | None:
@@ -13,3 +33,10 @@ def may_push(client: Client, token: str, repository: str) -> bool | None:
     data = client.call("GET", repository_path(repository), token).data
     permissions = data.get("permissions") if isinstance(data, dict) else None
     return bool(permissions.get("push")) if isinstance(permissions, dict) else None
+
+
+def _repository(answer: Answer) -> Repository:
+    try:
+        return msgspec.convert(answer.data, Repository)
+    except msgspec.ValidationError as error:
+        raise not_understood("no repository") from error
