@@ -27,6 +27,7 @@ CHECKS: Final[Sequence[Check]] = (
     unit.systemd,
     rows.database,
     rows.reports,
+    rows.missed_pushes,
     rows.other_hosts,
     services.service_files,
     services.service_secrets,

@@ -16,7 +16,7 @@ SHOWN: Final = 200
 """How many of the newest deliveries are shown."""
 _TOLD: Final = (
     *("guid", "event", "action", "repository", "ref", "before", "after", "commit"),
-    *("received", "reason", "peer", "headers"),
+    *("received", "reason", "peer", "headers", "reconciled"),
 )
 _VERDICTS: Final = store.Prepared[Verdict](
     lambda delivery: (
@@ -55,6 +55,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     peer: str
     headers: str
     """JSON."""
+    reconciled: bool
+    """Whether no webhook told of it."""
     replayable: bool
     """Whether it is a push whose body is still kept."""
     verdicts: list[ToldVerdict]

@@ -25,14 +25,14 @@ LOOKED: Final = 60 * clock.SECOND
 AWAKE: Final = "awake"
 """The lease whose end says when somebody last looked after this."""
 
-_UNTOLD: Final = (VerdictKind.STALE, VerdictKind.DUPLICATE)
+OLDER: Final = (VerdictKind.STALE, VerdictKind.DUPLICATE)
 """Verdicts of pushes that are not the newest of their ref; what was seen there was the newest, whatever came of it."""
 _NEWEST: Final = store.Prepared[Delivery](
     lambda repository, ref, service: (
         Delivery.select(Delivery.id, Delivery.guid, Delivery.after, Delivery.pushed_at)
         .join(Verdict)
         .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service)
-        .where(Verdict.verdict.not_in(_UNTOLD) | Delivery.reconciled)
+        .where(Verdict.verdict.not_in(OLDER) | Delivery.reconciled)
         .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
         .limit(1)
     )
@@ -209,6 +209,17 @@ def forget_others(repositories: Iterable[str]) -> None:
 def last_recovery(*, since: int) -> Recovery | None:
     """What was recovered last, where that was after then."""
     found: Recovery | None = Recovery.select().where(Recovery.at >= since).order_by(Recovery.id.desc()).first()
+    return found
+
+
+def problems() -> list[Watch]:
+    """The repositories that could not be looked at the last time."""
+    return list(Watch.select().where(Watch.problem != "").order_by(Watch.repository))
+
+
+def watch(repository: str) -> Watch | None:
+    """What is known of the last look at a repository; None where nobody looks at it."""
+    found: Watch | None = Watch.get_or_none(Watch.repository == repository)
     return found
 
 

@@ -14,7 +14,7 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, heads, idempotency, sessions, throttle
+from fastdeploy_bot.core import clock, heads, idempotency, reconciling, sessions, throttle
 from fastdeploy_bot.store.models import (
     Answer,
     Attempt,
@@ -22,6 +22,7 @@ from fastdeploy_bot.store.models import (
     Delivery,
     Deployment,
     LogChunk,
+    Recovery,
     Report,
     Service,
     Session,
@@ -61,6 +62,8 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """To requests with an Idempotency-Key."""
     attempts: int = 0
     """To sign in."""
+    recoveries: int = 0
+    """Of missed pushes."""
 
     def __add__(self, more: Removed) -> Removed:
         mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(more)
@@ -101,6 +104,7 @@ def _plain(now: int, before: int) -> dict[str, tuple[Any, Any]]:
         "tokens": (Token, (Token.expires < before) | (Token.revoked < before)),
         "answers": (Answer, idempotency.old(now)),
         "attempts": (Attempt, throttle.old(now)),
+        "recoveries": (Recovery, Recovery.at < before),
     }
 
 
@@ -213,6 +217,7 @@ class _Sweep:
             for number, pushed_at, counts, verdict, decided, *place in _pairs(rows)
             if decided >= self._before
             or (counts and self._is_newest(pushed_at, Verdict.counts, "counts", *place))
+            or (verdict not in reconciling.OLDER and self._is_newest(pushed_at, _decided(), "decided", *place))
             or (verdict not in heads.UNTOLD and self._is_newest(pushed_at, _told(), "told", *place))
         }
 
@@ -233,6 +238,10 @@ class _Sweep:
             self._newest[key] = None if last is None else last.pushed_at
         newest = self._newest[key]
         return pushed_at is None or newest is None or pushed_at >= newest
+
+
+def _decided() -> Any:
+    return Verdict.verdict.not_in(reconciling.OLDER)
 
 
 def _told() -> Any:

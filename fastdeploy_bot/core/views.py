@@ -177,6 +177,8 @@ class DeliveryFacts(msgspec.Struct, frozen=True, kw_only=True):
     after: str | None
     received: Moment | None
     duplicate_of: str | None
+    reconciled: bool
+    """Whether no webhook told of it: it was seen at the repository."""
     reason: str
     verdicts: list[ToldVerdict]
 
@@ -348,6 +350,7 @@ def delivery_facts(row: Delivery) -> DeliveryFacts:
         after=row.after,
         received=clock.text(row.received),
         duplicate_of=deliveries.guid_of(row.duplicate_of_id),
+        reconciled=row.reconciled,
         reason=row.reason,
         verdicts=deliveries.verdicts_of(row),
     )

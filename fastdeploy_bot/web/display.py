@@ -12,6 +12,7 @@ from flask import Flask
 
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.standing import Need, Run, Standing
+from fastdeploy_bot.store.models import Recovery
 from fastdeploy_bot.words import ZERO_SHA, DeploymentState
 
 GLYPHS: Final = {
@@ -43,7 +44,7 @@ _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was 
 
 def register(app: Flask) -> None:
     """Give templates these words as filters."""
-    app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name)
+    app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name, recovered=recovered)
     app.jinja_env.filters.update(age=age, left=left, duration=duration, moment=clock.text, stamp=stamp)
 
 
@@ -166,6 +167,14 @@ def headline(board: Sequence[Standing], *, now: int) -> str:
     if live == len(board):
         return f"all {live} services are live" if live > 1 else "the service is live"
     return f"{_of_all(live, board)} {'is' if live == 1 else 'are'} live" if live else "nothing is deployed yet"
+
+
+def recovered(recovery: Recovery) -> str:
+    """What was recovered, in one sentence."""
+    pushes = "1 push" if recovery.pushes == 1 else f"{recovery.pushes} pushes"
+    if recovery.away:
+        return f"recovered {pushes} missed while away {span(recovery.away // clock.SECOND)}"
+    return f"recovered {pushes} that no webhook told of"
 
 
 def _of_all(count: int, board: Sequence[Standing]) -> str:

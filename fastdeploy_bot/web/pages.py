@@ -21,6 +21,7 @@ from fastdeploy_bot.core import (
     loglines,
     logs,
     outbox,
+    reconciling,
     refusals,
     rollbacks,
     services,
@@ -31,7 +32,7 @@ from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.standing import Run, Seen, Sight
 from fastdeploy_bot.errors import Invalid, NotFound
-from fastdeploy_bot.store.models import Deployment, Report, Service, Step
+from fastdeploy_bot.store.models import Deployment, Recovery, Report, Service, Step
 from fastdeploy_bot.web import browser, context, display
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -90,9 +91,15 @@ def overview() -> ResponseReturnValue:
         headline=display.headline(board, now=now),
         standings=[each for each in board if query.lower() in each.name],
         query=query,
+        recovery=_recovery(now),
         pinged=latest[0].received if latest else None,
         **_stretch(runs),
     )
+
+
+def _recovery(now: int) -> Recovery | None:
+    """What was recovered within a day, for those who may see all."""
+    return reconciling.last_recovery(since=now - clock.DAY) if access.may(browser.reader(), Action.BROWSE) else None
 
 
 @bp.get("/services/<name>")
@@ -123,6 +130,7 @@ def service(name: str) -> ResponseReturnValue:
         succeeded=succeeded,
         ended=ended,
         delivery=deliveries.last_of(row) if whole else None,
+        watch=reconciling.watch(row.repository) if whole and row.removed is None else None,
         **_stretch(standing.runs(seen, before=_before(), limit=standing.RECENT + 1)),
     )
 

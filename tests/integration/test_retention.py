@@ -43,6 +43,7 @@ from fastdeploy_bot.store.models import (
     Delivery,
     Deployment,
     LogChunk,
+    Recovery,
     Report,
     Service,
     Session,
@@ -487,13 +488,14 @@ def test_what_is_kept_for_a_time_of_its_own_goes_after_it(shop: Service) -> None
         Session.create(hash=str(at), user=anna, created=at, expires=at, peer="", agent="")
         Answer.create(principal="", key=str(at), fingerprint="", status=200, body=b"", created=at)
         Attempt.create(key="", at=at)
+        Recovery.create(at=at, away=0, pushes=1, redelivered=0)
 
     for at in (OLD, NOW - 2 * idempotency.KEPT, NOW):
         store.write(lambda: fill(at))  # noqa: B023
 
     assert issue_for_service(shop.name, now=OLD)
 
-    assert Removed(audit=2, tokens=1, sessions=1, answers=2, attempts=2) == prune()
+    assert Removed(audit=2, tokens=1, sessions=1, answers=2, attempts=2, recoveries=1) == prune()
     assert [2, 3, 2, 1, 1] == [model.select().count() for model in (Audit, Token, Session, Answer, Attempt)]
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
+from fastdeploy_bot.core import reconciling
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.settings import Settings
@@ -65,6 +66,27 @@ def reports(patient: Patient) -> Iterator[Finding]:
         )
     if not rows:
         yield ok("GitHub has been told of all that it could be")
+
+
+def missed_pushes(patient: Patient) -> Iterator[Finding]:
+    """Repositories that cannot be looked at."""
+    rows = _read(patient.settings, reconciling.problems)
+    if rows is None:
+        return
+    for row in rows:
+        yield warn(
+            f"{row.repository} cannot be looked at for missed pushes: {row.problem}",
+            "a push whose webhook is lost is not deployed",
+            "see that the token or the App may read contents there: docs/github.md",
+        )
+    if patient.settings.poll is not None and not patient.settings.tells_github:
+        yield fail(
+            "poll is set, and there is nothing to sign in to GitHub with",
+            "nobody looks for pushes",
+            "give the bot a token or a GitHub App: docs/github.md",
+        )
+    elif not rows:
+        yield ok("nothing keeps the bot from looking for missed pushes")
 
 
 def other_hosts(patient: Patient) -> Iterator[Finding]:
