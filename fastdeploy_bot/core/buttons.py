@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import access, changes, clock, deployments, questions, rollbacks
+from fastdeploy_bot.core import access, changes, clock, deployments, outbox, questions, rollbacks
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.notices import Notice
@@ -105,14 +105,15 @@ def settle(question: Question, permission: str, person: int | None, entries: Map
         _require_writer(asked, permission, person)
         done = _do(asked, entries, now)
     except FastdeployError as refused:
-        done = f"refused: {refused}"
+        done = _refused(asked.button, asked.deployments, str(refused), now)
     _tell(question, f"{asked.told}; {done}")
 
 
-def give_up(question: Question, why: str) -> None:
+def give_up(question: Question, why: str, *, now: int) -> None:
     """GitHub did not say what somebody may do. To be called inside the write that keeps this."""
     asked = msgspec.json.decode(question.data, type=Press)
-    _tell(question, f"{asked.told}; refused: GitHub did not say whether they may: {why}")
+    done = _refused(asked.button, asked.deployments, f"GitHub did not say whether they may: {why}", now)
+    _tell(question, f"{asked.told}; {done}")
 
 
 def _ask_for_one(notice: Notice, identifier: str) -> str:
@@ -253,7 +254,7 @@ def _retried(number: int, entries: Mapping[str, Entry], who: Principal, now: int
             raise Conflict(f"{newest.sha[:7]} came after it; to deploy it all the same, retry deployment {number}")
         return f"{row.service.name}: {_retry(number, entries, who, now)}"
     except FastdeployError as refused:
-        return f"deployment {number} is left alone: {refused}"
+        return f"deployment {number}: {_refused(Button.RETRY, [number], str(refused), now)}"
 
 
 def _require_first(number: int) -> None:
@@ -261,6 +262,13 @@ def _require_first(number: int) -> None:
     again = Deployment.get_or_none(Deployment.parent == number, Deployment.state.in_(_UNDER_WAY))
     if again is not None:
         raise Conflict(f"that is under way already, as deployment {again.id}")
+
+
+def _refused(button: Button, meant: Sequence[int], why: str, now: int) -> str:
+    """Nothing is done; what GitHub has put back to queued by its own Re-run, it is told to have ended as before."""
+    if button is Button.RETRY:
+        outbox.owe_anew(meant, now=now)
+    return f"refused: {why}"
 
 
 def _nothing(why: str) -> str:

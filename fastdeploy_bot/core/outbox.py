@@ -7,6 +7,7 @@ be told is read from the deployments when it is told, so it is always the newest
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from peewee import Case, Expression, ModelSelect, fn
@@ -156,6 +157,12 @@ def owe_again(account: str, *, since: int, now: int) -> None:
     theirs = fn.LOWER(Report.repository).startswith(f"{account.lower()}/")
     owed = {"changes": Report.changes + 1, "refused": None, "attempts": 0, "due": now}
     Report.update(owed).where(Report.refused.is_null(False), theirs, Report.deployment.in_(recent)).execute()
+
+
+def owe_anew(numbers: Sequence[int], *, now: int) -> None:
+    """Tell GitHub once more what became of these deployments' check runs: it has put them back. Inside a write."""
+    made = (Report.kind == ReportKind.CHECK) & (Report.external > UNKNOWN) & Report.deployment.in_(list(numbers))
+    Report.update(changes=Report.changes + 1, state=None, attempts=0, due=now).where(made).execute()
 
 
 def note_making(report: Report) -> None:

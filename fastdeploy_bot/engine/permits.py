@@ -32,6 +32,6 @@ class MayWrite:
         allowed = msgspec.convert(found, Permission)
         buttons.settle(question, allowed.permission, allowed.person, entries, now=now)
 
-    def give_up(self, question: Question, why: str, _entries: Entries, *, now: int) -> None:  # noqa: ARG002 - not in need of it
+    def give_up(self, question: Question, why: str, _entries: Entries, *, now: int) -> None:
         """Say that nothing is done."""
-        buttons.give_up(question, why)
+        buttons.give_up(question, why, now=now)

@@ -271,7 +271,22 @@ def test_an_old_commit_does_not_come_back_because_its_checks_run_again(
     asker.tick()
 
     assert 2 == Deployment.select().count()
-    assert f"deployment 1 is left alone: {sha(3)[:7]} came after it" in newest(client, auth)
+    assert f"deployment 1: refused: {sha(3)[:7]} came after it" in newest(client, auth)
+
+
+def test_what_is_not_run_again_is_told_to_github_as_it_was(push: Any, host: Host, github: GitHub, asker: Asker) -> None:
+    """Whose own button has put the check suite back to queued."""
+    for number in (1, 2):
+        host.begin(push(number))
+        host.end(number)
+        checked(number)
+    store.write(lambda: Report.update(state="success").execute())
+
+    github.deliver(as_body(check_run("rerequested", 2, sha(3), sender=READER)), event="check_run")
+    asker.tick()
+
+    told = {row.deployment_id: (row.changes - row.told, row.state) for row in Report.select()}
+    assert {1: (0, "success"), 2: (1, None)} == told
 
 
 def test_a_commit_without_check_runs_of_ours_asks_nobody(push: Any, github: GitHub) -> None:
