@@ -27,6 +27,7 @@ from fastdeploy_bot.web import (
     pages,
     proxies,
     request_ids,
+    setup,
     signin,
     sockets,
 )
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = _routed()
     app.extensions[EXTENSION] = Bot(settings, catalogue(settings), Bell(settings.bell_dir))
     health.register(app)
+    setup.register(app)
     sockets.register(app)
     answers.register(app)
     assets.register(app)
@@ -95,7 +97,7 @@ def _connect(settings: Settings) -> None:
 def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    blueprints = (hooks, api, health, metrics, openapi, assets, signin, accounts, pages, acting, sockets)
+    blueprints = (hooks, api, health, metrics, openapi, assets, signin, accounts, setup, pages, acting, sockets)
     for blueprint in (each.bp for each in blueprints):
         app.register_blueprint(blueprint)
     return app

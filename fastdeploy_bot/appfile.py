@@ -62,9 +62,13 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return [each for each in (self.pem, self.client_secret, self.webhook_secret, self.earlier_secret) if each]
 
     def believed(self, *, now: int) -> list[str]:
-        """What a webhook may be signed with now."""
+        """What a webhook may be signed with now, the latest secret last: who signs as GitHub does takes the first."""
         late = self.earlier_until is not None and self.earlier_until <= now
-        return [each for each in (self.webhook_secret, "" if late else self.earlier_secret) if each]
+        return [each for each in ("" if late else self.earlier_secret, self.webhook_secret) if each]
+
+    def without_earlier(self) -> App:
+        """The App with its latest webhook secret alone."""
+        return msgspec.structs.replace(self, earlier_secret="", earlier_until=None)
 
 
 def found(home: Path) -> App | None:
@@ -108,6 +112,11 @@ def change(home: Path, make: Callable[[App], App]) -> App | None:
         if after != before:
             keep(home, after)
         return after
+
+
+def note_signed(home: Path, secret: str) -> None:
+    """GitHub has signed with that secret: if it is the latest, an earlier one is forgotten. Raises BadAppFile."""
+    change(home, lambda app: app.without_earlier() if app.webhook_secret == secret else app)
 
 
 # --- inside

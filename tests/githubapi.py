@@ -26,6 +26,11 @@ OPERATIONS: Final = (
     ("GET", "/repos/{owner}/{repo}/installation"),
     ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
     ("POST", "/app/installations/{installation_id}/access_tokens"),
+    ("POST", "/app-manifests/{code}/conversions"),
+    ("GET", "/app"),
+    ("GET", "/app/installations"),
+    ("GET", "/installation/repositories"),
+    ("PATCH", "/app/hook/config"),
 )
 
 Schema = dict[str, Any]  # what a JSON schema holds differs from keyword to keyword

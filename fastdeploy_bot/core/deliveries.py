@@ -28,6 +28,9 @@ _VERDICTS: Final = store.Prepared[Verdict](
 )
 _GUID: Final = store.Prepared[Delivery](lambda number: Delivery.select(Delivery.guid).where(Delivery.id == number))
 
+_SENT_BY_GITHUB_ALONE: Final = ("ping", "installation", "installation_repositories")
+"""Events that nobody has reason to simulate."""
+
 
 class ToldVerdict(msgspec.Struct, frozen=True):
     """What was decided for one service."""
@@ -137,4 +140,15 @@ def _verdicts(numbers: list[int]) -> dict[int, list[ToldVerdict]]:
     for row in rows.order_by(Verdict.id):
         told = ToldVerdict(row.service.name, VerdictKind(row.verdict), row.reason, row.deployment_id)
         found.setdefault(row.delivery_id, []).append(told)
+    return found
+
+
+def newest_of_github(*, since: int) -> Delivery | None:
+    """The newest webhook from that moment on by which GitHub showed that it reaches the bot."""
+    found: Delivery | None = (
+        Delivery.select(Delivery.id, Delivery.guid, Delivery.event, Delivery.received)
+        .where(Delivery.event.in_(_SENT_BY_GITHUB_ALONE), Delivery.received >= since)
+        .order_by(Delivery.id.desc())
+        .first()
+    )
     return found

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastdeploy_bot import store
 from fastdeploy_bot.store.models import Lease
+
+LINE: Final = "relay"
+"""The duty of speaking with GitHub."""
+GITHUB: Final = "github"
+"""Who has that duty while GitHub wants to hear nothing."""
 
 
 def held(name: str, *, by_others_than: str) -> Lease | None:
@@ -34,3 +41,9 @@ def hand_over(name: str, holder: str, to: str, *, until: int) -> None:
     """Let somebody else have until then what `holder` has; where it has not, nothing happens."""
     mine = (Lease.name == name) & (Lease.holder == holder)
     store.write(lambda: Lease.update(holder=to, until=until).where(mine).execute())
+
+
+def silent_until(*, now: int) -> int | None:
+    """The moment until which GitHub wants to hear nothing from us; None where it does not mind."""
+    found = Lease.get_or_none(Lease.name == LINE, Lease.holder == GITHUB, Lease.until > now)
+    return None if found is None else int(found.until)

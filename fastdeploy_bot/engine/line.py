@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from fastdeploy_bot.core import clock
+from fastdeploy_bot.core import clock, leases
 from fastdeploy_bot.engine.duty import Duty
 from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.app_auth import AppTokens, Credentials, FixedToken
@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-GITHUB: Final = "github"
-"""Who has the duty while GitHub wants to hear nothing."""
 NEWS_SECONDS: Final = 1.0
 """How long at most it stays unseen that there are credentials."""
 
@@ -167,7 +165,7 @@ class Line:
     def _pause(self, seconds: float, now: int) -> None:
         """Ask GitHub for nothing, neither from here nor from another process or host."""
         log.warning("github wants to hear nothing for a while", extra={"seconds": seconds})
-        self._duty.hand_over(GITHUB, until=now + int(seconds * clock.SECOND))
+        self._duty.hand_over(leases.GITHUB, until=now + int(seconds * clock.SECOND))
 
     def _later(self, now: int, begun: float) -> int:
         return now + int((self._timer() - begun) * clock.SECOND)
@@ -176,8 +174,8 @@ class Line:
 def of(settings: Settings, host: str) -> Line:
     """The line of a host, with the settings' credentials."""
     client = Client(settings.github_api_url, settings.github_api_version)
-    guests = {GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
-    duty = Duty("relay", lock=settings.home / "relay.lock", host=host, guests=guests)
+    guests = {leases.GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
+    duty = Duty(leases.LINE, lock=settings.home / "relay.lock", host=host, guests=guests)
     return Line(duty, client, SignIn(settings, client))
 
 

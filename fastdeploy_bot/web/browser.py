@@ -113,6 +113,13 @@ def go_to(path: str) -> Response:
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
 
 
+def let_forms_go_to(answer: Response, url: str) -> Response:
+    """Let this page's forms be sent to another site, too."""
+    policy = HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {_origin(url)}")
+    answer.headers["Content-Security-Policy"] = policy
+    return answer
+
+
 def cookie_name() -> str:
     """What the session's cookie is called."""
     return _named(COOKIE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -10,7 +11,8 @@ from typing import Final
 from flask import Blueprint, Response, after_this_request, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from fastdeploy_bot import facts, store
+from fastdeploy_bot import appfile, facts, store
+from fastdeploy_bot.appfile import BadAppFile
 from fastdeploy_bot.core import clock, deliveries, intake, refusals
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.intake import Receipt
@@ -18,11 +20,12 @@ from fastdeploy_bot.errors import Conflict, FastdeployError, Gone, Malformed, Un
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.forge.github.payloads import UnsupportedContent
 from fastdeploy_bot.forge.github.signatures import SignatureMissing
+from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer
 from fastdeploy_bot.web.operations import Credential, Guid, operation
-from fastdeploy_bot.words import Push
+from fastdeploy_bot.words import Push, WebhookSecret
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,7 @@ def _receive() -> Answer[Receipt]:
     )
     log.info("delivery decided", extra={"event": webhook.event, "verdicts": _verdicts(receipt)})
     bot.bell.ring()
+    _end_rotation(secrets)
     return answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
 
 
@@ -83,6 +87,27 @@ def replay(guid: Guid) -> Answer[Receipt]:
         lambda: intake.replay(delivery, push, entries, by=who, now=clock.now()),
         HTTPStatus.ACCEPTED,
     )
+
+
+def _end_rotation(secrets: Iterable[WebhookSecret]) -> None:
+    """Forget the App's earlier secret where GitHub has signed with the new one: written once that has been answered."""
+    settings = context.bot().settings
+    app = settings.app
+    if app is None or not app.earlier_secret or app.webhook_secret not in {each.secret for each in secrets}:
+        return
+    forget = partial(_note_signed, settings, app.webhook_secret)
+
+    @after_this_request
+    def later(answer: Response) -> Response:
+        answer.call_on_close(forget)
+        return answer
+
+
+def _note_signed(settings: Settings, secret: str) -> None:
+    try:
+        appfile.note_signed(settings.home, secret)
+    except BadAppFile as error:
+        log.warning("an earlier webhook secret was not forgotten", extra={"problem": str(error)})
 
 
 def _keep_refusal(error: FastdeployError | RequestEntityTooLarge) -> None:

@@ -25,6 +25,7 @@ from fakehub.apps import Apps, wrong_with_jwt
 from fakehub.checkruns import CheckRuns
 from fakehub.collaborators import Collaborators
 from fakehub.deployments import Deployment, Deployments
+from fakehub.manifest import Manifests
 from fakehub.refs import Refs, Remote
 from fakehub.repositories import Repositories
 from fakehub.statuses import Status, Statuses
@@ -91,6 +92,8 @@ class FakeHub:
             "checks": "write",
             "contents": "read",
         }
+        self.suspended: set[int] = set()
+        """The installations that somebody has suspended."""
         self.pushes = True
         """Whether the user may write to the repositories."""
         self.people = {"octocat": (583231, "write"), "reader": (2, "read"), "mona": (3, "admin")}
@@ -106,6 +109,8 @@ class FakeHub:
         self.check_runs: list[Json] = []
         """Each as GitHub shows it, with its `annotations` and all `statuses` and conclusions that it had."""
         self.tokens: dict[str, Token] = {}
+        self.app = Manifests(self)
+        """The App that was made of a manifest, and the pages on the way to it."""
         self._prefix = prefix
         self.remotes: dict[str, Remote] = {}
         self._areas: tuple[Area, ...] = (
@@ -146,6 +151,11 @@ class FakeHub:
         """What `github_api_url` is."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_port}{self._prefix}"
 
+    @property
+    def web(self) -> str:
+        """What `github_url` is."""
+        return self.url.removesuffix(self._prefix)
+
     def fail(self, *faults: Fault, on: str = "") -> None:
         """Let the next requests whose path holds `on` go wrong, each in the way of one fault."""
         with self.lock:
@@ -178,6 +188,8 @@ class FakeHub:
     def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Answer:
         """What becomes of a request."""
         at = time.monotonic()
+        if (page := self.app.page(method, path, raw)) is not None:
+            return page
         body: Json | None = json.loads(raw) if raw else None
         fault = self._next_fault(path)
         if fault.hold is not None:

@@ -27,7 +27,44 @@ class Apps(Area):
         return {
             "GET /repos/{repository}/installation": self._installation,
             "POST /app/installations/{number}/access_tokens": self._grant,
+            "POST /app-manifests/{code}/conversions": self._exchange,
+            "GET /app": self._app,
+            "GET /app/installations": self._list,
+            "GET /installation/repositories": self._repositories,
+            "PATCH /app/hook/config": self._configure,
         }
+
+    def _exchange(self, _request: Request, found: re.Match[str]) -> Answer:
+        made = self.hub.app.exchange(found["code"])
+        if made is None:
+            raise Refused(404, "Not Found")
+        return answered(made, 201)
+
+    def _app(self, request: Request, _found: re.Match[str]) -> Answer:
+        self.hub.require_app(request.bearer)
+        return answered({"id": int(APP_ID), "permissions": self.hub.granted, "events": ["push"]})
+
+    def _list(self, request: Request, _found: re.Match[str]) -> Answer:
+        self.hub.require_app(request.bearer)
+        owners = {number: name.partition("/")[0] for name, number in self.hub.installations.items()}
+        return answered([self._installed(number, owner) for number, owner in owners.items()])
+
+    def _installed(self, number: int, owner: str) -> dict[str, object]:
+        suspended = "2026-01-01T00:00:00Z" if number in self.hub.suspended else None
+        url = f"{self.hub.web}/organizations/{owner}/settings/installations/{number}"
+        return {"id": number, "account": {"login": owner}, "html_url": url, "suspended_at": suspended}
+
+    def _repositories(self, request: Request, _found: re.Match[str]) -> Answer:
+        token = self.hub.tokens.get(request.bearer)
+        if token is None:
+            raise Refused(401, "Bad credentials")
+        names = [name for name in self.hub.installations if token.repository in (None, name)]
+        return answered({"total_count": len(names), "repositories": [{"full_name": name} for name in names]})
+
+    def _configure(self, request: Request, _found: re.Match[str]) -> Answer:
+        self.hub.require_app(request.bearer)
+        self.hub.app.secret = request.body["secret"]
+        return answered({"content_type": "json", "secret": "********"})
 
     def _installation(self, request: Request, found: re.Match[str]) -> Answer:
         self.hub.require_app(request.bearer)
@@ -43,6 +80,8 @@ class Apps(Area):
         owned = {name.partition("/")[2]: name for name in here}
         if not owned:
             raise Refused(404, "Not Found")
+        if int(found["number"]) in hub.suspended:
+            raise Refused(403, "This installation has been suspended")
         [name] = body.get("repositories") or [None]
         wanted = body.get("permissions") or hub.granted
         if name is not None and name.lower() not in owned:

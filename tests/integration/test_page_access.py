@@ -161,6 +161,9 @@ PAGES: Final = [
     Page("GET", "/login", "/login", 200, list(Who)),
     Page("POST", "/login", "/login", 401, list(Who), fields={"username": "nobody", "password": "guessed"}),
     Page("POST", "/session/renew", "/session/renew", 200, READERS),
+    Page("GET", "/setup", "/setup", 200, [Who.ADMIN]),
+    Page("GET", "/setup/created", "/setup/created", 403, [Who.ADMIN]),
+    Page("POST", "/setup/rotate", "/setup/rotate", 409, [Who.ADMIN]),
     Page("GET", "/settings", "/settings", 303, READERS),
     Page("GET", "/settings/account", "/settings/account", 200, READERS),
     Page(

@@ -152,9 +152,9 @@ def test_an_earlier_secret_is_believed_for_as_long_as_the_file_says() -> None:
     """Without an end until GitHub has signed with the new one."""
     rotated = app(earlier_secret="before", earlier_until=NOW)
 
-    assert [SECRET, "before"] == rotated.believed(now=NOW - 1)
+    assert ["before", SECRET] == rotated.believed(now=NOW - 1)
     assert [SECRET] == rotated.believed(now=NOW)
-    assert [SECRET, "before"] == app(earlier_secret="before").believed(now=NOW)
+    assert ["before", SECRET] == app(earlier_secret="before").believed(now=NOW)
     assert [] == app(webhook_secret="").believed(now=NOW)
 
 

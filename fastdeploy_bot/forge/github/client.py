@@ -86,7 +86,7 @@ class Client:
         self,
         method: str,
         path: str,
-        token: str,
+        token: str | None,
         *,
         expected: Collection[int] = OK,
         body: Mapping[str, object] | None = None,
@@ -95,8 +95,8 @@ class Client:
     ) -> Answer:
         """What GitHub answers, where its status is one of those expected; raises CallFailed where it is not.
 
-        `token` is what the call is signed in with, a token or a JWT. With the `etag` of an earlier answer, GitHub says
-        304 where nothing has changed since; that has to be expected.
+        `token` is what the call is signed in with, a token or a JWT; None for the one call without that.
+        With the `etag` of an earlier answer, GitHub says 304 where nothing has changed since; that has to be expected.
         """
         self.said = {}
         try:
@@ -111,7 +111,7 @@ class Client:
         return Answer(answer.status_code, data, headers)
 
     def _send(
-        self, method: str, url: str, token: str, body: Mapping[str, object] | None, etag: str | None
+        self, method: str, url: str, token: str | None, body: Mapping[str, object] | None, etag: str | None
     ) -> requests.Response:
         """Send a call, and once more to where a renamed repository is now."""
         answer = self._send_once(method, url, token, body, etag)
@@ -124,7 +124,7 @@ class Client:
         return self._send_once(method, there, token, body, etag)
 
     def _send_once(
-        self, method: str, url: str, token: str, body: Mapping[str, object] | None, etag: str | None
+        self, method: str, url: str, token: str | None, body: Mapping[str, object] | None, etag: str | None
     ) -> requests.Response:
         return self._session.request(
             method,
@@ -146,11 +146,12 @@ class Client:
 class _Bearer(AuthBase):
     """Says who calls. Being there, it also keeps `requests` from looking for a password in ~/.netrc."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str | None) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 
 
