@@ -111,6 +111,8 @@ class Dispatcher:
         return len(queue.running_on(self.host)) >= self.settings.max_running
 
     def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
+        if deployments.find(deployment.id).state != DeploymentState.QUEUED:
+            return  # in a burst most are superseded since the look, and a folder for each would keep the others waiting
         if entry.file is None:
             queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
         else:

@@ -146,6 +146,27 @@ def says(name: str, state: str) -> str:
 # --- from the queue into rows ---
 
 
+def test_what_moved_on_since_the_look_is_passed_by(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a run folder: in a burst of pushes most of what was seen is superseded, and others wait behind it."""
+    bot.service("shop", "true")
+    bot.service("blog", "true")
+    gone, next_one = bot.order("shop"), bot.order("blog")
+    seen, made = queue.next_up(), list[int]()
+    deployments.cancel(gone, by=ANNA, now=clock.now())
+    create = RunFolder.create
+
+    def count_and_create(folder: RunFolder, number: int) -> None:
+        made.append(number)
+        create(folder, number)
+
+    monkeypatch.setattr(queue, "next_up", lambda: seen)
+    monkeypatch.setattr(RunFolder, "create", count_and_create)
+
+    bot.until(bot.dispatcher(), next_one)
+
+    assert [next_one] == made
+
+
 def test_deployment_runs_and_leaves_outcome_log_and_steps_in_rows(bot: Bot) -> None:
     """Queue, script, rows: the whole way; the run folder is gone at its end."""
     bot.service("shop", f"echo deploying $FASTDEPLOY_SHA; {says('Build', 'success')}", steps=["Build", "Restart"])
