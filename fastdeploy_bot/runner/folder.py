@@ -84,7 +84,7 @@ class RunFolder:
         except FileNotFoundError:
             return
         for name in names:
-            _remove(self.file(name))
+            remove(self.file(name))
         try:
             os.rmdir(self.path)
         except FileNotFoundError:
@@ -118,7 +118,7 @@ class RunFolder:
         except FileExistsError:
             return False
         except OSError:
-            _remove(self.file("claim"))
+            remove(self.file("claim"))
             raise
         _sync_folder(self.path)
         return True
@@ -200,7 +200,7 @@ class RunFolder:
             return
         draft = self.file(f"{name}.new")
         _write(draft, json.dumps(details).encode())
-        _remove(self.file(name))
+        remove(self.file(name))
         os.rename(draft, self.file(name))
 
     def requested(self, name: str) -> dict[str, object] | None:
@@ -295,8 +295,8 @@ def _entry(line: bytes) -> dict[str, object] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _remove(path: str) -> None:
-    """Take a file away, whatever a script made of it."""
+def remove(path: str) -> None:
+    """Take a file or folder away, if it is there, whatever a script made of it: deep, read-only, without end."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -304,9 +304,61 @@ def _remove(path: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.EPERM):
             raise
-        for name in os.listdir(path):
-            _remove(os.path.join(path, name))
+        os.chmod(path, 0o700)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _empty(folder)
+        finally:
+            os.close(folder)
         os.rmdir(path)
+
+
+def _empty(folder: int) -> None:
+    """Take all out of a folder. What is deep is brought up first: no path can be too long, no stack too small."""
+    raised = 0
+    while names := os.listdir(folder):
+        for name in names:
+            if _unlinked(name, folder):
+                continue
+            os.chmod(name, 0o700, dir_fd=folder)
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                for each in os.listdir(inner):
+                    if not _unlinked(each, inner):
+                        os.chmod(each, 0o700, dir_fd=inner)
+                        raised += 1
+                        os.rename(each, _free(f"{raised}", folder), src_dir_fd=inner, dst_dir_fd=folder)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=folder)
+
+
+def _free(name: str, folder: int) -> str:
+    """A name that nothing in the folder has."""
+    while _exists(name, folder):
+        name += "_"
+    return name
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _unlinked(name: str, folder: int) -> bool:
+    """Whether it was no folder, and is gone."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.EPERM):
+            raise
+        return False
+    return True
 
 
 def _sync_folder(path: str) -> None:
