@@ -101,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_limit: int = 8 << 20
     kill_grace: float = 10.0
     retention_days: int = 90
+    mirror_limit: int = 10 << 30
     metrics_token: str | None = None
     log_format: LogFormat | None = None
     poll: float | None = None
@@ -184,6 +185,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def runs_dir(self) -> Path:
         """Where the run folders are."""
         return self.home / "runs"
+
+    @property
+    def mirrors_dir(self) -> Path:
+        """Where the mirrors of repositories are."""
+        return self.home / "mirrors"
+
+    @property
+    def checkouts_dir(self) -> Path:
+        """Where checkouts are made, before they go into run folders."""
+        return self.home / "checkouts"
 
     @property
     def bin_dir(self) -> Path:

@@ -307,6 +307,7 @@ CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "log_format": _log_format,
     "kill_grace": parse_duration,
     "retention_days": _integer(1, 100_000),
+    "mirror_limit": parse_size,
     "poll": _poll,
     "wait_limit": parse_duration,
 }

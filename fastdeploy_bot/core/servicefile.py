@@ -20,7 +20,7 @@ REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-
 LONGEST_STEP: Final = 200
 RESERVED: Final = "FASTDEPLOY_"
 
-NOT_BUILT: Final = frozenset({"checkout", "wait_for", "run_as"})
+NOT_BUILT: Final = frozenset({"wait_for", "run_as"})
 """Keys that nothing acts on yet: any value but the default is an error."""
 
 

@@ -19,11 +19,12 @@ from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
 from fastdeploy_bot.core.servicefile import ServiceFile
-from fastdeploy_bot.engine import jobs
+from fastdeploy_bot.engine import jobs, preparing
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.errors import FastdeployError
+from fastdeploy_bot.runner import checkout, process
 from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import process
+from fastdeploy_bot.runner.checkout import Checkout
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
@@ -47,13 +48,18 @@ class Dispatcher:
         self._following: dict[str, threading.Thread] = {}
         self._synced: Mapping[str, Entry] = {}
         self._missing_since: int | None = None
+        self._preparing = preparing.of(settings, bell.ring, self.stopping)
 
     def tick(self, *, now: int) -> None:
         """Look at the service files, at the runs of this host, at the locks and at the queue."""
         sync, unlock = partial(self._sync, now), partial(locking.expire, now=now)
         launch = partial(self._launch, now)
-        for part in (process.reap, self._adopt, sync, unlock, launch, process.keep_spare):
+        for part in (process.reap, self._adopt, sync, unlock, self._tidy_up, launch, process.keep_spare):
             _attempt(part)
+
+    def end(self) -> None:
+        """Let another engine of this host prepare what is queued."""
+        self._preparing.end()
 
     def _sync(self, now: int) -> None:
         """Bring the services' rows in step with their files, when those have changed."""
@@ -115,10 +121,17 @@ class Dispatcher:
             return  # in a burst most are superseded since the look, and a folder for each would keep the others waiting
         if entry.file is None:
             queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
-        else:
-            self._begin(deployment, entry.file, now)
+        elif not entry.file.checkout:
+            self._begin(deployment, entry.file, checkout.NONE, now)
+        elif (made := self._preparing.look(deployment, now=now)) is not None:
+            self._begin(deployment, entry.file, made, now)
 
-    def _begin(self, deployment: Deployment, file: ServiceFile, now: int) -> None:
+    def _tidy_up(self) -> None:
+        """Throw away the checkouts of what is not to begin any more."""
+        if self._preparing.busy:
+            self._preparing.keep([deployment.id for deployment in queue.next_up()])
+
+    def _begin(self, deployment: Deployment, file: ServiceFile, made: Checkout, now: int) -> None:
         """Let a queued deployment begin here, unless it moved on meanwhile."""
 
         def claim(run: str, token_hash: str) -> bool:
@@ -127,7 +140,7 @@ class Dispatcher:
             )
             return queue.claim(deployment, wanted, max_running=self.settings.max_running, now=now)
 
-        self._run(deployment.id, claim)
+        self._run(deployment.id, claim, made)
 
     def _begin_again(self, deployment: Deployment, folder: RunFolder) -> None:
         """Give a run that never began, and now never will, a new folder; its deployment has been running all along."""
@@ -136,10 +149,11 @@ class Dispatcher:
             ending = Ending(state=DeploymentState.CANCELLED, reason=reason)
             progress.conclude(deployment.id, ending, now=clock.now())
         else:
-            self._run(deployment.id, lambda run, token_hash: queue.begin_again(deployment, run, token_hash))
+            made = checkout.found(folder)
+            self._run(deployment.id, lambda run, token_hash: queue.begin_again(deployment, run, token_hash), made)
         folder.remove()
 
-    def _run(self, number: int, claim: Callable[[str, str], bool]) -> None:
+    def _run(self, number: int, claim: Callable[[str, str], bool], made: Checkout) -> None:
         """Make a run folder, `claim` it for the deployment, start a child in it and follow that.
 
         The folder is on disk and held before the claim: no other engine takes it for one that was left behind.
@@ -149,18 +163,20 @@ class Dispatcher:
         folder.create(number)
         lock, followed = folder.hold("supervisor.lock"), False
         try:
-            if claim(folder.name, tokens.digest(token)) and self._start(number, folder, token):
+            made.move_into(folder)
+            if claim(folder.name, tokens.digest(token)) and self._start(number, folder, token, made):
                 self._follow(number, folder, lock)
                 followed = True
         finally:
             if not followed:
                 _release(lock)
-                _discard(number, folder)
+                _discard(number, folder, made)
 
-    def _start(self, number: int, folder: RunFolder, token: str) -> bool:
+    def _start(self, number: int, folder: RunFolder, token: str, made: Checkout) -> bool:
         """Hand the job to a child; a job that cannot be made or handed over ends the deployment."""
         deployment = Deployment.get_by_id(number)
         try:
+            made.require()
             process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
         except (FastdeployError, OSError, ValueError) as error:
             masker = masks.of(self.settings, deployment)
@@ -208,10 +224,11 @@ def _attempt(part: Callable[[], object]) -> None:
         log.exception("a part of the dispatcher's work failed; it is tried again")
 
 
-def _discard(number: int, folder: RunFolder) -> None:
+def _discard(number: int, folder: RunFolder, made: Checkout) -> None:
     """Take a run folder away, unless the deployment runs in it after all: a commit may be made and not heard of."""
     row = deployments.find(number)
     if row.state != DeploymentState.RUNNING or row.run != folder.name:
+        made.take_back(folder)
         folder.remove()
 
 

@@ -75,6 +75,7 @@ class Engine:
                 log.exception("the dispatcher cannot listen; it tries again")
                 self.dispatcher.stopping.wait(TICK_SECONDS)
         process.dismiss_spare()
+        self.dispatcher.end()
         store.disconnect()
 
     def _listen(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +16,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, retention
 from fastdeploy_bot.core.retention import Removed
 from fastdeploy_bot.engine.duty import Duty
+from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
 
@@ -31,14 +33,34 @@ NOBODY: Final = "nobody"
 """Who has the duty between two passes."""
 LEFT_SECONDS: Final = 3_600
 """The age at which a run folder that no running deployment names is taken away."""
+UNFINISHED_SECONDS: Final = 7_200
+"""The age at which a checkout is taken away that never went to a run; none takes so long to be made."""
+MIRROR_DAYS: Final = 30
+"""How long a mirror is kept that nobody uses."""
+
+
+class Stopping(Exception):
+    """The engine is told to stop."""
 
 
 class Janitor:
     """One per process; of all of them one at a time has the duty."""
 
-    def __init__(self, duty: Duty, *, runs: Path, days: int, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        duty: Duty,
+        *,
+        runs: Path,
+        checkouts: Path,
+        mirrors: Mirrors,
+        days: int,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._duty = duty
         self._runs = runs
+        self._checkouts = checkouts
+        self._mirrors = mirrors
+        self._stopping = threading.Event()
         self._days = days
         self._timer = timer
         self._tidied: float | None = None
@@ -47,7 +69,7 @@ class Janitor:
 
     def run(self, stopping: threading.Event) -> None:
         """Work until told to stop."""
-        pause = FIRST_SECONDS
+        self._stopping, pause = stopping, FIRST_SECONDS
         try:
             while not stopping.wait(pause):
                 pause = self._attempt()
@@ -88,10 +110,17 @@ class Janitor:
             return LOOK_SECONDS
 
     def _tidy_up(self, now: int) -> None:
-        """Each host has run folders of its own, and so each process looks at them, whoever has the duty."""
+        """Each host has run folders and mirrors of its own, and so each process looks at them, whoever has the duty."""
         if self._tidied is None or self._timer() - self._tidied >= REST / clock.SECOND:
-            remove_leftovers(self._runs, now=now)
             self._tidied = self._timer()
+            remove_leftovers(self._runs, now=now)
+            remove_old(self._checkouts, now=now)
+            with contextlib.suppress(Stopping):
+                self._mirrors.prune(before=(now - MIRROR_DAYS * clock.DAY) / clock.SECOND, stop=self._stop)
+
+    def _stop(self) -> None:
+        if self._stopping.is_set():
+            raise Stopping
 
     def _rest(self, now: int) -> float:
         if self._removed:
@@ -104,20 +133,40 @@ class Janitor:
 def of(settings: Settings, host: str) -> Janitor:
     """The janitor of a host."""
     duty = Duty("janitor", lock=settings.home / "janitor.lock", host=host, guests={NOBODY: REST})
-    return Janitor(duty, runs=settings.runs_dir, days=settings.retention_days)
+    return Janitor(
+        duty,
+        runs=settings.runs_dir,
+        checkouts=settings.checkouts_dir,
+        mirrors=Mirrors(settings.mirrors_dir, limit=settings.mirror_limit),
+        days=settings.retention_days,
+    )
 
 
 def remove_leftovers(runs: Path, *, now: int) -> None:
     """Take away old run folders that no deployment needs: those of a process that died between two steps."""
     needed = {row.run for row in Deployment.select(Deployment.run).where(Deployment.state == "running")}
     for folder in runs.iterdir():
-        if folder.name not in needed and _is_old(folder, now / clock.SECOND):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name not in needed and _is_old(folder, now / clock.SECOND, LEFT_SECONDS):
+            _remove(folder)
 
 
-def _is_old(folder: Path, now: float) -> bool:
+def remove_old(checkouts: Path, *, now: int) -> None:
+    """Take away what was to become checkouts and was left by a process that died."""
+    for folder in checkouts.glob("*"):
+        if _is_old(folder, now / clock.SECOND, UNFINISHED_SECONDS):
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
     try:
-        return folder.stat().st_mtime < now - LEFT_SECONDS
+        run_folder.remove(str(folder))
+    except OSError as error:
+        log.warning("folder cannot be removed", extra={"folder": str(folder), "why": error.strerror})
+
+
+def _is_old(folder: Path, now: float, seconds: float) -> bool:
+    try:
+        return folder.stat().st_mtime < now - seconds
     except FileNotFoundError:  # another engine was faster
         return False
 

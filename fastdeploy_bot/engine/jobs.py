@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from fastdeploy_bot.core import secrets
 from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.runner import checkout
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.process import Job, Limits
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
 
 INHERITED: Final = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")
+CHECKOUT: Final = "{checkout}"
+"""Stands in a command for the folder of the commit's files."""
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -30,16 +34,19 @@ def job(settings: Settings, deployment: Deployment, folder: RunFolder, token: st
     """The job of a deployment that has been claimed. Raises BadSecret where a secret cannot be read."""
     file = msgspec.json.decode(deployment.definition or "", type=ServiceFile)
     extra = ["--config", folder.file("config.json")] if file.step_source == "stdout" else []
+    service_dir = settings.services_dir / deployment.service.name
+    tree = checkout.place(folder) if file.checkout else ""
+    argv = _argv(file.command, service_dir, tree)
     given = secrets.read(settings.secrets_dir, deployment.service.name, file.secrets)
     env = _environment(settings, deployment, file, folder, token, given, environ)
     return Job(
         deployment=deployment.id,
         folder=folder.path,
-        argv=[*file.command, *extra],
-        cwd=str(settings.services_dir / deployment.service.name),
+        argv=[*argv, *extra],
+        cwd=tree or str(service_dir),
         env=env,
         secrets=[*given.values(), token],
-        config=_config(settings, deployment, file, token, env["PATH"]),
+        config=_config(settings, deployment, argv[0], token, env["PATH"]),
         finish=file.finish,
         step_source=file.step_source,
         limits=Limits(
@@ -49,6 +56,19 @@ def job(settings: Settings, deployment: Deployment, folder: RunFolder, token: st
             log_limit=settings.log_limit,
         ),
     )
+
+
+def _argv(command: Sequence[str], service_dir: Path, tree: str) -> list[str]:
+    """The command as it is run. In a checkout, too, a path is the service folder's file, unless it asks for the tree's.
+
+    The program is one where it has a slash; of its arguments, those that begin with `./` or `../` are.
+    """
+    if not tree:
+        return list(command)
+    return [
+        str(service_dir / word) if word.startswith(("./", "../")) or (place == 0 and "/" in word) else word
+        for place, word in enumerate(each.replace(CHECKOUT, tree) for each in command)
+    ]
 
 
 def _environment(
@@ -109,7 +129,7 @@ def _facts(
         "ENVIRONMENT": file.environment,
         "CONTEXT": deployment.context,
         "SERVICE_DIR": str(settings.services_dir / deployment.service.name),
-        "CHECKOUT": "",
+        "CHECKOUT": checkout.place(folder) if file.checkout else "",
         "URL": f"{settings.effective_public_url}/deployments/{deployment.id}",
         "STEPS_URL": _steps_url(settings, deployment),
         "STEPS_FILE": folder.file("steps"),
@@ -127,7 +147,7 @@ def _for_ephes_scripts(settings: Settings, deployment: Deployment, folder: RunFo
     }
 
 
-def _config(settings: Settings, deployment: Deployment, file: ServiceFile, token: str, path: str) -> dict[str, Any]:
+def _config(settings: Settings, deployment: Deployment, program: str, token: str, path: str) -> dict[str, Any]:
     """What scripts written for ephes/fastdeploy read from their configuration file."""
     return {
         "deployment_id": deployment.id,
@@ -135,7 +155,7 @@ def _config(settings: Settings, deployment: Deployment, file: ServiceFile, token
         "steps_url": _steps_url(settings, deployment),
         "deployment_finish_url": f"{_local(settings, deployment)}/finish",
         "context": json.loads(deployment.context),
-        "deploy_script": file.command[0],
+        "deploy_script": program,
         "path_for_deploy": path,
     }
 

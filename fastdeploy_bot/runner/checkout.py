@@ -13,12 +13,16 @@ import time
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.runner import complaints, mirror
 from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner.complaints import Trouble
+from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
 from fastdeploy_bot.runner.mirror import Mirror, Wanted
+from fastdeploy_bot.runner.tree import boot
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ LEAST_FILES: Final = 10_000
 LONGEST_SECONDS: Final = 3_600.0
 """How long one fetch, or one checkout, may take."""
 MEASURE_SECONDS: Final = 0.5
+_WHOLE: Final = ".git/fastdeploy"
+"""Holds the name of the boot in which the tree was finished."""
 
 
 class CheckoutFailed(FastdeployError):
@@ -42,6 +48,58 @@ class CheckoutFailed(FastdeployError):
 
 class _TooLarge(CheckoutFailed):
     """A mirror would take more than all of them may."""
+
+
+class Checkout(msgspec.Struct, frozen=True):
+    """What a run is to begin with: a tree on its way into the run's folder, or why there is none."""
+
+    tree: Path | None = None
+    problem: CheckoutFailed | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody took the tree away."""
+        return self.tree is not None and not self.tree.is_dir()
+
+    def require(self) -> None:
+        """Raise the problem, where there is one."""
+        if self.problem is not None:
+            raise self.problem
+
+    def move_into(self, folder: RunFolder) -> None:
+        """Let the run have the tree."""
+        if self.tree is not None:
+            os.rename(self.tree, place(folder))
+
+    def take_back(self, folder: RunFolder) -> None:
+        """Have the tree where it was, where the run has it and does not begin."""
+        if self.tree is not None and self.is_gone:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(place(folder), self.tree)
+
+
+NONE: Final = Checkout()
+"""For a run that wants none."""
+
+
+def place(folder: RunFolder) -> str:
+    """Where a run has its tree."""
+    return folder.file("checkout")
+
+
+def found(folder: RunFolder) -> Checkout:
+    """What a run that never began was to begin with.
+
+    Nothing of a tree is waited for to be on the disk: after a start of the host it may be torn, and nobody knows.
+    """
+    tree = Path(place(folder))
+    try:
+        whole = (tree / _WHOLE).read_text() == boot()
+    except OSError:
+        whole = False
+    if tree.exists() and not whole:
+        return Checkout(problem=CheckoutFailed(Trouble.LATER, "the host was started anew after its checkout was made"))
+    return Checkout(tree=tree) if whole else NONE
 
 
 class Mirrors:
@@ -62,6 +120,7 @@ class Mirrors:
         source = Mirror(self._folder / f"{wanted.repository.lower().replace('/', '+')}.git")
         try:
             self._make(source, wanted, tree, signing, stop)
+            (tree / _WHOLE).write_text(boot())
         except GitFailed as failed:
             raise CheckoutFailed(complaints.meaning(failed.said), str(failed)) from failed
         except FileNotFoundError as error:
@@ -115,6 +174,11 @@ class Mirrors:
                 raise
             _give_up(source, failed)
             source.bring(wanted, signing, guard, lock)
+        self._check_size(source)
+
+    def _check_size(self, source: Mirror) -> None:
+        if source.size > self._limit:
+            raise _TooLarge(Trouble.UNKNOWN, f"it takes more than the {self._limit} bytes of mirror_limit")
 
     def _guard(self, stop: Guard, source: Mirror | None = None) -> Guard:
         """Ends a git that nobody wants any more, that takes too long, or that fills the disk."""
@@ -130,8 +194,8 @@ class Mirrors:
             if moment >= next_look:
                 next_look = moment + MEASURE_SECONDS
                 _check_room(self._folder)
-                if source is not None and source.size > self._limit:
-                    raise _TooLarge(Trouble.UNKNOWN, f"it takes more than the {self._limit} bytes of mirror_limit")
+                if source is not None:
+                    self._check_size(source)
 
         return guard
 

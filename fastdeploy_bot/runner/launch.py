@@ -67,7 +67,8 @@ def explain(number: int, argv: list[str], cwd: str) -> tuple[int, str]:
     if not os.path.isdir(cwd):
         why = f"its folder {cwd} is not there"
     elif missing:
-        where = f"no such file in {cwd}" if "/" in argv[0] else "no such program in PATH"
+        where = "no such program in PATH" if "/" not in argv[0] else "no such file"
+        where += f" in {cwd}" if "/" in argv[0] and not os.path.isabs(argv[0]) else ""
         why = f"{where}; check `command` in service.toml"
     elif os.path.isdir(program):
         why = "it is a folder; check `command` in service.toml"

@@ -20,6 +20,7 @@ from fastdeploy_bot.engine import janitor
 from fastdeploy_bot.engine.duty import LEASE, Duty
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.engine.janitor import LEFT_SECONDS, REST, Janitor, remove_leftovers
+from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Service
 
@@ -69,7 +70,8 @@ def make(home: Path, runs: Path, time: Clock) -> Any:
 
     def call(host: str) -> Janitor:
         duty = Duty("janitor", lock=home / f"{host}.lock", host=host, guests={janitor.NOBODY: REST})
-        return Janitor(duty, runs=runs, days=90, timer=time)
+        mirrors = Mirrors(home / "mirrors", limit=1 << 30)
+        return Janitor(duty, runs=runs, checkouts=home / "checkouts", mirrors=mirrors, days=90, timer=time)
 
     return call
 

@@ -177,7 +177,6 @@ def test_repository_that_github_can_have_is_taken(repository: str) -> None:
 @pytest.mark.parametrize(
     "toml",
     [
-        "checkout = true",
         'wait_for = ["*"]',
         'run_as = "deploy"',
     ],

@@ -36,7 +36,8 @@ REMOTE: Final = (
     "fuse.glusterfs",
 )
 IN_MEMORY: Final = ("tmpfs", "ramfs")
-OLDEST_GIT: Final = (2, 30)
+OLDEST_GIT: Final = (2, 31)
+"""Takes configuration from its environment."""
 
 
 def clock(patient: Patient) -> Iterator[Finding]:
@@ -107,7 +108,7 @@ def filesystem(patient: Patient) -> Iterator[Finding]:
 def git(patient: Patient) -> Iterator[Finding]:
     """The program that checks out commits."""
     found = shutil.which("git", path=patient.environ.get("PATH"))
-    why = "scripts that fetch the commit need it"
+    why = "services with checkout = true, and scripts that fetch the commit, need it"
     if found is None:
         yield warn("there is no git", why, "apt install git")
         return
