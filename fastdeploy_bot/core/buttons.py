@@ -53,7 +53,7 @@ LONGEST_ID: Final = 18
 """Digits: what a deployment's id can have at most, or less."""
 
 _UNDER_WAY: Final = (DeploymentState.RUNNING, *OPEN_STATES)
-_WISH: Final = {Button.CANCEL: "cancel", Button.RETRY: "deploy again", Button.ROLLBACK: "roll back"}
+_WISH: Final = {Button.CANCEL: "cancel {}", Button.RETRY: "run {} again", Button.ROLLBACK: "roll back {}"}
 
 
 class Press(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +74,7 @@ class Press(msgspec.Struct, frozen=True, kw_only=True):
     def told(self) -> str:
         """What was asked for, and by whom."""
         what = f"all of {self.sha[:7]}" if self.whole else f"deployment {self.deployments[0]}"
-        return f"{self.login} asked to {_WISH[self.button]} {what}"
+        return f"{self.login} asked to {_WISH[self.button].format(what)}"
 
 
 def press(notice: Notice) -> str:

@@ -115,7 +115,7 @@ def test_a_deployment_is_steered_from_its_check_run(bot: Bot, hub: FakeHub) -> N
     (folder / "calm").touch()
     again = press(bot, cancelled, "Re-run")
     third = shown(hub, 3, "success")
-    assert f"octocat asked to deploy again deployment 2; {COMMITS[2][:7]} is deployed again, as deployment 3" == again
+    assert f"octocat asked to run deployment 2 again; {COMMITS[2][:7]} is deployed again, as deployment 3" == again
     assert COMMITS[2] == third["head_sha"]
 
     back = press(bot, third, "Roll back")

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 import appkeys
 import fakehub
 from askers import Asker
-from callers import KEY, SECRET, SOON, Auth, GitHub, Host, ServiceFiles, sha, states, sync
+from callers import KEY, SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, services
@@ -143,6 +143,19 @@ def test_cancel_ends_what_has_not_begun(
     assert "GET /repos/octo-org/shop/collaborators/octocat/permission" == hub.paths()[-1]
 
 
+def test_the_page_of_deliveries_says_what_came_of_it(push: Any, press: Any, asker: Asker, app: Flask) -> None:
+    """To whoever may see deliveries."""
+    press("cancel", push(), guid="pressed")
+    asker.tick()
+
+    viewer = Browser(app).signed_in("viewer")
+
+    for path in ("/deliveries", "/deliveries/pressed"):
+        page = viewer.get(path).get_data(as_text=True)
+        assert "octocat asked to cancel deployment 1; it was cancelled before it began" in page
+        assert "check_run.requested_action" in page
+
+
 def test_cancel_tells_what_runs_to_stop(
     push: Any, press: Any, host: Host, asker: Asker, client: FlaskClient, auth: Auth
 ) -> None:
@@ -180,7 +193,7 @@ def test_a_retry_deploys_the_commit_again(
         row.actor,
         row.state,
     )
-    assert f"octocat asked to deploy again deployment 1; {HEAD[:7]} is deployed again, as deployment 2" == newest(
+    assert f"octocat asked to run deployment 1 again; {HEAD[:7]} is deployed again, as deployment 2" == newest(
         client, auth
     )
 
@@ -255,7 +268,7 @@ def test_all_check_runs_of_a_commit_run_again(
     again = Deployment.select().where(Deployment.id > 3)
     assert [("api", "retry"), ("shop", "retry")] == [(row.service.name, row.origin) for row in again]
     assert (
-        f"octocat asked to deploy again all of {HEAD[:7]}; api: {HEAD[:7]} is deployed again, as deployment 4; "
+        f"octocat asked to run all of {HEAD[:7]} again; api: {HEAD[:7]} is deployed again, as deployment 4; "
         f"shop: {HEAD[:7]} is deployed again, as deployment 5"
     ) == newest(client, auth)
 
@@ -529,6 +542,31 @@ def test_a_github_that_is_down_is_asked_again(
     asker.tick(2)
     assert "GitHub is asked whether they may" in newest(client, auth)
     asker.tick(5)
+
+    assert [("shop", "cancelled")] == states()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{}",
+        b"[]",
+        b'{"permission": true}',
+        b'{"permission": "WRITE\\n"}',
+        b'{"permission": "write", "user": 7}',
+        b"<p>",
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_no_permission(
+    push: Any, press: Any, asker: Asker, hub: FakeHub, client: FlaskClient, auth: Auth, raw: bytes
+) -> None:
+    """It is asked for again, as GitHub's own trouble is."""
+    hub.fail(Fault(status=200, raw=raw), on="/permission")
+    press("cancel", push())
+
+    asker.tick()
+    assert ([("shop", "queued")], True) == (states(), "GitHub is asked" in newest(client, auth))
+    asker.tick(2)
 
     assert [("shop", "cancelled")] == states()
 
