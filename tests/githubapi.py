@@ -23,6 +23,7 @@ OPERATIONS: Final = (
     ("GET", "/repos/{owner}/{repo}/git/matching-refs/{ref}"),
     ("GET", "/repos/{owner}/{repo}/git/tags/{tag_sha}"),
     ("GET", "/repos/{owner}/{repo}/git/commits/{commit_sha}"),
+    ("GET", "/repos/{owner}/{repo}/compare/{basehead}"),
     ("GET", "/repos/{owner}/{repo}/installation"),
     ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
     ("POST", "/app/installations/{installation_id}/access_tokens"),

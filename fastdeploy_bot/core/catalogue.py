@@ -32,6 +32,8 @@ class Entry(msgspec.Struct, frozen=True):
     problem: str = ""
     report: tuple[str, ...] = ()
     """The kinds of reports that GitHub is owed of its deployments; none where the bot cannot tell GitHub anything."""
+    asks: bool = False
+    """Whether GitHub can be asked about its repository."""
 
     @property
     def visibility(self) -> Visibility:
@@ -43,7 +45,7 @@ class Catalogue:
     """What `services/` holds. Any thread may ask; an unchanged file is not read again."""
 
     def __init__(self, folder: Path, *, tells: Callable[[], bool] = lambda: False) -> None:
-        """`tells` says whether GitHub can be told of deployments at this moment."""
+        """`tells` says whether GitHub can be told and asked at this moment."""
         self.folder = folder
         self._tells = tells
         self._root = str(folder)
@@ -88,7 +90,7 @@ class Catalogue:
         try:
             data = (self.folder / folder / "service.toml").read_bytes()
             file = servicefile.parse(name, data)
-            return Entry(name, file, report=file.report if tells else ())
+            return Entry(name, file, report=file.report if tells else (), asks=tells)
         except BadServiceFile as error:
             return Entry(name, None, "; ".join(error.problems))
         except OSError as error:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
 DAY: Final = 86_400 * SECOND
 
 

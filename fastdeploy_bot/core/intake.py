@@ -9,18 +9,14 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, deliveries, deployments, events, holdbacks, locks, matching, services
+from fastdeploy_bot.core import audit, changes, deciding, deliveries, drift, events, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.deciding import Case
 from fastdeploy_bot.core.deliveries import ToldVerdict
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.matching import Candidate, Decision, Known
+from fastdeploy_bot.core.matching import Decision
 from fastdeploy_bot.core.notices import Notice
-from fastdeploy_bot.store.models import WITHOUT_BODY, Delivery, Service, Verdict
+from fastdeploy_bot.store.models import WITHOUT_BODY, Delivery, Verdict
 from fastdeploy_bot.words import Origin, Principal, Push, VerdictKind, Webhook
-
-NEWEST = 20
-"""How many of a ref's newest decided pushes are held against a new one."""
-
 
 _KNOWN: Final = store.Prepared[Delivery](
     lambda guid, key: Delivery.select(*WITHOUT_BODY).where((Delivery.guid == guid) | (Delivery.push_key == key))
@@ -29,18 +25,8 @@ _KEEP: Final = store.Insert(
     Delivery,
     *("guid", "push_key", "event", "action", "repository_id", "repository", "default_branch", "ref", "before"),
     *("after", "commit", "pushed_at", "duplicate_of", "peer", "headers", "body", "received", "reconciled"),
+    "paths",
 )
-_JUDGE: Final = store.Insert(Verdict, "delivery", "service", "verdict", "reason", "counts", "deployment", "decided")
-_NEWEST: Final = store.Prepared[Delivery](
-    lambda repository, ref, service: (
-        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
-        .join(Verdict)
-        .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service, Verdict.counts)
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(NEWEST)
-    )
-)
-
 _RECONCILED: Final = store.Prepared[Delivery](
     lambda repository, ref, after: (
         Delivery.select(*WITHOUT_BODY)
@@ -50,11 +36,6 @@ _RECONCILED: Final = store.Prepared[Delivery](
     )
 )
 
-_QUEUED = (VerdictKind.DEPLOY, VerdictKind.WAIT)
-"""The verdicts that make a deployment."""
-
-MISSING = "its service.toml is away just now: replay this delivery when it is back"
-
 
 class Receipt(msgspec.Struct, frozen=True):
     """The answer to a webhook."""
@@ -63,21 +44,6 @@ class Receipt(msgspec.Struct, frozen=True):
     duplicate: bool
     reason: str
     verdicts: list[ToldVerdict]
-
-
-class _Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A push that is to be decided now."""
-
-    delivery: Delivery
-    push: Push
-    entries: Mapping[str, Entry]
-    """The service files as they are now."""
-    covers: Callable[[str], bool]
-    origin: Origin
-    actor: str
-    now: int
-    settled: Mapping[str, Decision] = {}
-    """What needs no deciding, by service."""
 
 
 def receive(
@@ -104,7 +70,7 @@ def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: 
 
     To be called inside a write.
     """
-    case = _Case(
+    case = Case(
         delivery=delivery,
         push=push,
         entries=entries,
@@ -130,7 +96,7 @@ def reconcile(
     known = _KNOWN.all(webhook.guid, push.key)
     delivery = _keep(webhook, None, "", now, key=None if known else push.key, reconciled=True)
     return _decide(
-        _Case(
+        Case(
             delivery=delivery,
             push=push,
             entries=entries,
@@ -164,7 +130,7 @@ def _receive(
         notice = Notice(webhook=webhook, delivery=delivery, entries=entries, covers=covers, ours=ours, now=now)
         return _told(delivery, events.act(notice), [])
     return _decide(
-        _Case(
+        Case(
             delivery=delivery,
             push=webhook.push,
             entries=entries,
@@ -222,81 +188,13 @@ def _keep(
         body=webhook.body,
         received=now,
         reconciled=reconciled,
+        paths=push and drift.kept(push.paths),
     )
 
 
-def _decide(case: _Case) -> Receipt:
-    candidates = _candidates(case)
-    found = matching.decide(case.push, [candidate for _, candidate in candidates])
-    decisions = [case.settled.get(decision.service, decision) for decision in found]
-    rows = {service.name: service for service, _ in candidates}
-    told = [_act(case, rows[decision.service], decision) for decision in decisions]
-    if not all(candidate.signed for _, candidate in candidates):
-        # Whoever may not speak for a service's repository cannot make its pushes known either.
-        Delivery.update(push_key=None).where(Delivery.id == case.delivery.id).execute()
+def _decide(case: Case) -> Receipt:
+    told = deciding.decide(case)
     return _told(case.delivery, "" if told else f"no service is mapped to {case.push.repository}", told)
-
-
-def _candidates(case: _Case) -> list[tuple[Service, Candidate]]:
-    mapped = services.mapped_to(case.push.repository, case.push.repository_id, case.entries, now=case.now)
-    return [(service, _candidate(case, service)) for service in mapped]
-
-
-def _candidate(case: _Case, service: Service) -> Candidate:
-    entry = case.entries.get(service.name, Entry(service.name, None, MISSING))
-    lock = locks.of(service)
-    return Candidate(
-        name=service.name,
-        file=entry.file,
-        problem=entry.problem,
-        signed=case.covers(service.repository),
-        repository=service.repository,
-        repository_id=service.repository_id,
-        lock="" if lock is None else lock.told,
-        held_back=service.held_back,
-        held_back_why=holdbacks.why(service),
-        newest=_newest(service, case.push),
-    )
-
-
-def _newest(service: Service, push: Push) -> tuple[Known, ...]:
-    rows = _NEWEST.tuples(push.repository_id, push.ref, service.id)
-    return tuple(Known(before, after, pushed_at) for before, after, pushed_at in rows)
-
-
-def _act(case: _Case, service: Service, decision: Decision) -> ToldVerdict:
-    """Write down a decision, with the deployment it asks for."""
-    deployment = _queue(case, service) if decision.verdict in _QUEUED else None
-    _JUDGE.run(
-        delivery=case.delivery,
-        service=service,
-        verdict=decision.verdict,
-        reason=decision.reason,
-        counts=decision.counts,
-        deployment=deployment,
-        decided=case.now,
-    )
-    return ToldVerdict(service.name, decision.verdict, decision.reason, deployment)
-
-
-def _queue(case: _Case, service: Service) -> int:
-    push, entry = case.push, case.entries[service.name]
-    order = Order(
-        origin=case.origin,
-        sha=push.commit,
-        ref=push.ref,
-        before=push.before,
-        repository=push.repository,
-        actor=case.actor,
-        title=push.title,
-        delivery=case.delivery.id,
-        report=entry.report,
-    )
-    deployment = deployments.queue(service, order, now=case.now)
-    if locks.of(service) is not None or (entry.file is not None and entry.file.supersede):
-        # Of what waits for a lock the newest is kept: all of it would begin at once at the lock's end.
-        deployments.supersede(deployment, now=case.now)
-    return deployment.id
 
 
 def _known_delivery(known: Delivery) -> Receipt:
@@ -310,15 +208,8 @@ def _known_push(delivery: Delivery, first: Delivery, now: int) -> Receipt:
     reason = f"this push was received before, as delivery {first.guid}"
     told = [_again(earlier, reason) for earlier in deliveries.verdicts_of(first)]
     for verdict in told:
-        _JUDGE.run(
-            delivery=delivery,
-            service=services.find(verdict.service),
-            verdict=verdict.verdict,
-            reason=reason,
-            counts=False,
-            deployment=verdict.deployment,
-            decided=now,
-        )
+        decision = Decision(verdict.service, verdict.verdict, reason)
+        deciding.write_down(delivery, services.find(verdict.service), decision, verdict.deployment, now=now)
     return msgspec.structs.replace(_told(delivery, reason, told), duplicate=True)
 
 

@@ -8,10 +8,15 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot.core import globs, servicefile
+from fastdeploy_bot.core.drift import Base, Drift
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.words import Push, VerdictKind
 
 SHORT: Final = 7
+MOST_ASKED: Final = 4
+"""How many commits GitHub is asked to compare a push with; where it were more, the push is deployed."""
+LONGEST_PATH: Final = 100
+"""Characters of a path in a reason."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -42,6 +47,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     held_back_why: str = ""
     newest: tuple[Known, ...] = ()
     """The decided pushes of this ref with the newest `pushed_at`."""
+    drift: Drift = Drift()
+    """What the push is compared with; needed where the file has `paths`."""
+    asks: bool = False
+    """Whether GitHub can be asked what differs where the rows do not tell."""
+    unanswered: str = ""
+    """Why GitHub did not tell; empty where it was not asked, or did."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -52,6 +63,8 @@ class Decision(msgspec.Struct, frozen=True):
     reason: str
     counts: bool = False
     """Whether older pushes of the same ref are stale from now on."""
+    ask: tuple[str, ...] = ()
+    """The commits that GitHub is to compare the push with: its answer decides, and until then nothing is queued."""
 
 
 def decide(push: Push, services: Iterable[Candidate]) -> list[Decision]:
@@ -94,30 +107,89 @@ def _refusal(push: Push, service: Candidate) -> str:
 def _judge(push: Push, service: Candidate, file: ServiceFile) -> Decision:
     """What becomes of the newest push of a ref that the service deploys."""
 
-    def verdict(kind: VerdictKind, reason: str, *, counts: bool = True) -> Decision:
-        return Decision(service.name, kind, reason, counts)
+    def verdict(kind: VerdictKind, reason: str, *, counts: bool = True, ask: tuple[str, ...] = ()) -> Decision:
+        return Decision(service.name, kind, reason, counts, ask)
 
     if push.skip:
         return verdict(VerdictKind.IGNORE, f"the message of {push.commit[:SHORT]} says {push.skip}", counts=False)
-    if not _touches(push, file):
-        return verdict(VerdictKind.IGNORE, f"no changed file matches paths ({', '.join(file.paths)})", counts=False)
+    look = _look(service, file)
+    if look.unconcerned:
+        return verdict(VerdictKind.IGNORE, look.unconcerned)
     if not file.auto:
         return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand")
     if push.commit == service.held_back:
         return verdict(VerdictKind.IGNORE, service.held_back_why)
-    news = f"{_named(push)} is now {push.commit[:SHORT]}"
+    if look.ask:
+        asked = " and ".join(sha[:SHORT] for sha in look.ask)
+        return verdict(VerdictKind.WAIT, f"what changed since {asked} is asked of GitHub", ask=look.ask)
+    news = f"{_named(push)} is now {push.commit[:SHORT]}{look.told}"
     if service.lock:
         return verdict(VerdictKind.WAIT, f"{news}; the service is {service.lock}")
     return verdict(VerdictKind.DEPLOY, news)
 
 
+class _Look(msgspec.Struct, frozen=True):
+    """What a service's `paths` say of a push."""
+
+    unconcerned: str = ""
+    """Why it is of no concern; empty where it is, or may be."""
+    ask: tuple[str, ...] = ()
+    told: str = ""
+    """What to add to the reason to deploy."""
+
+
+def _look(service: Candidate, file: ServiceFile) -> _Look:
+    """Compare with what is live, and with whatever may be by the time the push is deployed; unknown means concerned.
+
+    What was rolled back stays away while nothing of concern is new since: other people's files do not bring it back.
+    """
+    bases, held_back = service.drift.bases, service.drift.held_back
+    if not file.paths:
+        return _Look()
+    if not bases:
+        return _Look(told="; nothing was live before")
+    if held_back is not None and _touched(held_back, file) == "":
+        return _Look(unconcerned=f"{_unconcerned(held_back, file)}; {service.held_back_why}")
+    touched = [_touched(base, file) for base in bases]
+    if not any(each != "" for each in touched):
+        return _Look(unconcerned=_unconcerned(bases[0], file))
+    deciding = (held_back,) if any(touched) else (*bases, held_back)
+    unknown = dict.fromkeys(base.sha for base in deciding if base is not None and base.paths is None)
+    if service.asks and 1 <= len(unknown) <= MOST_ASKED:
+        return _Look(ask=tuple(unknown))
+    return _Look(told=_told(bases, touched, service.unanswered))
+
+
+def _touched(base: Base, file: ServiceFile) -> str | None:
+    """A file of concern that differs from a commit; empty where there is none, None where that is not known."""
+    if base.paths is None:
+        return None
+    return next((path for path in base.paths if globs.last_match(file.paths, path)), "")
+
+
+def _unconcerned(base: Base, file: ServiceFile) -> str:
+    count = len(base.paths or ())
+    since = f"changed since {base.sha[:SHORT]}"
+    if not count:
+        return f"no file {since}"
+    return f"{count} file{'s' * (count > 1)} {since}, none matches paths ({', '.join(file.paths)})"
+
+
+def _told(bases: Iterable[Base], touched: Iterable[str | None], unanswered: str) -> str:
+    """A file of concern, or that none is known."""
+    looked = list(zip(bases, touched, strict=True))
+    for base, path in looked:
+        if path:
+            shown = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
+            return f"; {shown} changed since {base.sha[:SHORT]}"
+    since = next(base.sha for base, path in looked if path is None)[:SHORT]
+    if unanswered:
+        return f"; GitHub did not say what changed since {since}: {unanswered}"
+    return f"; what changed since {since} is not known"
+
+
 def _wanted(push: Push, file: ServiceFile) -> bool:
     return servicefile.ref_wanted(file, branch=push.branch, tag=push.tag, default_branch=push.default_branch)
-
-
-def _touches(push: Push, file: ServiceFile) -> bool:
-    """Whether the push concerns the service's paths; where that cannot be known, it does."""
-    return not file.paths or push.paths is None or globs.any_path(file.paths, push.paths)
 
 
 def _newer(push: Push, decided: Iterable[Known]) -> Known | None:

@@ -40,6 +40,11 @@ def next_late(kinds: Collection[QuestionKind], *, now: int) -> Question | None:
     return found
 
 
+def too_late(question: Question) -> str:
+    """Why GitHub did not answer a question that is not asked any more."""
+    return f"it was not heard of in time; {question.problem or 'nobody could ask it'}"
+
+
 def find(number: int) -> Question | None:
     """The question of that id, answered or not; None where it was pruned."""
     found: Question | None = Question.get_or_none(Question.id == number)
@@ -57,6 +62,12 @@ def answer(question: Question, found: object, *, problem: str = "", now: int) ->
     if done:
         store.at_end(("question", question.id), lambda: None)
     return done
+
+
+def go_on(question: Question, data: object) -> None:
+    """Part of what the kind needs to know is known now: `data` says which; the question stays open."""
+    written = msgspec.json.encode(data).decode()
+    store.write(lambda: Question.update(data=written).where(Question.id == question.id).execute())
 
 
 def postpone(question: Question, problem: str, *, due: int) -> None:

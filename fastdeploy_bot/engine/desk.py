@@ -12,6 +12,7 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
+from fastdeploy_bot.engine.comparing import Comparing
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
@@ -85,12 +86,13 @@ def _turn(clerk: Clerk) -> float:
 
 def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     """The desk of a host."""
-    speaking = line.of(settings, host)
+    speaking, bell = line.of(settings, host), Bell(settings.bell_dir)
     inquirers: dict[QuestionKind, Inquirer] = {
+        QuestionKind.CHANGED: Comparing(),
         QuestionKind.MAY_WRITE: MayWrite(),
         QuestionKind.INSTALLED: Installed(),
     }
     relay = Relay(speaking, public_url=settings.effective_public_url)
-    inquiries = Inquiries(speaking, catalogue, inquirers)
-    recovery = Recovery(speaking, catalogue, Bell(settings.bell_dir), poll=settings.poll)
+    inquiries = Inquiries(speaking, catalogue, inquirers, bell)
+    recovery = Recovery(speaking, catalogue, bell, poll=settings.poll)
     return Desk(speaking, [relay, inquiries, recovery])

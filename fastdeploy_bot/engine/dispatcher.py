@@ -14,7 +14,7 @@ from typing import Final
 
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, masks, progress, queue, services, tokens
+from fastdeploy_bot.core import clock, deployments, locking, masks, progress, queue, resuming, services, tokens
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
@@ -51,10 +51,10 @@ class Dispatcher:
         self._preparing = preparing.of(settings, bell.ring, self.stopping)
 
     def tick(self, *, now: int) -> None:
-        """Look at the service files, at the runs of this host, at the locks and at the queue."""
+        """Look at the service files, at the runs of this host, at what was waited for long enough, and at the queue."""
         sync, unlock = partial(self._sync, now), partial(locking.expire, now=now)
-        launch = partial(self._launch, now)
-        for part in (process.reap, self._adopt, sync, unlock, self._tidy_up, launch, process.keep_spare):
+        resume, launch = partial(self._resume, now), partial(self._launch, now)
+        for part in (process.reap, self._adopt, sync, unlock, resume, self._tidy_up, launch, process.keep_spare):
             _attempt(part)
 
     def end(self) -> None:
@@ -98,6 +98,11 @@ class Dispatcher:
                 lock = None
         finally:
             _release(lock)
+
+    def _resume(self, now: int) -> None:
+        """Decide the pushes for which GitHub was waited long enough, also where nothing of it is asked any more."""
+        while resuming.expire(self.catalogue.entries, now=now):
+            pass
 
     def _launch(self, now: int) -> None:
         """Let the oldest deployments begin for which there is room."""

@@ -6,7 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+import msgspec
+
 from fastdeploy_bot import store
+from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import questions
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.engine.line import Line, Unheard
@@ -23,11 +26,18 @@ Entries = Mapping[str, Entry]
 """The service files."""
 
 
+class Further(msgspec.Struct, frozen=True):
+    """One call did not tell all that there is to know."""
+
+    data: object
+    """The question's data from now on."""
+
+
 class Inquirer(Protocol):
     """Knows how to ask one kind of question, and what to do with the answer."""
 
     def ask(self, line: Line, question: Question, *, now: int) -> object:
-        """What GitHub answers, as JSON can hold it. Raises Unheard."""
+        """What GitHub answers to one call, as JSON can hold it; or Further, to be called again. Raises Unheard."""
 
     def act(self, question: Question, found: object, entries: Entries, *, now: int) -> None:
         """Do what follows from the answer; called inside a write, without I/O. The entries are those of now."""
@@ -39,7 +49,11 @@ class Inquirer(Protocol):
 class Inquiries:
     """The clerk that asks, the oldest question first."""
 
-    def __init__(self, line: Line, catalogue: Catalogue, inquirers: Mapping[QuestionKind, Inquirer]) -> None:
+    def __init__(
+        self, line: Line, catalogue: Catalogue, inquirers: Mapping[QuestionKind, Inquirer], bell: Bell
+    ) -> None:
+        """`bell` rings for those who carry out what an answer may have queued."""
+        self._bell = bell
         self._line = line
         self._catalogue = catalogue
         self._inquirers = inquirers
@@ -50,7 +64,7 @@ class Inquiries:
         What nobody needs to know any more is given up, also while GitHub wants to hear nothing.
         """
         if (late := questions.next_late(list(self._inquirers), now=now)) is not None:
-            self._give_up(late, f"it was not heard of in time; {late.problem or 'it wanted to hear nothing'}", now)
+            self._give_up(late, questions.too_late(late), now)
             return 0.0
         question = questions.next_due(list(self._inquirers), now=now)
         if question is None:
@@ -67,6 +81,9 @@ class Inquiries:
             log.warning("github did not answer", extra={"question": question.kind, "why": str(failed)})
             self._unheard(question, failed, now)
             return
+        if isinstance(found, Further):
+            questions.go_on(question, found.data)
+            return
         entries = self._catalogue.entries()
 
         def act() -> None:
@@ -74,6 +91,7 @@ class Inquiries:
                 inquirer.act(question, found, entries, now=now)
 
         store.write(act)
+        self._bell.ring()
 
     def _unheard(self, question: Question, failed: Unheard, now: int) -> None:
         if failed.remedy is Remedy.GIVE_UP:
@@ -89,3 +107,4 @@ class Inquiries:
                 inquirer.give_up(question, why, entries, now=now)
 
         store.write(give_up)
+        self._bell.ring()

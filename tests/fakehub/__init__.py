@@ -25,6 +25,7 @@ from fakehub.apps import Apps, wrong_with_jwt
 from fakehub.checkruns import CheckRuns
 from fakehub.collaborators import Collaborators
 from fakehub.deployments import Deployment, Deployments
+from fakehub.history import History
 from fakehub.manifest import Manifests
 from fakehub.refs import Refs, Remote
 from fakehub.repositories import Repositories
@@ -113,6 +114,7 @@ class FakeHub:
         """The App that was made of a manifest, and the pages on the way to it."""
         self._prefix = prefix
         self.remotes: dict[str, Remote] = {}
+        self.history = History(self)
         self._areas: tuple[Area, ...] = (
             Statuses(self),
             Deployments(self),
@@ -121,6 +123,7 @@ class FakeHub:
             Refs(self),
             Apps(self),
             Collaborators(self),
+            self.history,
         )
         self._faults: deque[tuple[str, Fault]] = deque()
         self.lock = threading.Lock()

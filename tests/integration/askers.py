@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.engine.comparing import Comparing
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
@@ -16,13 +18,19 @@ class Asker:
 
     def __init__(self, speaking: Line, catalogue: Catalogue) -> None:
         inquirers: dict[QuestionKind, Inquirer] = {
+            QuestionKind.CHANGED: Comparing(),
             QuestionKind.MAY_WRITE: MayWrite(),
             QuestionKind.INSTALLED: Installed(),
         }
-        self.clerk = Inquiries(speaking, catalogue, inquirers)
+        self.clerk = Inquiries(speaking, catalogue, inquirers, Bell(catalogue.folder / "nobody-listens"))
         self.now = clock.now()
 
     def tick(self, seconds: float = 1.0) -> float:
         """Look once, so many seconds after the last look."""
         self.now += int(seconds * clock.SECOND)
         return self.clerk.tick(now=self.now)
+
+    def settle(self, seconds: float = 5.0) -> None:
+        """Look four times a second, for so many."""
+        for _ in range(int(seconds * 4)):
+            self.tick(0.25)

@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from callers import (
-    REPOSITORY,
     REPOSITORY_ID,
     SOON,
     Auth,
@@ -19,7 +18,6 @@ from callers import (
     Host,
     ServiceFiles,
     at_once,
-    document,
     sha,
     states,
     sync,
@@ -182,12 +180,12 @@ def test_a_duplicate_does_not_replace_what_is_newer(github: GitHub) -> None:
 
 
 def test_each_service_has_a_newest_push_of_its_own(github: GitHub, service: ServiceFiles) -> None:
-    """A service that ignored the newer push for its paths can still take the older one."""
+    """A service that was not there for the newer push can still take the older one."""
     service("all")
-    service("api", paths=["api/**"])
-    github.deliver(touching("web/a.css", before=sha(2), after=sha(3), pushed_at=SOON + 1))
+    github.push(before=sha(2), after=sha(3), pushed_at=SOON + 1)
+    service("api")
 
-    late = github.deliver(touching("api/a.py", before=sha(1), after=sha(2), pushed_at=SOON))
+    late = github.push(before=sha(1), after=sha(2), pushed_at=SOON)
 
     assert {"all": "stale", "api": "deploy"} == verdicts(late)
 
@@ -398,18 +396,3 @@ def test_an_earlier_push_that_comes_after_a_skipped_one_is_deployed(github: GitH
     github.push(before=sha(2), after=sha(3), pushed_at=SOON + 1, title="[skip ci]")
 
     assert {"shop": "deploy"} == verdicts(github.push(pushed_at=SOON))
-
-
-def touching(path: str, **fields: object) -> bytes:
-    """A push of one commit that changed that file."""
-    push = json.loads(document(**fields))
-    push["commits"] = [{"id": push["after"], "message": "", "added": [], "removed": [], "modified": [path]}]
-    return json.dumps(push).encode()
-
-
-def test_a_service_of_other_paths_ignores_a_push(github: GitHub, service: ServiceFiles) -> None:
-    """A push whose files are known to be of no concern starts nothing."""
-    service(paths=["api/**", "!api/docs/**"], repository=REPOSITORY)
-
-    assert {"shop": "ignore"} == verdicts(github.deliver(touching("api/docs/a.md", after=sha(2))))
-    assert {"shop": "deploy"} == verdicts(github.deliver(touching("api/a.py", after=sha(3))))

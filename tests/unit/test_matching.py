@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fastdeploy_bot.core import matching
+from fastdeploy_bot.core.drift import Base, Drift
 from fastdeploy_bot.core.matching import Candidate, Decision, Known
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.words import ZERO_SHA, Push, VerdictKind
 
 DEPLOY, STALE, IGNORE, REFUSED = VerdictKind.DEPLOY, VerdictKind.STALE, VerdictKind.IGNORE, VerdictKind.REFUSED
+WAIT = VerdictKind.WAIT
 
 A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 FILE = ServiceFile(repository="octo-org/shop")
@@ -262,6 +264,22 @@ def test_two_pushes_are_never_each_older_than_the_other(first: int, second: int)
 
 # --- which files matter ---
 
+LIVE, UNDER_WAY, HELD = "1" * 40, "2" * 40, "3" * 40
+API = ("api/**", "!api/docs/**")
+
+
+def drifted(*paths: tuple[str, ...] | None, held: tuple[str, ...] | str | None = "", **keys: Any) -> Candidate:
+    """A service of `api/**` whose live commit, and then what is under way, differ from the push in those files.
+
+    `held` are the files that differ from the commit that it was rolled back from, where it was.
+    """
+    shas = (LIVE, UNDER_WAY, *(letter * 40 for letter in "456789"))
+    bases = tuple(Base(sha, files) for sha, files in zip(shas, paths, strict=False))
+    back = None if isinstance(held, str) else Base(HELD, held)
+    fields = {"held_back": HELD, "held_back_why": "3333333 was rolled back by anna"} if back else {}
+    candidate = service(paths=keys.pop("patterns", API))
+    return msgspec.structs.replace(candidate, drift=Drift(bases, back), **(fields | keys))
+
 
 @pytest.mark.parametrize(
     ("patterns", "paths", "verdict"),
@@ -275,6 +293,7 @@ def test_two_pushes_are_never_each_older_than_the_other(first: int, second: int)
         (("!api/docs/**", "api/**"), ("api/docs/a.md",), DEPLOY),
         (("!docs/**",), ("docs/a.md",), IGNORE),
         (("!docs/**",), ("docs/a.md", "setup.py"), DEPLOY),
+        (("api/**",), (), IGNORE),
         (("api/**",), None, DEPLOY),
         ((), ("web/a.js",), DEPLOY),
         ((), None, DEPLOY),
@@ -284,15 +303,89 @@ def test_paths_say_which_files_concern_a_service(
     patterns: tuple[str, ...], paths: tuple[str, ...] | None, verdict: VerdictKind
 ) -> None:
     """The last matching pattern wins for each file; where the files cannot be known, they match."""
-    assert verdict is decide(push(paths=paths), service(paths=patterns)).verdict
+    assert verdict is decide(PUSH, drifted(paths, patterns=patterns)).verdict
 
 
-def test_a_push_of_no_concern_makes_nothing_stale() -> None:
-    """An earlier push, still on its way, may have touched what this one did not."""
-    decision = decide(push(paths=("web/a.js",)), service(paths=("api/**",)))
+MAIN = f"branch main is now {B[:7]}"
 
-    assert not decision.counts
-    assert "api/**" in decision.reason
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "reason"),
+    [
+        (drifted(), DEPLOY, f"{MAIN}; nothing was live before"),
+        (drifted(("web/a.js",)), IGNORE, "1 file changed since 1111111, none matches paths (api/**, !api/docs/**)"),
+        (drifted(("a", "b")), IGNORE, "2 files changed since 1111111, none matches paths (api/**, !api/docs/**)"),
+        (drifted(()), IGNORE, "no file changed since 1111111"),
+        (drifted(("a", "api/b")), DEPLOY, f"{MAIN}; api/b changed since 1111111"),
+        (drifted(("api/" + "b" * 200,)), DEPLOY, f"{MAIN}; api/{'b' * 96}… changed since 1111111"),
+        (drifted(None), DEPLOY, f"{MAIN}; what changed since 1111111 is not known"),
+        (drifted(None, asks=True), WAIT, "what changed since 1111111 is asked of GitHub"),
+        (
+            drifted(None, unanswered="GitHub answered 404: Not Found"),
+            DEPLOY,
+            f"{MAIN}; GitHub did not say what changed since 1111111: GitHub answered 404: Not Found",
+        ),
+        # what is under way may be live by then
+        (drifted(("a",), ("api/b",)), DEPLOY, f"{MAIN}; api/b changed since 2222222"),
+        (
+            drifted(("a",), ("a", "b")),
+            IGNORE,
+            "1 file changed since 1111111, none matches paths (api/**, !api/docs/**)",
+        ),
+        (drifted(("a",), None), DEPLOY, f"{MAIN}; what changed since 2222222 is not known"),
+        (drifted(("a",), None, asks=True), WAIT, "what changed since 2222222 is asked of GitHub"),
+        (drifted(None, None, asks=True), WAIT, "what changed since 1111111 and 2222222 is asked of GitHub"),
+        (drifted(("api/b",), None, asks=True), DEPLOY, f"{MAIN}; api/b changed since 1111111"),
+        (drifted(*[None] * 5, asks=True), DEPLOY, f"{MAIN}; what changed since 1111111 is not known"),
+        # what was rolled back stays away while nothing of concern is new
+        (
+            drifted(("api/b",), held=("a",)),
+            IGNORE,
+            "1 file changed since 3333333, none matches paths (api/**, !api/docs/**); 3333333 was rolled back by anna",
+        ),
+        (drifted(("api/b",), held=("api/c",)), DEPLOY, f"{MAIN}; api/b changed since 1111111"),
+        (
+            drifted(("a",), held=("api/c",)),
+            IGNORE,
+            "1 file changed since 1111111, none matches paths (api/**, !api/docs/**)",
+        ),
+        (drifted(("api/b",), held=None, asks=True), WAIT, "what changed since 3333333 is asked of GitHub"),
+        (drifted(("api/b",), held=None), DEPLOY, f"{MAIN}; api/b changed since 1111111"),
+        (drifted(None, held=None, asks=True), WAIT, "what changed since 1111111 and 3333333 is asked of GitHub"),
+    ],
+)
+def test_a_push_is_compared_with_what_is_live(candidate: Candidate, verdict: VerdictKind, reason: str) -> None:
+    """With that, with what may be live by then, and with what was rolled back; the reason says with which."""
+    decision = decide(PUSH, candidate)
+
+    assert (verdict, reason) == (decision.verdict, decision.reason)
+    assert decision.counts
+    assert (verdict is WAIT) == bool(decision.ask)
+
+
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [
+        ({"skip": "[skip ci]"}, {}),
+        ({"ref": "refs/heads/wip"}, {}),
+        ({"after": ZERO_SHA, "commit": ZERO_SHA, "deleted": True}, {}),
+        ({"commit": HELD, "after": HELD}, {"held": None}),
+        ({"pushed_at": 1}, {"newest": (Known(B, C, 100),)}),
+    ],
+)
+def test_github_is_not_asked_of_what_is_decided_without_it(fields: dict[str, Any], keys: dict[str, Any]) -> None:
+    """The rules that need no list of files come first."""
+    decision = decide(push(**fields), drifted(None, asks=True, **keys))
+
+    assert (True, ()) == (decision.verdict in (IGNORE, STALE), decision.ask)
+
+
+def test_github_is_not_asked_for_a_service_that_starts_by_hand() -> None:
+    """Whatever changed, nothing is deployed."""
+    candidate = drifted(None, asks=True)
+    by_hand = msgspec.structs.replace(candidate, file=msgspec.structs.replace(FILE, paths=API, auto=False))
+
+    assert (IGNORE, ()) == (decide(PUSH, by_hand).verdict, decide(PUSH, by_hand).ask)
 
 
 # --- what its message asks for ---
@@ -353,11 +446,7 @@ def test_a_commit_that_is_held_back_is_ignored(lock: str) -> None:
     assert decide(push(after=C, commit=C), held).verdict in (DEPLOY, VerdictKind.WAIT)
 
 
-@pytest.mark.parametrize(
-    "keys", [{"branches": ("release",)}, {"auto": False}, {"paths": ("api/**",), "branches": ("main",)}]
-)
-def test_what_is_not_wanted_waits_for_nothing(keys: dict[str, Any]) -> None:
+@pytest.mark.parametrize("candidate", [service(branches=("release",)), service(auto=False), drifted(("web/a.js",))])
+def test_what_is_not_wanted_waits_for_nothing(candidate: Candidate) -> None:
     """A lock makes no deployment of what would be none without it."""
-    locked = msgspec.structs.replace(service(**keys), lock="locked by anna: freeze")
-
-    assert IGNORE is decide(push(paths=("web/a.js",)), locked).verdict
+    assert IGNORE is decide(PUSH, msgspec.structs.replace(candidate, lock="locked by anna: freeze")).verdict

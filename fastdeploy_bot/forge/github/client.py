@@ -35,6 +35,10 @@ _MOVED: Final = frozenset({301, 302, 307, 308})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
+class _TooLarge(requests.ConnectionError):
+    """There is more of an answer than anybody wants to hold."""
+
+
 class CallFailed(FastdeployError):
     """GitHub did not do what it was asked to."""
 
@@ -92,16 +96,21 @@ class Client:
         body: Mapping[str, object] | None = None,
         query: Mapping[str, str | int] | None = None,
         etag: str | None = None,
+        largest: int = LARGEST_ANSWER,
     ) -> Answer:
         """What GitHub answers, where its status is one of those expected; raises CallFailed where it is not.
 
         `token` is what the call is signed in with, a token or a JWT; None for the one call without that.
         With the `etag` of an earlier answer, GitHub says 304 where nothing has changed since; that has to be expected.
+        Of an answer at most `largest` bytes are read.
         """
         self.said = {}
         try:
             answer = self._send(method, _address(self._base + path, query), token, body, etag)
-            data = _read(answer)
+            data = _read(answer, largest)
+        except _TooLarge as error:
+            final = answer.status_code in expected
+            raise CallFailed(Refusal(None, f"GitHub cannot be reached: {error}", final=final)) from error
         except requests.RequestException as error:
             raise CallFailed(Refusal(None, f"GitHub cannot be reached: {_cause(error)}")) from error
         headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
@@ -172,14 +181,14 @@ def _address(url: str, query: Mapping[str, str | int] | None) -> str:
     return f"{url}?{urlencode(query)}" if query else url
 
 
-def _read(answer: requests.Response) -> Any:  # Any: JSON is yet to be judged
+def _read(answer: requests.Response, largest: int) -> Any:  # Any: JSON is yet to be judged
     """The answer's JSON, or None. Raises RequestException where it is too large, too slow or cut off."""
     begun, data = time.monotonic(), b""
     with answer:
         for piece in answer.iter_content(1 << 16):
             data += piece
-            if len(data) > LARGEST_ANSWER:
-                raise requests.ConnectionError(f"its answer is larger than {LARGEST_ANSWER} bytes")
+            if len(data) > largest:
+                raise _TooLarge(f"its answer is larger than {largest} bytes")
             if time.monotonic() - begun > LONGEST_ANSWER_SECONDS:
                 raise requests.Timeout(f"its answer took longer than {LONGEST_ANSWER_SECONDS:g} s")
     try:

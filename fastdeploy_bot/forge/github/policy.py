@@ -46,6 +46,8 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
     headers: Mapping[str, str] = {}
     """Those of `DECIDING` that came, in lower case."""
+    final: bool = False
+    """Whether the same would come again, though the status does not tell."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -69,6 +71,8 @@ def judge(refusal: Refusal, *, attempt: int, now: int) -> Judgement:
 def is_permanent(refusal: Refusal) -> bool:
     """Whether the same call would be refused again."""
     status = refusal.status
+    if refusal.final:
+        return True
     if status in _LIMITED:
         return not _is_limit(refusal)
     return status is not None and 300 <= status < 500 and status != 408

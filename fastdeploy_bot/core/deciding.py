@@ -1,0 +1,176 @@
+"""Deciding: what a push means for each service, written down with the deployment or the question that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, deployments, drift, holdbacks, locks, matching, questions, services
+from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core.deliveries import ToldVerdict
+from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.core.drift import Drift, Paths
+from fastdeploy_bot.core.matching import Candidate, Decision, Known
+from fastdeploy_bot.store.models import Delivery, Service, Verdict
+from fastdeploy_bot.words import Origin, Push, QuestionKind, VerdictKind
+
+NEWEST = 20
+"""How many of a ref's newest decided pushes are held against a new one."""
+PATIENCE: Final = 10 * clock.MINUTE
+"""How long GitHub is asked what changed: after that, the push is deployed as if all had."""
+
+_JUDGE: Final = store.Insert(Verdict, "delivery", "service", "verdict", "reason", "counts", "deployment", "decided")
+_NEWEST: Final = store.Prepared[Delivery](
+    lambda repository, ref, service: (
+        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
+        .join(Verdict)
+        .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service, Verdict.counts)
+        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
+        .limit(NEWEST)
+    )
+)
+
+_QUEUED = (VerdictKind.DEPLOY, VerdictKind.WAIT)
+"""The verdicts that make a deployment."""
+
+MISSING = "its service.toml is away just now: replay this delivery when it is back"
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A push that is to be decided now."""
+
+    delivery: Delivery
+    push: Push
+    entries: Mapping[str, Entry]
+    """The service files as they are now."""
+    covers: Callable[[str], bool]
+    origin: Origin
+    actor: str
+    now: int
+    settled: Mapping[str, Decision] = {}
+    """What needs no deciding, by service."""
+    answers: Mapping[str, Paths] | None = None
+    """What GitHub said of each commit that it was to compare the push with; None before it was asked."""
+    unanswered: str = ""
+    """Why it said nothing."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be known when GitHub has said what a push changed: the data of a question of that kind."""
+
+    verdict: int
+    push: Push
+    origin: Origin
+    actor: str
+    bases: tuple[str, ...]
+    """The commits to compare the push with."""
+    ahead: Mapping[str, Paths] = {}
+    """What the push changed since it left a base, by those that GitHub compared it with; None: not known."""
+    apart: tuple[str, ...] = ()
+    """Those of them that have commits of their own, which the push lacks: what these changed is yet to be asked."""
+
+
+def decide(case: Case) -> list[ToldVerdict]:
+    """Decide a push for every service that is mapped to its repository. To be called inside a write."""
+    mapped = services.mapped_to(case.push.repository, case.push.repository_id, case.entries, now=case.now)
+    candidates = [_candidate(case, service) for service in mapped]
+    rows = {service.name: service for service in mapped}
+    found = matching.decide(case.push, candidates)
+    decisions = [case.settled.get(decision.service, decision) for decision in found]
+    told = [_act(case, rows[decision.service], decision) for decision in decisions]
+    if not all(candidate.signed for candidate in candidates):
+        # Whoever may not speak for a service's repository cannot make its pushes known either.
+        Delivery.update(push_key=None).where(Delivery.id == case.delivery.id).execute()
+    return told
+
+
+def decide_for(case: Case, service: Service) -> Decision:
+    """What a push means for one service alone; nothing is written."""
+    decided = matching.decide(case.push, [_candidate(case, service)])
+    unmapped = f"service {service.name} is of another repository now"
+    return decided[0] if decided else Decision(service.name, VerdictKind.IGNORE, unmapped)
+
+
+def write_down(
+    delivery: Delivery, service: Service, decision: Decision, deployment: int | None, *, now: int
+) -> Verdict:
+    """A decision as a verdict's row. To be called inside a write."""
+    return _JUDGE.run(
+        delivery=delivery,
+        service=service,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        counts=decision.counts,
+        deployment=deployment,
+        decided=now,
+    )
+
+
+def _candidate(case: Case, service: Service) -> Candidate:
+    entry = case.entries.get(service.name, Entry(service.name, None, MISSING))
+    lock = locks.of(service)
+    return Candidate(
+        name=service.name,
+        file=entry.file,
+        problem=entry.problem,
+        signed=case.covers(service.repository),
+        repository=service.repository,
+        repository_id=service.repository_id,
+        lock="" if lock is None else lock.told,
+        held_back=service.held_back,
+        held_back_why=holdbacks.why(service),
+        newest=_newest(service, case.push),
+        drift=drift.of(service, case.push, case.answers or {}) if entry.file and entry.file.paths else Drift(),
+        asks=entry.asks and case.answers is None,
+        unanswered=case.unanswered,
+    )
+
+
+def _newest(service: Service, push: Push) -> tuple[Known, ...]:
+    rows = _NEWEST.tuples(push.repository_id, push.ref, service.id)
+    return tuple(Known(before, after, pushed_at) for before, after, pushed_at in rows)
+
+
+def _act(case: Case, service: Service, decision: Decision) -> ToldVerdict:
+    """Write down a decision, with the deployment or the question that it asks for."""
+    deployment = deployment_of(case, service, decision)
+    verdict = write_down(case.delivery, service, decision, deployment, now=case.now)
+    if decision.ask:
+        _ask(case, service, decision, verdict)
+    return ToldVerdict(service.name, decision.verdict, decision.reason, deployment)
+
+
+def deployment_of(case: Case, service: Service, decision: Decision) -> int | None:
+    """The deployment that a decision asks for, if it does."""
+    return _queue(case, service) if decision.verdict in _QUEUED and not decision.ask else None
+
+
+def _ask(case: Case, service: Service, decision: Decision, verdict: Verdict) -> None:
+    """Let GitHub be asked what the push changed."""
+    asked = Asked(verdict=verdict.id, push=case.push, origin=case.origin, actor=case.actor, bases=decision.ask)
+    about = {"service": service.id, "delivery": case.delivery.id}
+    until = case.now + PATIENCE
+    questions.ask(QuestionKind.CHANGED, case.push.repository, asked, until=until, now=case.now, **about)
+
+
+def _queue(case: Case, service: Service) -> int:
+    push, entry = case.push, case.entries[service.name]
+    order = Order(
+        origin=case.origin,
+        sha=push.commit,
+        ref=push.ref,
+        before=push.before,
+        repository=push.repository,
+        actor=case.actor,
+        title=push.title,
+        delivery=case.delivery.id,
+        report=entry.report,
+    )
+    deployment = deployments.queue(service, order, now=case.now)
+    if locks.of(service) is not None or (entry.file is not None and entry.file.supersede):
+        # Of what waits for a lock the newest is kept: all of it would begin at once at the lock's end.
+        deployments.supersede(deployment, now=case.now)
+    return deployment.id
