@@ -73,7 +73,10 @@ def revoke_token(service: str, number: int) -> None:
 
 @click.group()
 def secret() -> None:
-    """A service's secrets: kept readable by the bot's user alone, given to its script where service.toml names them."""
+    """A service's secrets: kept readable by the bot's user alone, given to its script where service.toml names them.
+
+    And one of the bot's own: what GitHub signs the webhooks of the bot's App with.
+    """
 
 
 @secret.command("set")
@@ -123,6 +126,25 @@ def remove_secret(service: str, name: str) -> None:
     secrets.remove(_host().settings.secrets_dir, service, name)
     _note("remove", service, name)
     click.echo(f"removed secret {name} of {service}")
+
+
+@secret.command("rotate-webhook")
+def rotate_webhook() -> None:
+    """Give the webhook of the App that /setup has made another secret, which nobody needs to know.
+
+    The earlier one counts until GitHub has signed with the new one, at most for an hour. If GitHub does not answer,
+    both count until this is done once more.
+
+    \b
+    fastdeploy secret rotate-webhook
+    """  # noqa: D301 - as above
+    from fastdeploy_bot.forge.github import setup
+
+    settings = _host().settings
+    setup.rotate(settings, now=clock.now())
+    name = "" if settings.app is None else settings.app.slug
+    store.write(lambda: audit.note(LOCAL, "rotate webhook secret", f"app {name}", now=clock.now()))
+    click.echo(f"GitHub signs the webhooks of {name} with another secret from now on")
 
 
 def _note(action: str, service: str, name: str) -> None:

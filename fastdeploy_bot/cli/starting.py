@@ -47,8 +47,11 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
     home.first_user(admin, password_stdin=password_stdin)
     if example and home.example(settings):
         click.echo(f"Added the example service {settings.services_dir / home.EXAMPLE}")
-    click.echo(f"The webhook secret for GitHub stands in {settings.home / settings_.FILE}.")
     click.echo("Next: write services/<name>/service.toml and its deploy script, then `fastdeploy serve`.")
+    click.echo(
+        f"Then open {settings.effective_public_url}/setup: it connects the bot with GitHub, by an App or by hand;"
+    )
+    click.echo(f"the secret for a webhook by hand stands in {settings.home / settings_.FILE}.")
 
 
 @click.command()

@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 import browsers
-from bots import ADMIN, PASSWORD, PATIENCE, Bot, BotMaker
+import fakehub
+from bots import ADMIN, PASSWORD, PATIENCE, Bot, BotMaker, wait_for
 from fastdeploy_bot.forge.github import payloads
 
 pytestmark = pytest.mark.timeout(300)
@@ -291,3 +292,51 @@ def test_following_a_log_stops_where_somebody_reads(bot: Bot, window: OpenPage) 
         assert 0 == log.evaluate("one => one.scrollTop")
         button.click()
         assert log.evaluate("one => one.scrollHeight - one.scrollTop - one.clientHeight < 2")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_github_app_is_made_in_one_click(make_bot: BotMaker, window: OpenPage, scripts: bool) -> None:
+    """From the first click to GitHub's first webhook that is believed; the bot that runs tells GitHub from then on."""
+    with fakehub.FakeHub(prefix="/api/v3") as hub:
+        hub.installations.clear()
+        bot = make_bot(FASTDEPLOY_GITHUB_API_URL=hub.url, FASTDEPLOY_GITHUB_URL=hub.web)
+        bot.environment["FASTDEPLOY_PUBLIC_URL"] = url = f"http://deploy.localhost:{bot.port}"
+        bot.service("shop", "#!/bin/sh\n", branches=["main"])
+        bot.start()
+        with window(scripts=scripts) as page:
+            page.goto(f"{url}/setup")
+            page.get_by_label("User name").fill(ADMIN)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("main").get_by_role("button", name="Sign in").click()
+
+            page.get_by_role("button", name="Create a GitHub App").click()
+            page.wait_for_url(f"{hub.web}/settings/apps/new?state=*")
+            page.get_by_role("button", name="Create GitHub App fastdeploy deploy.localhost").click()
+            page.wait_for_url(f"{url}/setup")
+            expect(page.get_by_text("Waiting for GitHub")).to_be_visible()
+            expect(page.get_by_text("Nowhere yet")).to_be_visible()
+
+            page.get_by_role("link", name="Install it on an account").click()
+            page.get_by_role("button", name="Install").click()
+            page.wait_for_url(f"{url}/setup?installation_id=*")
+            expect(page.get_by_text("GitHub reached this bot")).to_contain_text("installation")
+            hub.app.deliver("ping", {"zen": "Speak like a human.", "hook": {"type": "App"}})
+            page.get_by_role("navigation", name="Settings").get_by_role("link", name="GitHub").click()
+            expect(page.get_by_text("GitHub reached this bot")).to_contain_text("ping")
+            shown = page.content()
+
+        assert [401, 200, 200] == [200 if status == 202 else status for status in hub.app.answers]
+        assert [] == hub.wrongs
+        assert hub.app.secret not in shown
+        assert hub.app.secret not in bot.output()
+        assert "PRIVATE KEY" not in shown + bot.output()
+        body = payloads.push_document(
+            repository="octo-org/shop",
+            repository_id=4711,
+            before="1" * 40,
+            after="c" * 40,
+            pushed_at=time.time_ns() // 10**9,
+            title="Tell GitHub",
+        )
+        hub.app.deliver("push", json.loads(body))
+        wait_for(lambda: "success" in hub.states("c" * 40))

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from flask import Flask, g
 from werkzeug.test import TestResponse
 
@@ -21,6 +22,7 @@ from callers import KEY, SECRET, Browser, GitHub
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import appfile, facts, store
 from fastdeploy_bot.appfile import App
+from fastdeploy_bot.cli.root import cli
 from fastdeploy_bot.core import clock, leases, roundtrips
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Forbidden
@@ -495,3 +497,23 @@ def test_where_it_is_not_known_what_github_has_taken_both_count(
 def test_without_an_app_there_is_no_secret_to_change(admin: Admin) -> None:
     """That of a webhook by hand stands in the settings."""
     assert 409 == admin.rotate().status_code
+
+
+def test_the_secret_may_be_changed_by_a_command(
+    admin: Admin, settings: Settings, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the bot's host; what is printed shows nothing of it."""
+    admin.make_app()
+    old = kept(settings).webhook_secret
+    given = {"HOME": settings.home, "GITHUB_API_URL": hub.url, "DATABASE_URL": settings.effective_database_url}
+    for name, value in given.items():
+        monkeypatch.setenv(f"FASTDEPLOY_{name}", str(value))
+    store.disconnect()
+
+    done = CliRunner().invoke(cli, ["secret", "rotate-webhook"])
+
+    assert (0, "GitHub signs the webhooks of shop-bot with another secret from now on\n") == (
+        done.exit_code,
+        done.output,
+    )
+    assert old != hub.app.secret == kept(settings).webhook_secret
