@@ -26,8 +26,8 @@ class Asker:
         self.now = clock.now()
 
     def tick(self, seconds: float = 1.0) -> float:
-        """Look once, so many seconds after the last look."""
-        self.now += int(seconds * clock.SECOND)
+        """Look once, so many seconds after the last look, or after now where that was long ago."""
+        self.now = max(self.now, clock.now()) + int(seconds * clock.SECOND)
         return self.clerk.tick(now=self.now)
 
     def settle(self, seconds: float = 5.0) -> None:
