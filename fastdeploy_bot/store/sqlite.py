@@ -19,9 +19,16 @@ PREFIX: Final = "sqlite:///"
 BUSY_SECONDS: Final = 4
 """How long a write waits for another process to finish its own. GitHub waits 10 s for an answer."""
 
-PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1, "journal_size_limit": 64 << 20}
+PRAGMAS: Final = {
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "foreign_keys": 1,
+    "journal_size_limit": 64 << 20,
+    "cache_size": -512,
+}
 """WAL lets readers go on beside a writer; FULL means a commit is on disk, also after a power cut. The log's file is cut
-to its limit when all of it is in the database, after a long look kept it growing."""
+to its limit when all of it is in the database, after a long look kept it growing. The cache is in KiB, of each thread's
+connection: there are hundreds, and what others write makes it worthless anyway."""
 
 TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 """How this dialect writes what the dialects write differently; AUTOINCREMENT never reuses an id."""

@@ -50,10 +50,16 @@ def create(name: str) -> Service:
 @on_sqlite
 @pytest.mark.parametrize(
     ("pragma", "value"),
-    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("journal_size_limit", 64 << 20)],
+    [
+        ("journal_mode", "wal"),
+        ("synchronous", 2),
+        ("foreign_keys", 1),
+        ("journal_size_limit", 64 << 20),
+        ("cache_size", -512),
+    ],
 )
 def test_every_connection_is_set_up_to_keep_what_it_commits(database_url: str, pragma: str, value: object) -> None:
-    """WAL and FULL, in the first thread's connection and in every other one's."""
+    """WAL and FULL, and a small cache, in the first thread's connection and in every other one's."""
     store.connect(database_url)
 
     def read(_number: int) -> object:
