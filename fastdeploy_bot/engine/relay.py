@@ -76,13 +76,17 @@ class Relay:
         if letter.act is Act.MAKE:
             outbox.note_making(report)
         try:
-            made = self._line.ask(report.repository, letter.needs, letter.call, attempt=report.attempts, now=now)
+            made = self._tell(letter, now)
         except Unheard as failed:
             log.warning("github was not told", extra=facts | {"why": str(failed)})
             _failed(letter, failed)
         else:
             log.info("github told", extra=facts | {"by": letter.act})
             _note(letter, made, now)
+
+    def _tell(self, letter: Letter, now: int) -> int | None:
+        report = letter.report
+        return self._line.ask(report.repository, letter.needs, letter.call, attempt=report.attempts, now=now)
 
 
 def _note(letter: Letter, number: int | None, now: int) -> None:

@@ -33,7 +33,7 @@ def _has_output(_number: int, progress: Any, *_: object) -> bool:
 
 
 def _is_final(_relay: object, letter: Any, *_: object) -> bool:
-    return bool(letter.status.state == "success")
+    return bool(letter.state == "success")
 
 
 BOT: Final = {"worker": "success", "master": "success", "group": "success"}

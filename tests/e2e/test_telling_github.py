@@ -237,3 +237,81 @@ def test_a_private_key_that_is_none_is_told_at_the_start(make_bot: BotMaker, com
 
     assert "FASTDEPLOY_GITHUB_PRIVATE_KEY: expected an RSA private key" in done.stderr + done.stdout
     assert "hunter2" not in done.stderr + done.stdout
+
+
+# --- deployments and check runs
+
+
+@pytest.fixture
+def app_bot(make_bot: BotMaker, hub: FakeHub, tmp_path: Path) -> Bot:
+    """A bot that is a GitHub App there, not started."""
+    (tmp_path / "app.pem").write_text(appkeys.pem())
+    return make_bot(
+        FASTDEPLOY_GITHUB_API_URL=hub.url,
+        FASTDEPLOY_GITHUB_CLIENT_ID=fakehub.CLIENT_ID,
+        FASTDEPLOY_GITHUB_PRIVATE_KEY_FILE=str(tmp_path / "app.pem"),
+    )
+
+
+def wait_all_told(bot: Bot, number: int) -> dict[str, str]:
+    """The state of all that GitHub was told of a deployment, by kind, once nothing is owed."""
+    wait_for(lambda: not any(each["owed"] for each in bot.deployment(number)["reports"]))
+    return {each["kind"]: each["state"] for each in bot.deployment(number)["reports"]}
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(0, "success"), (3, "failure")])
+def test_a_push_becomes_a_deployment_and_a_check_run(app_bot: Bot, hub: FakeHub, status: int, outcome: str) -> None:
+    """Beside its status, in six calls: the second push makes the first deployment inactive, too."""
+    script = WAITS.replace("exit", "echo 'api/views.py:12: no such till'\nexit")
+    folder = app_bot.service("shop", script, report=ALL, **PRODUCTION)
+    app_bot.start()
+    (folder / "go").write_text("0")
+    wait_all_told(app_bot, push(app_bot))
+    before = len(told(hub))
+
+    (folder / "go").write_text(str(status))
+    number = push(app_bot, 2)
+    app_bot.wait_end(number)
+    reports = wait_all_told(app_bot, number)
+
+    assert {"status": outcome, "deployment": outcome, "check": outcome} == reports
+    earlier, deployment = hub.deployments
+    assert (["success", "inactive"] if outcome == "success" else ["success"]) == earlier.states
+    assert (COMMITS[2], "production", [outcome]) == (deployment.sha, deployment.environment, deployment.states)
+    assert "https://shop.example" == deployment.statuses[-1].environment_url
+    run = hub.check_runs[-1]
+    assert ("fastdeploy / shop", COMMITS[2], outcome) == (run["name"], run["head_sha"], run["conclusion"])
+    assert "| <code>Migrate</code> |" in run["output"]["summary"]
+    places = [(each["path"], each["start_line"]) for each in run["annotations"]]
+    assert ([("api/views.py", 12)] if outcome == "failure" else []) == places
+    assert len(told(hub)) - before <= 6, told(hub)[before:]
+
+
+ALL = ["status", "deployment", "check"]
+PRODUCTION = {"environment": "production", "url": "https://shop.example"}
+
+
+def told(hub: FakeHub) -> list[str]:
+    """What GitHub was asked for, without tokens."""
+    return [path for path in hub.paths() if not path.endswith(("/installation", "/access_tokens"))]
+
+
+@pytest.mark.parametrize("place", ["/deployments", "/check-runs"])
+def test_a_bot_that_is_killed_while_something_is_made_makes_nothing_twice(
+    app_bot: Bot, hub: FakeHub, place: str
+) -> None:
+    """It looks for it after its next start."""
+    folder = app_bot.service("shop", WAITS, report=ALL)
+    app_bot.start()
+    hub.fail(fakehub.Fault(hold=(patience := threading.Event())), on=place)
+    number = push(app_bot)
+    assert hub.held.wait(30)
+    app_bot.kill()
+    patience.set()
+    wait_for(lambda: [path for path in told(hub) if path.endswith(place)])
+    app_bot.start()
+    let_go(folder)
+    app_bot.wait_end(number)
+
+    assert {"status": "success", "deployment": "success", "check": "success"} == wait_all_told(app_bot, number)
+    assert (1, 1) == (len(hub.deployments), len(hub.check_runs))
