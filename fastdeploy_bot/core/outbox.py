@@ -7,7 +7,7 @@ be told is read from the deployments when it is told, so it is always the newest
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from peewee import Case, Expression, ModelSelect, fn
@@ -66,6 +66,12 @@ def owed(*, now: int) -> list[Report]:
 def any_due(*, now: int) -> bool:
     """Whether something is to be told by now."""
     return _due(now).limit(1).first() is not None
+
+
+def told_since(moment: int) -> list[int]:
+    """When GitHub was told each thing last, of all that it was told since then."""
+    rows = Report.select(Report.told_at).where(Report.told_at > moment)
+    return [row.told_at for row in rows if row.told_at is not None]
 
 
 def _due(now: int) -> ModelSelect[Report]:
@@ -128,9 +134,18 @@ def has_heir(report: Report, *, told: tuple[str, ...]) -> bool:
     return bool(_others(report).where(later, Report.state.in_(told)).exists())
 
 
-def note_told(report: Report, state: str, description: str, *, now: int) -> None:
-    """GitHub knows all of the changes that `report` was read with."""
-    _settle(report, state=state, description=description, told_at=now, problem="", refused=None)
+def is_past(report: Report) -> bool:
+    """Whether GitHub has a check run of a later deployment of the commit: the newest that is made is shown."""
+    same = (Report.repository == report.repository, Report.sha == report.sha, Report.context == report.context)
+    newer = Report.select().where(*same, Report.kind == report.kind, Report.deployment > report.deployment_id)
+    return bool(newer.where(Report.external > UNKNOWN).exists())
+
+
+def note_told(
+    report: Report, state: str, description: str, *, now: int, also: Callable[[], object] | None = None
+) -> None:
+    """GitHub knows all of the changes that `report` was read with; `also` is done in the same write."""
+    _settle(report, also, state=state, description=description, told_at=now, problem="", refused=None)
 
 
 def note_known(report: Report) -> None:
@@ -187,21 +202,19 @@ def note_begun(report: Report, external: int, state: str, *, now: int) -> None:
 
 def note_made(report: Report, external: int, state: str, description: str, *, now: int) -> None:
     """GitHub has made it, and knows all of the changes that `report` was read with."""
-    _update(report, external=external)
-    note_told(report, state, description, now=now)
+    _settle(report, external=external, state=state, description=description, told_at=now, problem="", refused=None)
 
 
-def note_outlived(report: Report, *, was: str, became: str) -> None:
-    """What was so of the service's earlier deployments to the same environment, GitHub has made to be that."""
+def outlived(report: Report, *, was: str, became: str) -> None:
+    """What was so of the service's other deployments to the same environment GitHub has made that. Inside a write."""
     numbers = [row.id for row in _others(report).where(Report.state == was)]
-    store.write(lambda: Report.update(state=became).where(Report.id.in_(numbers), Report.state == was).execute())
+    Report.update(state=became).where(Report.id.in_(numbers)).execute()
 
 
 def mark_outlived(report: Report, *, was: str, now: int) -> None:
-    """GitHub is owed that the service's earlier deployments to the same environment are not so any more."""
+    """GitHub is owed that of the service's other deployments to the same environment none is so. Inside a write."""
     numbers = [row.id for row in _others(report).where(Report.state == was)]
-    owed = {"changes": Report.changes + 1, "due": now}
-    store.write(lambda: Report.update(owed).where(Report.id.in_(numbers)).execute())
+    Report.update(changes=Report.changes + 1, due=now).where(Report.id.in_(numbers)).execute()
 
 
 def postpone(report: Report, problem: str, *, due: int) -> None:
@@ -209,11 +222,17 @@ def postpone(report: Report, problem: str, *, due: int) -> None:
     _update(report, attempts=Report.attempts + 1, due=due, problem=problem)
 
 
-def _settle(report: Report, **fields: Any) -> None:
+def _settle(report: Report, also: Callable[[], object] | None = None, **fields: Any) -> None:
     """Nothing is owed of the changes that were seen; of later ones it still is."""
     seen = {"told": report.changes, "attempts": 0} | fields
     older = (Report.id == report.id) & (Report.told < report.changes)
-    store.write(lambda: Report.update(seen).where(older).execute())
+
+    def settle() -> None:
+        Report.update(seen).where(older).execute()
+        if also is not None:
+            also()
+
+    store.write(settle)
 
 
 def _update(report: Report, **fields: Any) -> None:

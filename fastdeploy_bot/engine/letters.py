@@ -56,8 +56,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """What is called, given client and token; answers GitHub's id of what was made or found."""
     begins: str = ""
     """The state in which something is made that is to be told of afterwards; empty where that is said by making it."""
-    note: Callable[[int], None] | None = None
-    """What else to write down at the moment when GitHub has been told."""
+    past: bool = False
+    """Whether GitHub knows something newer, before which this is not to be put."""
+    also: Callable[[], None] | None = None
+    """What else to write down when GitHub has been told; called inside a write."""
 
     @property
     def changes_state(self) -> bool:
@@ -66,8 +68,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether GitHub was told exactly this last."""
-        return not self.changes_state and self.description == self.report.description
+        """Whether GitHub was told exactly this last, or something newer."""
+        return self.past or (not self.changes_state and self.description == self.report.description)
 
     @property
     def is_refused(self) -> bool:
@@ -162,9 +164,9 @@ def _deployment_status(
     def call(client: Client, token: str) -> None:
         deployments.tell(client, token, report.repository, number, status)
 
-    def note(now: int) -> None:
+    def also() -> None:
         if alone:
-            outbox.note_outlived(report, was=Stage.SUCCESS, became=Stage.INACTIVE)
+            outbox.outlived(report, was=Stage.SUCCESS, became=Stage.INACTIVE)
         else:
             outbox.mark_outlived(report, was=Stage.SUCCESS, now=now)
 
@@ -176,7 +178,7 @@ def _deployment_status(
         due=_after_lasting(deployment, now) if stage is Stage.IN_PROGRESS else 0,
         needs=deployments.WRITES,
         call=call,
-        note=note if stage is Stage.SUCCESS else None,
+        also=also if stage is Stage.SUCCESS else None,
     )
 
 
@@ -195,6 +197,7 @@ def _check(report: Report, deployment: Deployment, page: str, now: int) -> Lette
         due=_check_due(act, run.stage, report, deployment, now),
         needs=checks.WRITES,
         call=_check_call(act, report, run),
+        past=act is Act.MAKE and outbox.is_past(report),
     )
 
 

@@ -9,7 +9,7 @@ from fastdeploy_bot.core import clock, outbox
 from fastdeploy_bot.engine import letters
 from fastdeploy_bot.engine.letters import Act, Letter
 from fastdeploy_bot.engine.line import Line, Unheard
-from fastdeploy_bot.forge.github.pace import Pace
+from fastdeploy_bot.forge.github.pace import HOUR, Pace
 from fastdeploy_bot.forge.github.policy import Remedy
 
 log = logging.getLogger(__name__)
@@ -25,20 +25,27 @@ class Relay:
     def __init__(self, line: Line, *, public_url: str) -> None:
         self._line = line
         self._public_url = public_url
-        self._pace = Pace()
+        self._known_pace: Pace | None = None
 
     def tick(self, *, now: int) -> float:
         """Tell GitHub one thing, where one is due; answers in how many seconds to look again."""
         if not outbox.any_due(now=now):
             return LOOK_SECONDS
-        if (seconds := max(self._pace.wait(now=now), self._line.busy(now=now))) > 0:
+        pace = self._pace(now)
+        if (seconds := max(pace.wait(now=now), self._line.busy(now=now))) > 0:
             return min(seconds, LOOK_SECONDS)
         letter, again = self._next(now)
         if letter is None:
             return again
-        self._pace.note(now=now)
+        pace.note(now=now)
         self._send(letter, now)
         return 0.0
+
+    def _pace(self, now: int) -> Pace:
+        """At first as of the calls that others made, as far as the rows tell of them."""
+        if self._known_pace is None:
+            self._known_pace = Pace(outbox.told_since(now - HOUR))
+        return self._known_pace
 
     def _next(self, now: int) -> tuple[Letter | None, float]:
         """The oldest change of state, or else the oldest new description that may be sent now.
@@ -54,7 +61,7 @@ class Relay:
                 again = min(again, (letter.due - now) / clock.SECOND)
             elif letter.changes_state:
                 return letter, 0.0
-            elif self._pace.takes_news(now=now):
+            elif self._pace(now).takes_news(now=now):
                 news = news or letter
         return news, again
 
@@ -93,9 +100,7 @@ def _note(letter: Letter, number: int | None, now: int) -> None:
     """GitHub has done what it was asked to."""
     report = letter.report
     if letter.act is Act.TELL:
-        outbox.note_told(report, letter.state, letter.description, now=now)
-        if letter.note is not None:
-            letter.note(now)
+        outbox.note_told(report, letter.state, letter.description, now=now, also=letter.also)
     elif number is None:
         outbox.note_not_made(report)
     elif letter.act is Act.FIND:

@@ -617,6 +617,30 @@ def test_an_app_is_let_in_and_one_that_lacks_a_permission_is_found(patient: Pati
     assert "statuses write" in only(signed, Level.FAIL, reach.github).what
 
 
+@pytest.mark.parametrize("kind", ["deployment", "check"])
+def test_an_app_that_lacks_the_permission_of_a_kind_of_report_is_found(
+    patient: Patient, hub: FakeHub, kind: str
+) -> None:
+    """Of what a service file asks for."""
+    path = patient.settings.services_dir / "shop" / "service.toml"
+    path.write_text(path.read_text().replace("repository =", f'report = ["status", "{kind}"]\nrepository ='))
+    app = replace(patient.settings, github_token=None, github_client_id=CLIENT_ID, github_private_key=appkeys.pem())
+    signed = replace(patient, settings=app)
+    well = found(signed, reach.github)
+    del hub.granted[f"{kind}s"]
+
+    assert [] == well
+    assert f"{kind}s write" in only(signed, Level.FAIL, reach.github).mend
+
+
+def test_a_token_for_a_service_that_wants_check_runs_is_found(patient: Patient) -> None:
+    """GitHub is not even asked."""
+    path = patient.settings.services_dir / "shop" / "service.toml"
+    path.write_text(path.read_text().replace("repository =", 'report = ["status", "check"]\nrepository ='))
+
+    assert "GitHub App" in only(patient, Level.WARN, reach.github).mend
+
+
 def test_without_credentials_github_is_not_asked(patient: Patient, hub: FakeHub) -> None:
     """Nothing is told to it then."""
     silent = replace(patient, settings=replace(patient.settings, github_token=None))

@@ -20,6 +20,7 @@ from fastdeploy_bot.core import clock, deployments, logs, outbox, retention, vie
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.relay import Relay
+from fastdeploy_bot.forge.github.pace import HOURLY
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
@@ -405,6 +406,24 @@ def test_each_run_of_a_commit_has_a_check_run_of_its_own(
     ]
 
 
+def test_an_older_runs_check_run_is_not_put_before_a_newer_ones(
+    push: Callable[..., int], host: Host, sender: Sender, hub: FakeHub
+) -> None:
+    """GitHub was in trouble when it was to be made, and the commit was deployed again meanwhile."""
+    number = push(("check",))
+    begin(host, number)
+    hub.fail(Fault(429, headers={"Retry-After": "5"}), *[Fault(500)] * 4, on="/check-runs")
+    sender.settle(25)
+    host.end(number, FAILURE)
+    Report.update(due=sender.now + 60 * clock.SECOND).execute()
+    second = again(number, ("check",))
+    begin(host, second)
+    host.end(second)
+    sender.settle(90)
+
+    assert ([str(second)], []) == ([run["external_id"] for run in hub.check_runs], owed())
+
+
 def test_what_begins_at_once_is_never_told_to_be_queued(
     push: Callable[..., int], host: Host, sender: Sender, hub: FakeHub
 ) -> None:
@@ -470,6 +489,22 @@ def test_a_deployment_of_seconds_costs_few_calls(
     assert ([], {"": True}) == (owed(), {row.problem: True for row in Report.select()})
     assert len(told(hub)) - before <= most, told(hub)[before:]
     assert "success" == hub.states(sha(3))[-1]
+
+
+def test_a_restart_does_not_begin_the_hour_anew(
+    push: Callable[..., int], make_sender: Callable[..., Sender], hub: FakeHub
+) -> None:
+    """What was told last is known from the rows."""
+    number = push(("status",))
+    sender = make_sender()
+    facts = {"repository": "o/s", "context": "c", "deployment": number, "told": 1, "due": 0}
+    rows = [facts | {"sha": sha(each), "told_at": sender.now - each} for each in range(HOURLY)]
+    store.write(lambda: [Report.create(**row) for row in rows])
+    sender.settle()
+    early = len(hub.calls)
+    sender.tick(3_600)
+
+    assert (0, ["pending"]) == (early, hub.states(HEAD))
 
 
 # --- when it goes wrong

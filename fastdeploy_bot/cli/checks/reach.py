@@ -5,15 +5,23 @@ from __future__ import annotations
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
-from typing import Final
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from fastdeploy_bot import appfile, values
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
+from fastdeploy_bot.cli.checks.rows import PERMISSIONS
+from fastdeploy_bot.core import outbox
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.words import ReportKind
+
+if TYPE_CHECKING:
+    from fastdeploy_bot.forge.github.app_auth import Credentials
+    from fastdeploy_bot.forge.github.client import Client
 
 SECONDS: Final = 5.0
 
@@ -73,39 +81,64 @@ def github(patient: Patient) -> Iterator[Finding]:
     if not settings.tells_github:
         yield ok("there are no credentials for GitHub, so it is told nothing")
         return
-    files = [entry.file for entry in Catalogue(settings.services_dir).entries().values()]
-    repositories = sorted({file.repository for file in files if file is not None and file.report})
-    refusals = list(_refusals(patient, repositories[:MOST]))
+    wanted = _wanted(patient)
+    refusals = list(_refusals(patient, dict(sorted(wanted.items())[:MOST])))
     yield from refusals
     if not refusals:
-        yield ok(f"GitHub lets the bot in ({len(repositories)} repositories)")
+        yield ok(f"GitHub lets the bot in ({len(wanted)} repositories)")
 
 
-def _refusals(patient: Patient, repositories: Iterable[str]) -> Iterator[Finding]:
+def _wanted(patient: Patient) -> dict[str, set[ReportKind]]:
+    """What is to be told of each repository."""
+    kinds: dict[str, set[ReportKind]] = {}
+    for entry in Catalogue(patient.settings.services_dir).entries().values():
+        if entry.file is not None:
+            kinds.setdefault(entry.file.repository, set()).update(map(ReportKind, entry.file.report))
+    return kinds
+
+
+def _refusals(patient: Patient, wanted: Mapping[str, Collection[ReportKind]]) -> Iterator[Finding]:
+    """The first of each repository."""
     from fastdeploy_bot.engine import line
-    from fastdeploy_bot.forge.github.api import repositories as github_repositories
-    from fastdeploy_bot.forge.github.api import statuses
-    from fastdeploy_bot.forge.github.client import CallFailed, Client
+    from fastdeploy_bot.forge.github.client import Client
 
-    settings = patient.settings
+    settings, now = patient.settings, int(patient.clock() * 1_000)
     with closing(Client(settings.github_api_url, settings.github_api_version)) as client:
-        credentials = line.SignIn(settings, client)
-        for repository in repositories:
-            try:
-                token = credentials.token(repository, statuses.WRITES, now=int(patient.clock() * 1_000))
-                writable = github_repositories.may_push(client, token, repository)
-            except CallFailed as error:
-                finding = fail if error.permanent else warn
-                yield finding(f"GitHub refuses {repository}: {error}", WHY, MEND)
-            else:
-                if writable is False:
-                    yield fail(f"GitHub lets the token of {repository} read only", WHY, MEND)
+        credentials = line.SignIn(settings, client).present
+        if credentials is None:
+            return
+        for repository, kinds in wanted.items():
+            ordered = [kind for kind in outbox.ORDER if kind in kinds]
+            found = (_refusal(client, credentials, repository, kind, now) for kind in ordered)
+            yield from islice(filter(None, found), 1)
+
+
+def _refusal(client: Client, credentials: Credentials, repository: str, kind: ReportKind, now: int) -> Finding | None:
+    from fastdeploy_bot.forge.github.api import checks, deployments, repositories, statuses
+    from fastdeploy_bot.forge.github.client import CallFailed
+
+    needs = {
+        ReportKind.STATUS: statuses.WRITES,
+        ReportKind.DEPLOYMENT: deployments.WRITES,
+        ReportKind.CHECK: checks.WRITES,
+    }
+    if kind is ReportKind.CHECK and not credentials.is_app:
+        why = "GitHub takes them from a GitHub App only: none is owed"
+        return warn(f"a service of {repository} wants check runs", why, NO_APP)
+    mend = f"give the token or the App {PERMISSIONS[kind]} write on it, and install the App there: docs/github.md"
+    try:
+        token = credentials.token(repository, needs[kind], now=now)
+        writable = repositories.may_push(client, token, repository)
+    except CallFailed as error:
+        finding = fail if error.permanent else warn
+        return finding(f"GitHub refuses {repository}: {error}", WHY, mend)
+    return fail(f"GitHub lets the token of {repository} read only", WHY, mend) if writable is False else None
 
 
 MOST: Final = 10
 """How many repositories are asked about."""
 WHY: Final = "its commits do not show what became of them"
-MEND: Final = "give the token or the App commit statuses write on it, and install the App there: docs/github.md"
+NO_APP: Final = 'sign in as a GitHub App, or take "check" out of the report of its service.toml: docs/github.md'
 
 
 def _problem(url: str) -> str:

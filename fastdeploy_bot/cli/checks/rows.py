@@ -16,7 +16,7 @@ from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import DeploymentState
+from fastdeploy_bot.words import DeploymentState, ReportKind
 
 T = TypeVar("T")
 
@@ -24,6 +24,12 @@ MIB: Final = 1 << 20
 LATE: Final = 600.0
 """Seconds after its time limit at which a deployment should have ended."""
 SHOWN: Final = 5
+PERMISSIONS: Final = {
+    ReportKind.STATUS: "commit statuses",
+    ReportKind.DEPLOYMENT: "deployments",
+    ReportKind.CHECK: "checks",
+}
+"""By which GitHub takes each kind of report."""
 
 
 def database(patient: Patient) -> Iterator[Finding]:
@@ -60,9 +66,10 @@ def reports(patient: Patient) -> Iterator[Finding]:
         return
     for row in rows:
         yield warn(
-            f"GitHub was not told of {row.context} of {row.repository} at {row.sha[:7]}: {row.problem}",
+            f"GitHub was not told of the {row.kind} {row.context} of {row.repository} at {row.sha[:7]}: {row.problem}",
             "the commit's page there does not show what became of it",
-            "see that the token or the App may write commit statuses there: docs/github.md; then deploy once more",
+            f"see that the token or the App may write {PERMISSIONS[ReportKind(row.kind)]} there: docs/github.md; "
+            "then deploy once more",
         )
     if not rows:
         yield ok("GitHub has been told of all that it could be")
