@@ -29,13 +29,6 @@ _COMMAND_VARIABLES: Final = "USER_TOKEN PASSWORD"
 OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".split())
 """Variables with our prefix that are no settings: what scripts and commands are given."""
 
-NOT_BUILT: Final = frozenset(
-    {
-        "wait_limit",
-    }
-)
-"""Settings that nothing acts on yet: any value but the default is an error."""
-
 SECRETS: Final = frozenset(
     {
         "database_url",
@@ -409,8 +402,6 @@ class _Reading:
             problem = None
         except ValueError as error:
             value, problem = None, str(error)
-        if setting in NOT_BUILT and (problem or value != getattr(_DEFAULTS, setting)):
-            problem = "not built yet in this version; leave it out"
         if problem is not None:
             self.problems.append(f"{source.where(key)}: {problem}")
         else:

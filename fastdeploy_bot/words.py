@@ -14,6 +14,10 @@ ZERO_SHA: Final = "0" * 40
 """What GitHub sends as `before` of a new ref and as `after` of a deleted one."""
 
 
+OWN_PREFIXES: Final = ("fastdeploy/", "fastdeploy / ")
+"""How the names begin under which this bot, and every other one like it, reports to GitHub."""
+
+
 class DeploymentState(StrEnum):
     """Where a deployment is on its way."""
 
@@ -66,6 +70,15 @@ class WaitsFor(StrEnum):
     """The end of its service's lock."""
     CHECKS = "checks"
     """The success of other checks and statuses of its commit."""
+
+
+class CheckState(StrEnum):
+    """What a check or a commit status says of its commit."""
+
+    PENDING = "pending"
+    PASSED = "passed"
+    """Also where it was skipped, or is neutral: GitHub takes those for a success of what is required."""
+    FAILED = "failed"
 
 
 OPEN_STATES: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
@@ -261,6 +274,15 @@ class CheckSuite(msgspec.Struct, frozen=True):
     app: frozenset[str]
 
 
+class CommitStatus(msgspec.Struct, frozen=True):
+    """A commit status that somebody reported."""
+
+    name: str
+    """Its context."""
+    state: str
+    """By GitHub's words."""
+
+
 class Installation(msgspec.Struct, frozen=True, kw_only=True):
     """A GitHub App as it is installed in an account; something happened to it."""
 
@@ -268,6 +290,21 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     app: frozenset[str]
     repositories: tuple[str, ...] = ()
     """`owner/name` of those that it was given, or that were taken from it."""
+
+
+class StatusCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody reported of a commit: a check run, a commit status, or a check suite as a whole."""
+
+    name: str
+    state: CheckState
+    told: str
+    """How it stands, in words that go on from its name: `failed`, `is in progress`."""
+    said: str = ""
+    """What its reporter says of that, in one line."""
+    own: bool = False
+    """Whether the bot itself, or another one like it, reported it."""
+    suite: bool = False
+    """Whether it is a suite: only who waits for all checks minds those."""
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,7 +325,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """Of events that are no push; None where GitHub does not say."""
     sha: str | None = None
     """The commit that an event is about which is no push: of a check run, a check suite, a status or a workflow run."""
-    about: CheckRun | CheckSuite | Installation | None = None
+    about: CheckRun | CheckSuite | CommitStatus | Installation | None = None
     """What an event is about that has more to say; None where it says too little to act upon."""
 
 

@@ -19,6 +19,8 @@ OPERATIONS: Final = (
     ("POST", "/repos/{owner}/{repo}/check-runs"),
     ("PATCH", "/repos/{owner}/{repo}/check-runs/{check_run_id}"),
     ("GET", "/repos/{owner}/{repo}/commits/{ref}/check-runs"),
+    ("GET", "/repos/{owner}/{repo}/commits/{ref}/check-suites"),
+    ("GET", "/repos/{owner}/{repo}/commits/{ref}/status"),
     ("GET", "/repos/{owner}/{repo}"),
     ("GET", "/repos/{owner}/{repo}/git/matching-refs/{ref}"),
     ("GET", "/repos/{owner}/{repo}/git/tags/{tag_sha}"),

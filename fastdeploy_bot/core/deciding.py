@@ -124,6 +124,7 @@ def _candidate(case: Case, service: Service) -> Candidate:
         held_back_why=holdbacks.why(service),
         newest=_newest(service, case.push),
         drift=drift.of(service, case.push, case.answers or {}) if entry.file and entry.file.paths else Drift(),
+        deaf=not entry.asks,
         asks=entry.asks and case.answers is None,
         unanswered=case.unanswered,
     )
@@ -168,6 +169,7 @@ def _queue(case: Case, service: Service) -> int:
         title=push.title,
         delivery=case.delivery.id,
         report=entry.report,
+        wait_for=() if entry.file is None else entry.file.wait_for,
     )
     deployment = deployments.queue(service, order, now=case.now)
     if locks.of(service) is not None or (entry.file is not None and entry.file.supersede):

@@ -10,8 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, holdbacks, locks, steps
+from fastdeploy_bot.core import audit, changes, holdbacks, locks, steps, waiting
 from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core.locks import Lock
+from fastdeploy_bot.core.waiting import Place, Wanted
 from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Service, Step
@@ -23,7 +25,6 @@ from fastdeploy_bot.words import (
     Origin,
     Principal,
     StepReport,
-    WaitsFor,
 )
 
 _FIND: Final = store.Prepared[Deployment](lambda number: Deployment.select().where(Deployment.id == number))
@@ -33,6 +34,7 @@ _QUEUE: Final = store.Insert(
         "service",
         "state",
         "waits_for",
+        "wanted",
         "reason",
         "origin",
         "sha",
@@ -71,6 +73,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     parent: int | None = None
     report: tuple[str, ...] = ()
     """The kinds of reports that GitHub is owed of it."""
+    wait_for: tuple[str, ...] = ()
+    """The checks that have to succeed before it begins."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,13 +95,15 @@ def find(number: int) -> Deployment:
 
 
 def queue(service: Service, order: Order, *, now: int) -> Deployment:
-    """A new deployment: queued, or waiting where its service is locked. To be called inside a write."""
-    lock = locks.of(service)
+    """A new deployment: queued, or waiting for the end of its service's lock or for checks. Inside a write."""
+    wanted = Wanted(names=order.wait_for, since=now, due=now) if order.wait_for else None
+    place = waiting.place(locks.of(service), wanted)
     deployment = _QUEUE.run(
         service=service,
-        state=DeploymentState.QUEUED if lock is None else DeploymentState.WAITING,
-        waits_for=None if lock is None else WaitsFor.LOCK,
-        reason="" if lock is None else lock.told,
+        state=place.state,
+        waits_for=place.waits_for,
+        wanted=waiting.written(wanted),
+        reason=place.reason,
         origin=order.origin,
         sha=order.sha,
         ref=order.ref,
@@ -119,8 +125,13 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
 def supersede(newer: Deployment, *, now: int) -> None:
     """Let `newer` take the place of the older pushes of its ref that have not begun. To be called inside a write."""
     for deployment in _OLDER.all(newer.service_id, newer.ref, newer.id):
-        reason = f"ships with {newer.sha[:7]} (deployment {newer.id})"
-        move(deployment, DeploymentState.SUPERSEDED, reason=reason, taken_over_by=newer.id, finished=now)
+        give_way(deployment, newer, now=now)
+
+
+def give_way(older: Deployment, newer: Deployment, *, now: int) -> None:
+    """Let `newer` take the place of one that has not begun. To be called inside a write."""
+    reason = f"ships with {newer.sha[:7]} (deployment {newer.id})"
+    move(older, DeploymentState.SUPERSEDED, reason=reason, taken_over_by=newer.id, finished=now)
 
 
 def cancel(number: int, *, by: Principal, now: int) -> Deployment:
@@ -150,19 +161,18 @@ def stop(deployment: Deployment, *, why: str, now: int) -> None:
     move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
 
 
-def hold(service: Service, what: WaitsFor, *, why: str) -> None:
-    """Let all that is queued for a service wait; what waits for the same already says why anew. Inside a write."""
-    for deployment in _open(service, Deployment.state == DeploymentState.QUEUED):
-        move(deployment, DeploymentState.WAITING, waits_for=what, reason=why)
-    for deployment in _open(service, Deployment.waits_for == what, Deployment.reason != why):
-        Deployment.update(reason=why).where(Deployment.id == deployment.id).execute()
-        changes.of_deployment(deployment.id)
+def place(service: Service, lock: Lock | None) -> None:
+    """Put all that has not begun where it belongs, now that the service has that lock. To be called inside a write."""
+    for deployment in _open(service):
+        _put(deployment, waiting.place(lock, waiting.of(deployment)))
 
 
-def release(service: Service, what: WaitsFor) -> None:
-    """Queue again what waits for that, in its order. To be called inside a write."""
-    for deployment in _open(service, Deployment.waits_for == what):
-        move(deployment, DeploymentState.QUEUED, reason="")
+def want(deployment: Deployment, wanted: Wanted | None) -> None:
+    """Write down what checks a waiting deployment still wants, and put it where it belongs. Inside a write."""
+    deployment.wanted = waiting.written(wanted)
+    mine = (Deployment.id == deployment.id) & (Deployment.state == DeploymentState.WAITING)
+    if Deployment.update(wanted=deployment.wanted).where(mine).execute():
+        _put(deployment, waiting.place(locks.of(deployment.service), wanted))
 
 
 def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
@@ -254,15 +264,25 @@ def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
     old = DeploymentState(deployment.state)
     if state not in EDGES[old]:
         raise Conflict(f"deployment {deployment.id} is {old}: it cannot become {state}")
-    changed = {"state": state, "waits_for": None} | fields
+    changed = {"state": state, "waits_for": None, "wanted": None} | fields
     if not _move(tuple(changed)).run(*changed.values(), deployment.id, old):
         raise Conflict(f"deployment {deployment.id} is not {old} any more: look again")
     changes.of_deployment(deployment.id)
 
 
-def _open(service: Service, *conditions: Any) -> list[Deployment]:
-    """What of a service has not begun and is so, oldest first (Any: peewee's expressions)."""
-    mine = Deployment.select().where(Deployment.service == service, Deployment.state.in_(OPEN_STATES), *conditions)
+def _put(deployment: Deployment, place: Place) -> None:
+    """Put one that has not begun where it belongs; what is queued already keeps what is said of it."""
+    if deployment.state != place.state:
+        move(deployment, place.state, waits_for=place.waits_for, reason=place.reason)
+    elif place.waits_for is not None and (deployment.waits_for, deployment.reason) != (place.waits_for, place.reason):
+        told = {"waits_for": place.waits_for, "reason": place.reason}
+        Deployment.update(told).where(Deployment.id == deployment.id, Deployment.state == place.state).execute()
+        changes.of_deployment(deployment.id)
+
+
+def _open(service: Service) -> list[Deployment]:
+    """What of a service has not begun, oldest first."""
+    mine = Deployment.select().where(Deployment.service == service, Deployment.state.in_(OPEN_STATES))
     return list(mine.order_by(Deployment.id))
 
 

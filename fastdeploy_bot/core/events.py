@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fastdeploy_bot.core import buttons, installations, moves
+from fastdeploy_bot.core import buttons, checking, installations, moves
 from fastdeploy_bot.core.notices import Handler, Notice
 
 
@@ -28,5 +28,9 @@ _HANDLERS: Final[Mapping[str, Handler]] = {
     **dict.fromkeys(installations.EVENTS, installations.change),
     "repository.renamed": moves.follow,
     "repository.transferred": moves.follow,
+    "check_run.completed": checking.hear,
+    "check_suite.completed": checking.hear,
+    "status": checking.hear,
+    "workflow_run.completed": checking.hear,
 }
 """By `event.action`, or by the event alone where it has one for all actions."""

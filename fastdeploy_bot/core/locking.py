@@ -16,7 +16,7 @@ from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.servicefile import OnLost
 from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.store.models import Deployment, Service
-from fastdeploy_bot.words import BOT, Principal, WaitsFor
+from fastdeploy_bot.words import BOT, Principal
 
 LONGEST_REASON: Final = 200
 LONGEST: Final = 366 * clock.DAY
@@ -98,13 +98,13 @@ def _expire(now: int) -> None:
 def _lock(service: Service, lock: Lock) -> None:
     locks.put(service, lock)
     changes.of_service(service.id)
-    deployments.hold(service, WaitsFor.LOCK, why=lock.told)
+    deployments.place(service, lock)
 
 
 def _unlock(service: Service) -> None:
     locks.put(service, None)
     changes.of_service(service.id)
-    deployments.release(service, WaitsFor.LOCK)
+    deployments.place(service, None)
 
 
 def _reason(text: str) -> str:

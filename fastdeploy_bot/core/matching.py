@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import globs, servicefile
+from fastdeploy_bot.core import gates, globs, servicefile
 from fastdeploy_bot.core.drift import Base, Drift
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.words import Push, VerdictKind
@@ -17,6 +17,10 @@ MOST_ASKED: Final = 4
 """How many commits GitHub is asked to compare a push with; where it were more, the push is deployed."""
 LONGEST_PATH: Final = 100
 """Characters of a path in a reason."""
+DEAF: Final = (
+    "wait_for: the bot has no credentials to ask GitHub for checks: "
+    "set github_token or a GitHub App, then replay this delivery"
+)
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -47,6 +51,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     held_back_why: str = ""
     newest: tuple[Known, ...] = ()
     """The decided pushes of this ref with the newest `pushed_at`."""
+    deaf: bool = False
+    """Whether there are no credentials to ask GitHub with."""
     drift: Drift = Drift()
     """What the push is compared with; needed where the file has `paths`."""
     asks: bool = False
@@ -119,13 +125,20 @@ def _judge(push: Push, service: Candidate, file: ServiceFile) -> Decision:
         return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand")
     if push.commit == service.held_back:
         return verdict(VerdictKind.IGNORE, service.held_back_why)
+    if file.wait_for and service.deaf:
+        return verdict(VerdictKind.REFUSED, DEAF, counts=False)
     if look.ask:
         asked = " and ".join(sha[:SHORT] for sha in look.ask)
         return verdict(VerdictKind.WAIT, f"what changed since {asked} is asked of GitHub", ask=look.ask)
-    news = f"{_named(push)} is now {push.commit[:SHORT]}{look.told}"
+    return verdict(*_now(service, file, f"{_named(push)} is now {push.commit[:SHORT]}{look.told}"))
+
+
+def _now(service: Candidate, file: ServiceFile, news: str) -> tuple[VerdictKind, str]:
+    """Whether a push that is to be deployed waits before it is, and what for."""
+    checks = gates.told(file.wait_for) if file.wait_for else ""
     if service.lock:
-        return verdict(VerdictKind.WAIT, f"{news}; the service is {service.lock}")
-    return verdict(VerdictKind.DEPLOY, news)
+        return VerdictKind.WAIT, f"{news}; the service is {service.lock}{checks and f'; it also {checks}'}"
+    return (VerdictKind.WAIT, f"{news}; it {checks}") if checks else (VerdictKind.DEPLOY, news)
 
 
 class _Look(msgspec.Struct, frozen=True):

@@ -73,7 +73,7 @@ def explain(deployment: Deployment, why: str) -> None:
 def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -> bool:
     """Let a queued deployment begin on a host.
 
-    False where it moved on, its service is busy or locked, or the host is full.
+    False where it moved on, its service is busy or locked or has an older one queued, or the host is full.
     """
 
     def begin() -> bool:
@@ -97,7 +97,7 @@ def begin_again(deployment: Deployment, run: str, token_hash: str) -> bool:
 
 
 def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> bool:
-    other = Deployment.alias()
+    other, earlier = Deployment.alias(), Deployment.alias()
     running = other.select().where(other.state == DeploymentState.RUNNING)
     slots_taken = running.where(other.host == claim.host)
     query = Deployment.update(
@@ -113,6 +113,13 @@ def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> 
         Deployment.state == DeploymentState.QUEUED,
         ~fn.EXISTS(running.where(other.service == deployment.service_id)),
         ~fn.EXISTS(locks.locked().where(Service.id == deployment.service_id)),
+        ~fn.EXISTS(  # it may have waited until a moment ago
+            earlier.select().where(
+                earlier.service == deployment.service_id,
+                earlier.state == DeploymentState.QUEUED,
+                earlier.id < deployment.id,
+            )
+        ),
         slots_taken.select(fn.COUNT(other.id)) < max_running,
     )
     return bool(query.execute())

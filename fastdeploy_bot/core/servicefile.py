@@ -12,15 +12,17 @@ import msgspec
 from fastdeploy_bot.core import globs
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.values import nearest, parse_duration, parse_toml, shown
-from fastdeploy_bot.words import ReportKind
+from fastdeploy_bot.words import OWN_PREFIXES, ReportKind
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9_.-]+")
 LONGEST_STEP: Final = 200
+LONGEST_CHECK: Final = 255
+MOST_CHECKS: Final = 50
 RESERVED: Final = "FASTDEPLOY_"
 
-NOT_BUILT: Final = frozenset({"wait_for", "run_as"})
+NOT_BUILT: Final = frozenset({"run_as"})
 """Keys that nothing acts on yet: any value but the default is an error."""
 
 
@@ -110,6 +112,9 @@ def parse(name: str, data: bytes) -> ServiceFile:
         raise BadServiceFile([f"{where}: not valid TOML: {error}"]) from error
     values, problems = _converted(table)
     problems += _contradictions(values)
+    own = {f"{prefix}{name}".casefold() for prefix in OWN_PREFIXES}
+    if any(each.casefold() in own for each in values.get("wait_for", ())):
+        problems.append("wait_for: it would wait for itself: what the bot reports of this service is among the names")
     if "repository" not in table:
         problems.append("repository: missing; expected owner/name")
     if problems:
@@ -231,6 +236,15 @@ def _steps(value: object) -> tuple[str, ...]:
     return names
 
 
+def _wait_for(value: object) -> tuple[str, ...]:
+    names = _texts(value)
+    if len({name.casefold() for name in names}) != len(names):
+        raise ValueError(f"expected every name once, got {shown(value)}")
+    if len(names) > MOST_CHECKS or any(len(name) > LONGEST_CHECK for name in names):
+        raise ValueError(f"expected at most {MOST_CHECKS} names of at most {LONGEST_CHECK} characters")
+    return names
+
+
 def _variables(value: object) -> tuple[str, ...]:
     for name in (names := _texts(value)):
         _check_variable(name)
@@ -287,7 +301,7 @@ _CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "silence_timeout": _seconds,
     "steps": _steps,
     "step_source": _one_of(StepSource),
-    "wait_for": _texts,
+    "wait_for": _wait_for,
     "supersede": _boolean,
     "auto": _boolean,
     "on_lost": _one_of(OnLost),

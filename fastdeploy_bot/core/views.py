@@ -18,7 +18,16 @@ from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Delivery, Deployment, Report, Service, Step, Token, User
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, EventType, Origin, ReportKind, Role, StepState
+from fastdeploy_bot.words import (
+    OPEN_STATES,
+    DeploymentState,
+    EventType,
+    Origin,
+    ReportKind,
+    Role,
+    StepState,
+    WaitsFor,
+)
 
 Moment = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds", extra_json_schema={"format": "date-time"})]
 """A moment as it is shown."""
@@ -67,6 +76,8 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     exit_status: int | None
     signal: int | None
     reason: str
+    waits_for: WaitsFor | None
+    """What it waits for while it is `waiting`."""
     eta: float | None
     parent: int | None
     taken_over_by: int | None
@@ -246,6 +257,7 @@ def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFa
         exit_status=row.exit_status,
         signal=row.signal,
         reason=row.reason,
+        waits_for=None if row.waits_for is None else WaitsFor(row.waits_for),
         eta=outlook.eta,
         parent=row.parent_id,
         taken_over_by=row.taken_over_by_id,

@@ -12,6 +12,7 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
+from fastdeploy_bot.engine.checks import Checks
 from fastdeploy_bot.engine.comparing import Comparing
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.installed import Installed
@@ -95,4 +96,5 @@ def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     relay = Relay(speaking, public_url=settings.effective_public_url)
     inquiries = Inquiries(speaking, catalogue, inquirers, bell)
     recovery = Recovery(speaking, catalogue, bell, poll=settings.poll)
-    return Desk(speaking, [relay, inquiries, recovery])
+    checks = Checks(speaking, ours=lambda: settings.app_names)
+    return Desk(speaking, [relay, inquiries, recovery, checks])

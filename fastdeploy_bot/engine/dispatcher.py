@@ -14,7 +14,18 @@ from typing import Final
 
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, masks, progress, queue, resuming, services, tokens
+from fastdeploy_bot.core import (
+    checking,
+    clock,
+    deployments,
+    locking,
+    masks,
+    progress,
+    queue,
+    resuming,
+    services,
+    tokens,
+)
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
@@ -54,7 +65,9 @@ class Dispatcher:
         """Look at the service files, at the runs of this host, at what was waited for long enough, and at the queue."""
         sync, unlock = partial(self._sync, now), partial(locking.expire, now=now)
         resume, launch = partial(self._resume, now), partial(self._launch, now)
-        for part in (process.reap, self._adopt, sync, unlock, resume, self._tidy_up, launch, process.keep_spare):
+        give_up = partial(checking.expire, self.settings.wait_limit, now=now)
+        waits = (unlock, resume, give_up)
+        for part in (process.reap, self._adopt, sync, *waits, self._tidy_up, launch, process.keep_spare):
             _attempt(part)
 
     def end(self) -> None:

@@ -23,6 +23,7 @@ import appkeys
 import githubapi
 from fakehub.apps import Apps, wrong_with_jwt
 from fakehub.checkruns import CheckRuns
+from fakehub.ci import CI
 from fakehub.collaborators import Collaborators
 from fakehub.deployments import Deployment, Deployments
 from fakehub.history import History
@@ -109,16 +110,21 @@ class FakeHub:
         self.deployments: list[Deployment] = []
         self.check_runs: list[Json] = []
         """Each as GitHub shows it, with its `annotations` and all `statuses` and conclusions that it had."""
+        self.suites: dict[tuple[str, str, int], Json] = {}
+        self.ci_statuses: list[tuple[str, str, str, str, str | None]] = []
+        """Repository, commit, context, state and description of each that others created."""
         self.tokens: dict[str, Token] = {}
         self.app = Manifests(self)
         """The App that was made of a manifest, and the pages on the way to it."""
         self._prefix = prefix
         self.remotes: dict[str, Remote] = {}
         self.history = History(self)
+        self.ci = CI(self)
         self._areas: tuple[Area, ...] = (
             Statuses(self),
             Deployments(self),
             CheckRuns(self),
+            self.ci,
             Repositories(self),
             Refs(self),
             Apps(self),

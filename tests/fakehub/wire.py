@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -128,3 +128,9 @@ def as_json(body: object) -> bytes:
 def answered(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer in JSON."""
     return Answer(status, headers or {}, as_json(body))
+
+
+def a_page(request: Request, name: str, items: Sequence[Json]) -> Answer:
+    """A page of a list, as long as is asked for."""
+    size, number = int(request.query.get("per_page", 30)), int(request.query.get("page", 1))
+    return answered({"total_count": len(items), name: items[(number - 1) * size : number * size]})

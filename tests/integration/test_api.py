@@ -88,6 +88,7 @@ def test_a_deployment_has_the_shape_that_is_promised(get: Any, github: GitHub, h
         "exit_status": None,
         "signal": None,
         "reason": "",
+        "waits_for": None,
         "eta": None,
         "progress": None,
         "longer": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import msgspec
 import pytest
 
@@ -177,7 +178,6 @@ def test_repository_that_github_can_have_is_taken(repository: str) -> None:
 @pytest.mark.parametrize(
     "toml",
     [
-        'wait_for = ["*"]',
         'run_as = "deploy"',
     ],
 )
@@ -186,6 +186,30 @@ def test_key_that_is_not_built_says_so(toml: str) -> None:
     (problem,) = problems(REPOSITORY + toml)
 
     assert problem.endswith("not built yet in this version; leave it out")
+
+
+@pytest.mark.parametrize("names", [[], ["*"], ["CI / test", "ci/circleci"], ["*", "test"], ["fastdeploy/site"]])
+def test_a_service_may_wait_for_checks(names: list[str]) -> None:
+    """By their names, by all of them, or by both; for what another service reports, too."""
+    assert tuple(names) == parse(f"{REPOSITORY}wait_for = {json.dumps(names)}").wait_for
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["test", "Test"], "wait_for: expected every name once"),
+        ([" "], "wait_for: expected no empty string"),
+        (["x" * 256], "wait_for: expected at most 50 names of at most 255 characters"),
+        ([f"job {number}" for number in range(51)], "wait_for: expected at most 50 names"),
+        (["fastdeploy/shop"], "wait_for: it would wait for itself"),
+        (["Fastdeploy / shop"], "wait_for: it would wait for itself"),
+    ],
+)
+def test_a_service_waits_for_what_there_can_be(names: list[str], problem: str) -> None:
+    """Each name once, and never what it reports itself."""
+    (told,) = problems(f"{REPOSITORY}wait_for = {json.dumps(names)}")
+
+    assert problem in told
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -426,25 +426,11 @@ def test_variables_of_others_are_nothing_to_us(home: Path) -> None:
     assert load(home, HOST="x", FASTDEPLOYED="x", fastdeploy_port="x").settings.host == "127.0.0.1"
 
 
-@pytest.mark.parametrize(("name", "value"), [("wait_limit", "1h")])
-def test_setting_that_is_not_built_says_so(home: Path, name: str, value: str) -> None:
-    """Never a silent no-op."""
-    problem = f"{name}: not built yet in this version; leave it out"
-
-    assert [f"fastdeploy.toml: {problem}"] == problems(home, f'{name} = "{value}"')
-    assert "not built yet" in problems(home, **{f"FASTDEPLOY_{name.upper()}": value})[0]
-
-
-def test_setting_that_is_not_built_may_have_its_default(home: Path) -> None:
-    """A file that writes out the defaults is right."""
+def test_a_file_may_write_out_the_defaults(home: Path) -> None:
+    """They mean what happens without them."""
     toml = 'wait_limit = "2h"\npoll = "off"'
 
     assert Settings(home=home) == load(home, toml).settings
-
-
-def test_not_built_names_settings_only() -> None:
-    """Later work deletes names there and finds each."""
-    assert set(Settings.__struct_fields__) >= settings.NOT_BUILT
 
 
 # --- secrets ----------------------------------------------------------------------------------------------

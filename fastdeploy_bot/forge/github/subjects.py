@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot.forge.github.shapes import FullName, Integer, Line, Login, Sha, loosely
-from fastdeploy_bot.words import CheckRun, CheckSuite, Installation, Person
+from fastdeploy_bot.words import CheckRun, CheckSuite, CommitStatus, Installation, Person
 
 MOST_REPOSITORIES: Final = 100
 """How many of an installation's repositories are looked at; further ones are as good as not named."""
@@ -25,6 +25,8 @@ class Fields(msgspec.Struct, frozen=True):
     repository: msgspec.Raw = msgspec.Raw()
     sender: msgspec.Raw = msgspec.Raw()
     sha: msgspec.Raw = msgspec.Raw()
+    context: msgspec.Raw = msgspec.Raw()
+    state: msgspec.Raw = msgspec.Raw()
     check_run: msgspec.Raw = msgspec.Raw()
     check_suite: msgspec.Raw = msgspec.Raw()
     workflow_run: msgspec.Raw = msgspec.Raw()
@@ -119,10 +121,13 @@ def sha(event: str, fields: Fields) -> str | None:
     return None if checks is None else checks.head_sha
 
 
-def subject(event: str, fields: Fields) -> CheckRun | CheckSuite | Installation | None:
+def subject(event: str, fields: Fields) -> CheckRun | CheckSuite | CommitStatus | Installation | None:
     """What it is about, where there is more to say of that."""
     if event in {"installation", "installation_repositories"}:
         return _installation(fields)
+    if event == "status":
+        context, state = loosely(_line_decoder, fields.context), loosely(_line_decoder, fields.state)
+        return None if context is None or state is None else CommitStatus(context, state)
     checks = _checks(event, fields)
     if checks is None:
         return None

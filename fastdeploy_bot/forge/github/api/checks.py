@@ -1,6 +1,6 @@
-"""Check runs.
+"""Check runs and check suites.
 
-Source: https://docs.github.com/en/rest/checks/runs
+Source: https://docs.github.com/en/rest/checks
 """
 
 from __future__ import annotations
@@ -9,12 +9,74 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
+
 from fastdeploy_bot.forge.github import check_texts
+from fastdeploy_bot.forge.github.api.pages import Page, read
 from fastdeploy_bot.forge.github.check_texts import Run
 from fastdeploy_bot.forge.github.client import Client, not_understood, repository_path
 from fastdeploy_bot.forge.github.permissions import Needs
 
 WRITES: Final = Needs(checks="write")
+READS: Final = Needs(checks="read")
+
+
+class App(msgspec.Struct, frozen=True):
+    """Who makes check runs."""
+
+    id: int | None = None
+    client_id: str | None = None
+    slug: str | None = None
+    name: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it is called: by its id, its client id, or both."""
+        return frozenset(str(name) for name in (self.id, self.client_id) if name is not None)
+
+
+class SuiteId(msgspec.Struct, frozen=True):
+    """Which suite a check run is of."""
+
+    id: int
+
+
+class Output(msgspec.Struct, frozen=True):
+    """What a check run says."""
+
+    title: str | None = None
+
+
+class ListedRun(msgspec.Struct, frozen=True):
+    """A check run, as somebody made it."""
+
+    id: int
+    name: str
+    status: str
+    conclusion: str | None = None
+    check_suite: SuiteId | None = None
+    app: App | None = None
+    output: Output | None = None
+
+
+class ListedSuite(msgspec.Struct, frozen=True):
+    """All check runs of one App for a commit; of GitHub Actions, those of one workflow's run."""
+
+    id: int
+    status: str | None = None
+    conclusion: str | None = None
+    latest_check_runs_count: int | None = None
+    app: App | None = None
+
+
+class _Runs(msgspec.Struct):
+    check_runs: list[ListedRun]
+    total_count: int = 0
+
+
+class _Suites(msgspec.Struct):
+    check_suites: list[ListedSuite]
+    total_count: int = 0
 
 
 def create(client: Client, token: str, repository: str, run: Run) -> int:
@@ -46,6 +108,24 @@ def find(client: Client, token: str, repository: str, run: Run) -> int | None:
         raise not_understood("no list of check runs")
     numbers = [each.get("id") for each in runs if isinstance(each, dict) and _is(each, run)]
     return next((number for number in numbers if isinstance(number, int)), None)
+
+
+def runs(
+    client: Client, token: str, repository: str, sha: str, *, page: int, etag: str | None
+) -> Page[ListedRun] | None:
+    """A page of a commit's check runs, the newest of each name and suite; None where `etag` still holds."""
+    path = f"{repository_path(repository)}/commits/{quote(sha, safe='')}/check-runs"
+    told = read(client, token, path, _Runs, page=page, etag=etag, filter="latest")
+    return None if told is None else Page(told.body.check_runs, told.body.total_count, told.etag)
+
+
+def suites(
+    client: Client, token: str, repository: str, sha: str, *, page: int, etag: str | None
+) -> Page[ListedSuite] | None:
+    """A page of a commit's check suites; None where `etag` still holds."""
+    path = f"{repository_path(repository)}/commits/{quote(sha, safe='')}/check-suites"
+    told = read(client, token, path, _Suites, page=page, etag=etag)
+    return None if told is None else Page(told.body.check_suites, told.body.total_count, told.etag)
 
 
 def _is(found: dict[str, Any], run: Run) -> bool:
