@@ -200,9 +200,11 @@ def test_a_replayed_push_waits_like_the_first(wait_for: Any, push: Any, client: 
     assert WAITS == standing(2)
 
 
-def test_nothing_is_deployed_unchecked_where_nobody_can_ask(service: ServiceFiles, github: GitHub, app: Flask) -> None:
+def test_nothing_is_deployed_unchecked_where_nobody_can_ask(
+    service: ServiceFiles, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The push is refused and says why; when there are credentials, it can be replayed."""
-    app.extensions["fastdeploy"].catalogue.tells = False
+    monkeypatch.setattr(Settings, "tells_github", property(lambda _: False))
     service("shop", wait_for=["test"])
 
     [verdict] = github.push().get_json()["verdicts"]
