@@ -119,12 +119,12 @@ def hear(notice: Notice) -> str:
 def settle(commit: Commit, found: Sequence[StatusCheck], *, whole: bool, now: int) -> bool:
     """Do what follows from GitHub's answer: let those begin whose checks succeeded, end those whose checks failed.
 
-    Answers whether any goes on waiting.
+    Answers whether any waits no more.
     """
 
     def write() -> bool:
-        waits = [_settle(row, commit, found, whole, now) for row in _again(commit)]
-        return any(waits)
+        done = [_settle(row, commit, found, whole, now) for row in _again(commit)]
+        return any(done)
 
     return store.write(write)
 
@@ -162,17 +162,17 @@ def _over(wanted: Wanted, limit: float, now: int) -> bool:
 
 
 def _settle(row: Deployment, commit: Commit, found: Sequence[StatusCheck], whole: bool, now: int) -> bool:
-    """Whether it goes on waiting."""
+    """Whether it waits no more."""
     wanted = waiting.of(row)
     if wanted is None:
         return False
     judgement = gates.judge(wanted.names, found, whole=whole)
     if judgement.gate is Gate.SHUT:
         deployments.stop(row, why=judgement.reason, now=now)
-        return False
+        return True
     if judgement.gate is Gate.OPEN and _quiet(wanted, now):
         _open(row, now)
-        return False
+        return True
     seen = commit.waiting[row.id]
     new = replace(
         wanted,
@@ -184,7 +184,7 @@ def _settle(row: Deployment, commit: Commit, found: Sequence[StatusCheck], whole
     if wanted.due == seen.due:  # else there were news while GitHub was asked: it is to be asked once more
         new = replace(new, looks=wanted.looks + 1, due=_next(new, commit, now))
     deployments.want(row, new)
-    return True
+    return False
 
 
 def _open(row: Deployment, now: int) -> None:

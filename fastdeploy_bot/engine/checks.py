@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import checking, clock
 from fastdeploy_bot.core.checking import Commit
 from fastdeploy_bot.engine.line import Line, Unheard
@@ -39,10 +40,11 @@ class _Seen:
 
 
 class Checks:
-    """The clerk that asks about checks; `ours` tells what our own App is called."""
+    """The clerk that asks about checks, and rings for what may begin; `ours` tells what our own App is called."""
 
-    def __init__(self, line: Line, *, ours: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, line: Line, bell: Bell, *, ours: Callable[[], frozenset[str]]) -> None:
         self._line = line
+        self._bell = bell
         self._ours = ours
         self._looked: int | None = None
         self._seen: dict[tuple[str, str], _Seen] = {}
@@ -85,8 +87,10 @@ class Checks:
             log.warning("github did not tell of checks", extra=facts | {"why": str(failed)})
             _unheard(commit, failed, now)
         else:
-            waits = checking.settle(commit, found, whole=whole, now=now)
-            log.info("checks looked at", extra=facts | {"found": len(found), "waits": waits})
+            done = checking.settle(commit, found, whole=whole, now=now)
+            log.info("checks looked at", extra=facts | {"found": len(found), "done": done})
+            if done:
+                self._bell.ring()
 
     def _read(self, client: Client, token: str, commit: Commit, seen: _Seen) -> tuple[list[StatusCheck], bool]:
         """All that is reported of a commit, and whether that is all there is."""

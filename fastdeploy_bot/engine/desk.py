@@ -96,5 +96,5 @@ def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     relay = Relay(speaking, public_url=settings.effective_public_url)
     inquiries = Inquiries(speaking, catalogue, inquirers, bell)
     recovery = Recovery(speaking, catalogue, bell, poll=settings.poll)
-    checks = Checks(speaking, ours=lambda: settings.app_names)
+    checks = Checks(speaking, bell, ours=lambda: settings.app_names)
     return Desk(speaking, [relay, inquiries, recovery, checks])

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 import fakehub
 from callers import KEY, REPOSITORY, REPOSITORY_ID, SECRET, SOON, Auth, GitHub, Host, ServiceFiles, sha, states, sync
 from fakehub import DROPPED, FakeHub, Fault
+from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import checking, clock, deployments, feed, locking, queue, waiting
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
@@ -38,7 +39,7 @@ class Clerk:
     def start(self) -> None:
         """A process begins, and knows only what is in rows."""
         self.line = line.of(self.settings, "host-1")
-        self.checks = Checks(self.line, ours=lambda: self.settings.app_names)
+        self.checks = Checks(self.line, Bell(self.settings.bell_dir), ours=lambda: self.settings.app_names)
 
     def tick(self, seconds: float = 1.0) -> float:
         """Look once, so many seconds after the last look."""
