@@ -26,7 +26,13 @@ KEYS: Final = frozenset(
     | {"default_events", "default_permissions", "request_oauth_on_install", "setup_on_update"}
 )
 """What a manifest may hold."""
-EVENTS: Final = {"push": "contents", "check_run": "checks", "check_suite": "checks", "status": "statuses"}
+EVENTS: Final = {
+    "push": "contents",
+    "check_run": "checks",
+    "check_suite": "checks",
+    "status": "statuses",
+    "repository": "metadata",
+}
 """Events, each with the permission that it needs."""
 
 

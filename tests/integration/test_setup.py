@@ -152,7 +152,7 @@ def test_the_form_says_what_is_to_be_made(admin: Admin, hub: FakeHub) -> None:
             "deployments": "write",
             "checks": "write",
         },
-        "default_events": ["push", "check_run", "check_suite", "status"],
+        "default_events": ["push", "check_run", "check_suite", "status", "repository"],
     } == json.loads(manifest)
     assert f"form-action 'self' {hub.web};" in answer.headers["Content-Security-Policy"]
 

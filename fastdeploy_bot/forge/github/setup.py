@@ -26,7 +26,7 @@ from fastdeploy_bot.settings import Settings
 
 PERMISSIONS: Final = Needs(contents="read", statuses="write", deployments="write", checks="write").named
 """What an App is made with; each call asks for as much of it as it needs."""
-EVENTS: Final = ("push", "check_run", "check_suite", "status")
+EVENTS: Final = ("push", "check_run", "check_suite", "status", "repository")
 """What an App is told of, beside what every App is told of: pings and its installations."""
 HOOK: Final = "/webhooks/github"
 LONGEST_NAME: Final = 34
