@@ -34,6 +34,12 @@ OPERATIONS: Final = (
     ("GET", "/app/installations"),
     ("GET", "/installation/repositories"),
     ("PATCH", "/app/hook/config"),
+    ("GET", "/app/hook/config"),
+    ("GET", "/app/hook/deliveries"),
+    ("POST", "/app/hook/deliveries/{delivery_id}/attempts"),
+    ("GET", "/repos/{owner}/{repo}/hooks"),
+    ("GET", "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries"),
+    ("POST", "/repos/{owner}/{repo}/hooks/{hook_id}/deliveries/{delivery_id}/attempts"),
 )
 
 Schema = dict[str, Any]  # what a JSON schema holds differs from keyword to keyword

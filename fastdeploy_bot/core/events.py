@@ -16,6 +16,12 @@ def act(notice: Notice) -> str:
     return f"event {event} is kept; nothing acts on it" if handler is None else handler(notice)
 
 
+def heeded(event: str, action: str | None) -> bool:
+    """Whether more follows from such an event than that it is kept."""
+    handler = _HANDLERS.get(f"{event}.{action}") or _HANDLERS.get(event)
+    return handler not in (None, _pong)
+
+
 def _pong(_notice: Notice) -> str:
     return "pong: the webhook reaches this bot"
 

@@ -162,7 +162,7 @@ def decide(
         if _standings(missed.standings, _rows(target), missed.repository_id, missed.ref) != missed.standings:
             return None
         if away is not None and not missed.is_first_sight:
-            _note_recovered(pushes=1, away=away, now=now)
+            note_recovered(pushes=1, away=away, now=now)
         return intake.reconcile(webhook, entries, missed.settled, now=now)
 
     return store.write(unless_decided)
@@ -185,16 +185,24 @@ def note_watched(target: Target, seen: Seen) -> None:
         store.write(write)
 
 
-def note_look(repository: str, problem: str, *, now: int) -> None:
-    """Somebody looked at a repository; `problem` says why that was in vain, or is empty."""
+def note_look(repository: str, problem: str, *, deaf: str, now: int) -> None:
+    """Somebody looked at a repository; `problem` says why that was in vain, or is empty.
+
+    `deaf` says why its failed deliveries cannot be asked for, or is empty.
+    """
     found = Watch.get_or_none(Watch.repository == repository)
-    if found is not None and found.problem == problem and 0 <= now - found.looked < LOOKED:
+    told = {"problem": problem, "deaf": deaf}
+    if (
+        found is not None
+        and told == {"problem": found.problem, "deaf": found.deaf}
+        and 0 <= now - found.looked < LOOKED
+    ):
         return
 
     def write() -> None:
-        fields = {"problem": problem} if problem else {"problem": "", "looked": now}
+        fields = told if problem else {**told, "looked": now}
         if not Watch.update(fields).where(Watch.repository == repository).execute():
-            Watch.create(repository=repository, looked=0 if problem else now, problem=problem)
+            Watch.create(**({"repository": repository, "looked": 0} | fields))
 
     store.write(write)
 
@@ -206,15 +214,29 @@ def forget_others(repositories: Iterable[str]) -> None:
         store.write(lambda: Watch.delete().where(others).execute())
 
 
+def note_recovered(*, pushes: int = 0, redelivered: int = 0, away: int, now: int) -> None:
+    """So many were missed and found; what comes shortly after another is told together with it.
+
+    To be called inside a write.
+    """
+    last = Recovery.select().order_by(Recovery.id.desc()).first()
+    if last is None or not 0 <= now - last.at < TOGETHER:
+        Recovery.create(at=now, away=away, pushes=pushes, redelivered=redelivered)
+        return
+    last.at, last.away = now, max(away, last.away)
+    last.pushes, last.redelivered = last.pushes + pushes, last.redelivered + redelivered
+    last.save()
+
+
 def last_recovery(*, since: int) -> Recovery | None:
     """What was recovered last, where that was after then."""
     found: Recovery | None = Recovery.select().where(Recovery.at >= since).order_by(Recovery.id.desc()).first()
     return found
 
 
-def problems() -> list[Watch]:
-    """The repositories that could not be looked at the last time."""
-    return list(Watch.select().where(Watch.problem != "").order_by(Watch.repository))
+def watches() -> list[Watch]:
+    """What is known of the last look at each repository."""
+    return list(Watch.select().order_by(Watch.repository))
 
 
 def watch(repository: str) -> Watch | None:
@@ -235,17 +257,6 @@ def awake(*, now: int) -> int | None:
         return max(0, now - int(last.until))
 
     return store.write(write)
-
-
-def _note_recovered(*, pushes: int = 0, redelivered: int = 0, away: int, now: int) -> None:
-    """So many were missed and found; what comes shortly after another is told together with it."""
-    last = Recovery.select().order_by(Recovery.id.desc()).first()
-    if last is None or not 0 <= now - last.at < TOGETHER:
-        Recovery.create(at=now, away=away, pushes=pushes, redelivered=redelivered)
-        return
-    last.at, last.away = now, max(away, last.away)
-    last.pushes, last.redelivered = last.pushes + pushes, last.redelivered + redelivered
-    last.save()
 
 
 def _rows(target: Target) -> dict[str, Service]:

@@ -19,6 +19,7 @@ from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.permits import MayWrite
 from fastdeploy_bot.engine.recovery import Recovery
+from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.words import QuestionKind
@@ -95,6 +96,7 @@ def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     }
     relay = Relay(speaking, public_url=settings.effective_public_url)
     inquiries = Inquiries(speaking, catalogue, inquirers, bell)
-    recovery = Recovery(speaking, catalogue, bell, poll=settings.poll)
+    redelivery = Redelivery(speaking, f"{settings.effective_public_url}/webhooks/github")
+    recovery = Recovery(speaking, catalogue, bell, redelivery=redelivery, poll=settings.poll)
     checks = Checks(speaking, bell, ours=lambda: settings.app_names)
     return Desk(speaking, [relay, inquiries, recovery, checks])

@@ -70,6 +70,12 @@ class SignIn:
         """Another token after GitHub refused that one; None where there is no other. Raises CallFailed."""
         return self._required().renewed(repository, needs, refused, now=now)
 
+    def as_app(self, call: Callable[[str], T], *, now: int) -> T:
+        """What a call brings that is made in the App's own name, by a JWT. Raises CallFailed."""
+        if not isinstance(present := self.present, AppTokens):
+            raise CallFailed(Refusal(None, "there is no GitHub App any more"))
+        return present.as_app(call, now=now)
+
     def forget(self) -> None:
         """Know nothing any more of what GitHub has given out."""
         self._made = None
@@ -119,9 +125,16 @@ class Line:
         Where GitHub refuses the token, it is made once more with a fresh one. A limit makes all of us silent for so
         long as GitHub says. Raises Unheard; `attempt` is how often this was tried in vain before.
         """
+        return self._heard(lambda: self._signed_in(repository, needs, call, now), attempt, now)
+
+    def ask_as_app(self, call: Callable[[Client, str], T], *, attempt: int = 0, now: int) -> T:
+        """What a call brings that is made in our GitHub App's own name; all else is as with `ask`."""
+        return self._heard(lambda: self._credentials.as_app(lambda jwt: call(self._client, jwt), now=now), attempt, now)
+
+    def _heard(self, make: Callable[[], T], attempt: int, now: int) -> T:
         begun = self._timer()
         try:
-            found = self._signed_in(repository, needs, call, now)
+            found = make()
         except CallFailed as failed:
             raise self._unheard(failed, attempt, self._later(now, begun)) from failed
         self._limited = 0

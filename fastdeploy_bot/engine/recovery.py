@@ -14,6 +14,7 @@ from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.reconciling import Missed, Target
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.engine.lookout import Look, Lookout
+from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.errors import Malformed
 from fastdeploy_bot.forge.github.policy import Remedy
 
@@ -53,9 +54,12 @@ class _Place(msgspec.Struct):
 class Recovery:
     """The clerk that looks; where there is no webhook, all pushes come by it."""
 
-    def __init__(self, line: Line, catalogue: Catalogue, bell: Bell, *, poll: float | None) -> None:
+    def __init__(
+        self, line: Line, catalogue: Catalogue, bell: Bell, *, redelivery: Redelivery, poll: float | None
+    ) -> None:
         """`poll` is after how many seconds to look again; None where pushes come by webhooks."""
         self._line = line
+        self._redelivery = redelivery
         self._lookout = Lookout(line)
         self._catalogue = catalogue
         self._bell = bell
@@ -82,6 +86,9 @@ class Recovery:
             self._say_awake(targets, now)
         if target is None:
             return LOOK_SECONDS
+        pause = None if self._polls else self._redelivery.step(target, away=self._away, now=now)
+        if pause is not None:
+            return pause
         self._look(target, entries, now)
         return 0.0
 
@@ -109,7 +116,7 @@ class Recovery:
             log.warning("a repository cannot be looked at", extra={"repository": target.repository, "why": str(failed)})
             place.attempts, place.settled = place.attempts + 1, False
             problem, due = str(failed), self._again(failed, now)
-        reconciling.note_look(target.repository, problem, now=now)
+        reconciling.note_look(target.repository, problem, deaf=self._redelivery.problem(target), now=now)
         place.due = due
 
     def _again(self, failed: Unheard, now: int) -> int:
@@ -127,25 +134,30 @@ class Recovery:
         place.settled = False
         found = reconciling.compare(target, look.seen)
         place.left = {(each.ref, each.after): place.left.get((each.ref, each.after), now) for each in found}
-        ready = [each for each in found if self._is_ready(each, place, now)]
+        whens = {(each.ref, each.after): self._when(each, place, now) for each in found}
+        ready = [each for each in found if whens[each.ref, each.after] <= now]
+        later = [each for each in found if each not in ready]
         if ready and place.spoilt < MOST_TRIES and not self._lookout.is_still(target, look, now=now):
             place.spoilt += 1
             return "", now
         place.spoilt = 0
         if not self._decide_all(ready, target, place, look, entries, now):
             return "", now
-        place.looked = True
-        if len(ready) == len(found):
+        place.looked = place.looked or all(each.is_first_sight for each in later)
+        if not later:
             place.settled = True
             reconciling.note_watched(target, look.seen)
-        waits = [place.left[each.ref, each.after] + GRACE for each in found if each not in ready]
-        return "", min([now + self._interval, *waits])
+        return "", min([now + self._interval, *(whens[each.ref, each.after] for each in later)])
 
-    def _is_ready(self, missed: Missed, place: _Place, now: int) -> bool:
-        """Whether to decide without waiting any longer for the webhook."""
-        if self._polls or not (place.looked or missed.is_first_sight):
-            return True
-        return not 0 <= now - place.left[missed.ref, missed.after] < GRACE
+    def _when(self, missed: Missed, place: _Place, now: int) -> int:
+        """When to decide without waiting any longer for the webhook."""
+        if self._polls:
+            return now
+        expected = self._redelivery.expected(missed.repository_id, now=now)
+        if not place.looked and not missed.is_first_sight:
+            return expected
+        since = place.left[missed.ref, missed.after]
+        return max(expected, since + GRACE if since <= now else now)
 
     def _decide_all(
         self, ready: Sequence[Missed], target: Target, place: _Place, look: Look, entries: Mapping[str, Entry], now: int

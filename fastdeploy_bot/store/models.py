@@ -344,6 +344,8 @@ class Watch(_Row):
     looked = peewee.BigIntegerField()
     problem = Text(default="")
     """Why the last look was in vain; empty when it was not."""
+    deaf = Text(default="")
+    """Why its failed deliveries cannot be asked for; empty when they can."""
 
 
 class Recovery(_Row):

@@ -171,10 +171,12 @@ def headline(board: Sequence[Standing], *, now: int) -> str:
 
 def recovered(recovery: Recovery) -> str:
     """What was recovered, in one sentence."""
-    pushes = "1 push" if recovery.pushes == 1 else f"{recovery.pushes} pushes"
-    if recovery.away:
-        return f"recovered {pushes} missed while away {span(recovery.away // clock.SECOND)}"
-    return f"recovered {pushes} that no webhook told of"
+    away = f"missed while away {span(recovery.away // clock.SECOND)}" if recovery.away else ""
+    if recovery.pushes:
+        pushes = "1 push" if recovery.pushes == 1 else f"{recovery.pushes} pushes"
+        return f"recovered {pushes} {away or 'that no webhook told of'}"
+    failed = "1 delivery" if recovery.redelivered == 1 else f"{recovery.redelivered} deliveries"
+    return f"asked GitHub again for {failed} {away or 'that failed'}"
 
 
 def _of_all(count: int, board: Sequence[Standing]) -> str:

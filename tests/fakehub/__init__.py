@@ -27,6 +27,7 @@ from fakehub.ci import CI
 from fakehub.collaborators import Collaborators
 from fakehub.deployments import Deployment, Deployments
 from fakehub.history import History
+from fakehub.hooks import Hook, Hooks
 from fakehub.manifest import Manifests
 from fakehub.refs import Refs, Remote
 from fakehub.repositories import Repositories
@@ -60,6 +61,7 @@ __all__ = [
     "VERSION",
     "FakeHub",
     "Fault",
+    "Hook",
     "Remote",
     "Status",
 ]
@@ -120,6 +122,8 @@ class FakeHub:
         self.remotes: dict[str, Remote] = {}
         self.history = History(self)
         self.ci = CI(self)
+        self.hooks: dict[str, list[Hook]] = {}
+        self.app_hook: Hook | None = None
         self._areas: tuple[Area, ...] = (
             Statuses(self),
             Deployments(self),
@@ -127,6 +131,7 @@ class FakeHub:
             self.ci,
             Repositories(self),
             Refs(self),
+            Hooks(self),
             Apps(self),
             Collaborators(self),
             self.history,

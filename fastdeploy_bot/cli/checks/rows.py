@@ -77,9 +77,13 @@ def reports(patient: Patient) -> Iterator[Finding]:
 
 def missed_pushes(patient: Patient) -> Iterator[Finding]:
     """Repositories that cannot be looked at."""
-    rows = _read(patient.settings, reconciling.problems)
-    if rows is None:
+    watches = _read(patient.settings, reconciling.watches)
+    if watches is None:
         return
+    for row in watches:
+        if row.deaf and patient.settings.poll is None:
+            yield ok(f"failed deliveries of {row.repository} are not asked for again: {row.deaf}")
+    rows = [row for row in watches if row.problem]
     for row in rows:
         yield warn(
             f"{row.repository} cannot be looked at for missed pushes: {row.problem}",

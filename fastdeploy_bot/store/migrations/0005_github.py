@@ -44,7 +44,8 @@ CREATE TABLE watch (
     id {id},
     repository TEXT NOT NULL UNIQUE,
     looked BIGINT NOT NULL,
-    problem TEXT NOT NULL
+    problem TEXT NOT NULL,
+    deaf TEXT NOT NULL
 );
 CREATE TABLE recovery (
     id {id},

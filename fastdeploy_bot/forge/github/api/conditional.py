@@ -5,7 +5,7 @@ Source: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-us
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
@@ -34,6 +34,7 @@ def get(
     read: Callable[[Answer], T],
     *,
     before: Known[T] | None,
+    query: Mapping[str, str | int] | None = None,
     also: frozenset[HTTPStatus] = frozenset(),
 ) -> Known[T]:
     """What is at a path, as `read` makes of the answer; what was known before, where it is the same still.
@@ -41,7 +42,7 @@ def get(
     `also` are further statuses that `read` understands. Raises CallFailed.
     """
     etag = before.etag if before is not None else None
-    answer = client.call("GET", path, token, expected=EXPECTED | also, etag=etag)
+    answer = client.call("GET", path, token, expected=EXPECTED | also, query=query, etag=etag)
     if answer.status == HTTPStatus.NOT_MODIFIED and before is not None:
         return msgspec.structs.replace(before, fresh=False)
     return Known(read(answer), answer.headers.get("etag"))
