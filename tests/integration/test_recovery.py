@@ -488,7 +488,7 @@ def test_a_github_that_does_not_answer_is_told_and_asked_again(
     looker.look()
     told = Watch.get().problem
     calls = len(hub.calls)
-    looker.look(again / 2)
+    looker.look(again / 4)
     assert calls == len(hub.calls)
 
     looker.look(again)
