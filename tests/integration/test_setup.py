@@ -416,7 +416,9 @@ def test_a_bot_that_is_signed_in_by_its_settings_says_so(
 
 def test_a_file_that_cannot_be_used_is_told(admin: Admin, settings: Settings) -> None:
     """As `check` tells it."""
-    (settings.home / appfile.FILE).write_text("{")
+    path = settings.home / appfile.FILE
+    path.write_text("{")
+    path.chmod(0o644)
 
     assert "chmod 600" in admin.open()
 
