@@ -9,7 +9,7 @@ import base64
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,7 +77,7 @@ class GitHost:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.tokens: set[str] = set()
+        self.tokens: Collection[str] = ()
         """Who shows one of these may read all; empty: everybody may."""
         self.requests: list[str] = []
         """Paths, with queries, in the order they came."""
