@@ -64,6 +64,11 @@ def forms() -> dict[str, str]:
         "base64 in lines": base64.encodebytes(text.encode()).decode(),
         "base64 of escaped newlines": base64.b64encode(escaped.encode()).decode(),
         "pkcs8": pkcs8,
+        "pkcs8 with windows newlines": pkcs8.replace("\n", "\r\n"),
+        "spaces around it": f"  {text}  \n\t",
+        "base64 of windows newlines": base64.b64encode(text.replace("\n", "\r\n").encode()).decode(),
+        "base64 with a space behind it": base64.b64encode(text.encode()).decode() + " ",
+        "spaces behind each line": text.replace("\n", " \n"),
     }
 
 

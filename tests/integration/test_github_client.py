@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ import octokit
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.forge.github import client as github
+from fastdeploy_bot.forge.github import deadline
 from fastdeploy_bot.forge.github.api import apps, statuses
 from fastdeploy_bot.forge.github.app_auth import AppTokens, FixedToken
 from fastdeploy_bot.forge.github.client import CallFailed, Client
@@ -144,11 +148,95 @@ def test_a_github_that_says_nothing_is_given_up_after_a_while(
     assert not failed.permanent
 
 
-def test_an_answer_that_never_ends_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However fast its pieces come."""
-    monkeypatch.setattr(github, "LONGEST_ANSWER_SECONDS", -1.0)
+HEAD = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n"
+PACKED = gzip.compress(b"[" + b" " * (8 << 20) + b"]")
 
-    assert "GitHub cannot be reached: it took too long" == str(refused(client))
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"HTTP/1.1 201 Created",
+        HEAD + b"X-Never-Ends: " + b"x" * 60_000,
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000,
+        HEAD + b"Content-Length: 100000\r\n\r\n" + b" " * 90_000,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 1_000,
+        HEAD + b"\r\n" + b" " * 10_000,
+    ],
+    ids=["status", "headers", "continue", "body", "chunks", "no length"],
+)
+def test_an_answer_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+    """Whatever part of it comes byte by byte, each byte in time."""
+    monkeypatch.setattr(deadline, "SECONDS", 0.3)
+    with raw_server(text, pause=0.02) as url, closing(Client(url, fakehub.VERSION)) as client:
+        begun = time.monotonic()
+
+        assert "GitHub cannot be reached: it took too long" == str(refused(client))
+        assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (HEAD + b"X-Long: " + b"x" * 70_000 + b"\r\n\r\n{}", "the connection failed"),
+        (HEAD + b"X-Many: x\r\n" * 200 + b"\r\n{}", "the connection failed"),
+        (HEAD + b"Content-Length: 5000000\r\n\r\n" + b" " * 5_000_000, "its answer is larger than 1048576 bytes"),
+        (HEAD + b"Content-Encoding: gzip\r\n\r\n" + PACKED, "its answer is packed, which was not asked for"),
+        (HEAD + b"Content-Encoding: gzip, gzip\r\n\r\n" + PACKED, "its answer is packed, which was not asked for"),
+        (HEAD + b"Content-Length: 10\r\n\r\n{}", "the connection failed"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the connection failed"),
+    ],
+    ids=["long header", "many headers", "large", "packed", "packed twice", "cut off", "no http"],
+)
+def test_an_answer_that_is_too_much_is_not_taken(text: bytes, why: str) -> None:
+    """Neither time nor memory is anybody else's to use up."""
+    with raw_server(text) as url, closing(Client(url, fakehub.VERSION)) as client:
+        assert f"GitHub cannot be reached: {why}" == str(refused(client))
+
+
+def test_an_answer_that_leads_elsewhere_is_not_read_without_a_bound() -> None:
+    """It has no more room than any other."""
+    moved = HEAD.replace(b"201 Created", b"307 Moved") + b"Location: https://evil.example/\r\n"
+    text = moved + b"Content-Length: 5000000\r\n\r\n" + b" " * 5_000_000
+    with raw_server(text) as url, closing(Client(url, fakehub.VERSION)) as client:
+        assert "GitHub cannot be reached: its answer is larger than 1048576 bytes" == str(refused(client))
+
+
+def test_an_answer_within_its_time_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a connection that was used before."""
+    monkeypatch.setattr(deadline, "SECONDS", 5.0)
+    with FakeHub() as hub, closing(Client(hub.url, fakehub.VERSION)) as client:
+        for _ in range(3):
+            tell(client)
+
+    assert 3 == len(hub.told(SHA))
+
+
+@contextmanager
+def raw_server(text: bytes, *, pause: float = 0.0) -> Iterator[str]:
+    """Answers every connection with these bytes; with a pause, one by one from the last 100 on."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(1 << 16)
+                    at_once = max(0, len(text) - 100) if pause else len(text)
+                    connection.sendall(text[:at_once])
+                    for byte in text[at_once:] + b" " * (1_000 if pause else 0):
+                        connection.sendall(bytes((byte,)))
+                        ended.wait(pause)
+
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def test_a_renamed_repository_is_followed_once(client: Client, hub: FakeHub) -> None:
@@ -173,7 +261,28 @@ def test_a_second_move_is_not_followed(client: Client, hub: FakeHub, status: int
     assert 2 == len(hub.calls)
 
 
-@pytest.mark.parametrize("address", ["{other}/x", "//{host}/x", "https://{host}/x", "http://me@{ours}/x"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{other}/x",
+        "//{host}/x",
+        "https://{host}/x",
+        "http://me@{ours}/x",
+        "http://{ours}@{host}/x",
+        "http://{ours}\\@{host}/x",
+        "http://{host}\\@{ours}/x",
+        "http://{host}#@{ours}/x",
+        "http://{host}?@{ours}/x",
+        "http://{ours}.evil.example/x",
+        "http://127.0.0.1:1/x",
+        "http://127.0.0.1/x",
+        "https://{ours}/x",
+        "HTTP://{host}/x",
+        "file:///etc/passwd",
+        "http://[::1/x",
+        "http://{ours}:99999/x",
+    ],
+)
 def test_nothing_is_sent_to_another_host(client: Client, hub: FakeHub, address: str) -> None:
     """A token is for the host of `github_api_url`, its port and its scheme."""
     with FakeHub() as other:
@@ -188,6 +297,21 @@ def test_nothing_is_sent_to_another_host(client: Client, hub: FakeHub, address: 
 
         assert "GitHub answered 307: moved to where it is not followed" == str(failed)
         assert ([], 1) == (other.calls, len(hub.calls))
+
+
+@pytest.mark.parametrize(
+    "address", ["http:\\\\{host}\\x", "/\\{host}/x", "\\\\{host}\\x", "/%2f{host}/x", "http:{host}/x"]
+)
+def test_what_only_looks_like_another_host_stays_on_ours(client: Client, hub: FakeHub, address: str) -> None:
+    """Some readers of addresses would find another one in it."""
+    with FakeHub() as other:
+        hub.strangers = True
+        hub.fail(Fault(307, headers={"Location": address.format(host=other.url.removeprefix("http://"))}))
+
+        refused(client)
+
+        assert ([], 2) == (other.calls, len(hub.calls))
+    hub.wrongs.clear()
 
 
 def test_a_password_in_netrc_is_not_sent(
@@ -354,6 +478,26 @@ def test_a_permission_that_was_not_granted_is_told_as_that(tokens: AppTokens, hu
 
     with pytest.raises(CallFailed, match="does the App's installation grant"):
         tokens.token(REPOSITORY, NEEDS, now=clock.now())
+
+
+def test_a_suspended_installation_is_told_as_that(tokens: AppTokens, hub: FakeHub) -> None:
+    """Nobody has to look it up, and asking again brings nothing."""
+    hub.suspended.add(fakehub.INSTALLATION)
+
+    with pytest.raises(CallFailed, match=r"403: .* suspended; resume the App's installation on GitHub") as caught:
+        tokens.token(REPOSITORY, NEEDS, now=clock.now())
+
+    assert caught.value.permanent
+
+
+def test_a_short_lived_token_is_not_used_to_its_end(tokens: AppTokens, hub: FakeHub) -> None:
+    """Each call gets a fresh one where GitHub gives out none that lasts; no call is made with one that has ended."""
+    hub.lifetime = 60.0
+    now = clock.now()
+
+    found = {tokens.token(REPOSITORY, NEEDS, now=now + second * clock.SECOND) for second in range(3)}
+
+    assert 3 == len(found)
 
 
 def test_an_app_that_was_taken_away_and_put_back_is_found_again(tokens: AppTokens, hub: FakeHub) -> None:

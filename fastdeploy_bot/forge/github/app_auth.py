@@ -121,6 +121,8 @@ class AppTokens:
         try:
             return self._signed(grant, now)
         except CallFailed as error:
+            if error.refusal.status == 403 and "suspended" in error.refusal.message:
+                raise _hinted(error, "resume the App's installation on GitHub") from error
             if error.refusal.status != 422:
                 raise
             wanted = " and ".join(f"{name} {level}" for name, level in needs.named.items())

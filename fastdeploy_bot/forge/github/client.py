@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,16 +15,19 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from fastdeploy_bot import __version__
 from fastdeploy_bot.errors import FastdeployError
-from fastdeploy_bot.forge.github import policy
+from fastdeploy_bot.forge.github import deadline, policy
 from fastdeploy_bot.forge.github.policy import Refusal
 
 TIMEOUT: Final = (5.0, 15.0)
-"""Seconds to be connected in, and between two pieces of an answer."""
-LONGEST_ANSWER_SECONDS: Final = 30.0
+"""Seconds to be connected in, and between two pieces of an answer; `deadline` bounds all of it."""
 LARGEST_ANSWER: Final = 1 << 20
 KEPT: Final = (*policy.DECIDING, "etag", "link")
 """The headers of an answer that somebody looks at, in lower case."""
@@ -70,7 +72,9 @@ class Client:
         self._base = api_url
         self.said: Mapping[str, str] = {}
         """The headers of the last answer that say how to go on."""
-        self._session = requests.Session()
+        self._session = _Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Hurried())
         # A proxy of the environment is for what leaves this host; plain http never does.
         self._session.trust_env = urlsplit(api_url).scheme == "https"
         self._session.headers.update(
@@ -126,8 +130,8 @@ class Client:
         answer = self._send_once(method, url, token, body, etag)
         if answer.status_code not in _MOVED:
             return answer
-        there = urljoin(url, answer.headers.get("Location", ""))
-        if not self._is_ours(there):
+        there = self._followed(url, answer.headers.get("Location", ""))
+        if there is None:
             return answer
         answer.close()
         return self._send_once(method, there, token, body, etag)
@@ -146,10 +150,62 @@ class Client:
             stream=True,
         )
 
-    def _is_ours(self, url: str) -> bool:
-        """Whether an address is of the same host as ours: a token is shown to no other."""
-        ours, theirs = urlsplit(self._base), urlsplit(url)
-        return (ours.scheme, ours.netloc.lower()) == (theirs.scheme, theirs.netloc.lower())
+    def _followed(self, url: str, location: str) -> str | None:
+        """Where a call goes on that was sent to `url`; None where that is not our host: a token is shown to no other.
+
+        The address is put together anew behind our own host, so that nobody reads another one out of it.
+        """
+        ours = urlsplit(self._base)
+        try:
+            theirs = urlsplit(urljoin(url, location))
+        except ValueError:
+            return None
+        if (ours.scheme, ours.netloc.lower()) != (theirs.scheme, theirs.netloc.lower()):
+            return None
+        path = quote(theirs.path, safe="/%:@!$&'()*+,;=~")
+        query = quote(theirs.query, safe="/%:@!$&'()*+,;=~?")
+        return f"{ours.scheme}://{ours.netloc}/{path.lstrip('/')}{'?' if query else ''}{query}"
+
+
+class _Session(requests.Session):
+    """Follows nothing by itself, and so does not read answers to the end to see where they lead."""
+
+    def get_redirect_target(self, _answer: requests.Response) -> None:
+        """Nowhere."""
+
+
+class _Plain(HTTPConnection):
+    response_class = deadline.Answer
+
+
+class _Secure(HTTPSConnection):
+    response_class = deadline.Answer
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+class _Hurried(HTTPAdapter):
+    """Has every answer keep its deadline; `requests` itself bounds only how long nothing comes."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # Any: passed on as they are
+        """Make the pools of such connections."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:  # Any: as it is there
+        """Make them for what goes through a proxy, too."""
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS: Final = {"http": _PlainPool, "https": _SecurePool}
 
 
 class _Bearer(AuthBase):
@@ -182,15 +238,21 @@ def _address(url: str, query: Mapping[str, str | int] | None) -> str:
 
 
 def _read(answer: requests.Response, largest: int) -> Any:  # Any: JSON is yet to be judged
-    """The answer's JSON, or None. Raises RequestException where it is too large, too slow or cut off."""
-    begun, data = time.monotonic(), b""
+    """The answer's JSON, or None. Raises RequestException where it is too large, too slow, packed or cut off."""
+    data = b""
     with answer:
-        for piece in answer.iter_content(1 << 16):
-            data += piece
-            if len(data) > largest:
-                raise _TooLarge(f"its answer is larger than {largest} bytes")
-            if time.monotonic() - begun > LONGEST_ANSWER_SECONDS:
-                raise requests.Timeout(f"its answer took longer than {LONGEST_ANSWER_SECONDS:g} s")
+        # Unpacking could make any amount of it, and we asked for nothing of the kind.
+        if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            raise requests.ConnectionError("its answer is packed, which was not asked for")
+        try:
+            for piece in answer.raw.stream(1 << 16, decode_content=False):
+                data += piece
+                if len(data) > largest:
+                    raise _TooLarge(f"its answer is larger than {largest} bytes")
+        except ReadTimeoutError as error:
+            raise requests.Timeout from error
+        except HTTPError as error:
+            raise requests.ConnectionError from error
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
