@@ -132,13 +132,12 @@ def _tells_of_state(call: Call) -> bool:
 
 def _silent(bot: Bot, hub: FakeHub) -> bool:
     """How many calls are made while GitHub wants none."""
-    hub.fail(Fault(403, "You have exceeded a secondary rate limit", {"Retry-After": str(SILENCE)}))
     before = len(hub.calls)
+    hub.fail(Fault(403, "You have exceeded a secondary rate limit", {"Retry-After": str(SILENCE)}))
     bot.deliver(_push("all", DEPLOYMENTS)).raise_for_status()
-    wait_for(lambda: len(hub.calls) > before)
-    refused = hub.calls[before].at
-    wait_for(lambda: len(hub.calls) > before + 1, SILENCE + 30)
-    meanwhile = [call for call in hub.calls[before + 1 :] if call.at < refused + SILENCE]
+    refused = wait_for(lambda: next((call for call in hub.calls[before:] if call.status == 403), None))
+    wait_for(lambda: hub.calls[-1] is not refused, SILENCE + 30)
+    meanwhile = [call for call in hub.calls[before:] if refused.at < call.at < refused.at + SILENCE]
     print(f"calls while GitHub wants silence for {SILENCE} s: {len(meanwhile)}")
     bot.wait_idle("all")
     wait_for(lambda: not _owed(bot))

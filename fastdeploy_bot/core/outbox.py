@@ -121,7 +121,9 @@ def successor(deployment: Deployment) -> Deployment | None:
 def is_alone(report: Report) -> bool:
     """Whether no other service of the repository was ever deployed to the same environment."""
     mine = report.deployment.service
-    same = (Service.repository == mine.repository) | (Service.repository_id == mine.repository_id)
+    same = Service.repository == mine.repository
+    if mine.repository_id is not None:
+        same |= Service.repository_id == mine.repository_id
     others = Service.select(Service.id).where(same, Service.id != mine.id)
     theirs = Report.select().join(Deployment).where(Deployment.service.in_(others), *_to_environment(report))
     return not theirs.exists()

@@ -19,8 +19,8 @@ from werkzeug.test import TestResponse
 import scenes
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, logs, steps
-from fastdeploy_bot.store.models import Audit, Deployment, Service, proxy
+from fastdeploy_bot.core import clock, deployments, logs, steps
+from fastdeploy_bot.store.models import Audit, Deployment, Report, Service, proxy
 from fastdeploy_bot.web import assets
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 
@@ -290,6 +290,23 @@ def test_a_cut_log_says_what_is_missing(deployer: Browser, scene: dict[str, int]
 def test_without_credentials_the_page_says_that_github_is_not_told(deployer: Browser, scene: dict[str, int]) -> None:
     """Nothing is owed then."""
     assert "GitHub is not told: no credentials" in text(deployer, f"/deployments/{scene['shop']}")
+
+
+def test_all_that_github_is_told_is_shown(deployer: Browser, scene: dict[str, int]) -> None:
+    """A line each, with what it refused."""
+    number = scene["shop"]
+    row = deployments.find(number)
+    facts = {"repository": row.repository, "sha": row.sha, "deployment": number, "due": 0, "told": 1}
+    said = {"state": "success", "description": "Deployed in 9s", "told_at": clock.now()}
+    store.write(lambda: Report.create(context="fastdeploy/shop", **facts, **said))
+    store.write(lambda: Report.create(kind="deployment", context="production", **facts, **said))
+    store.write(lambda: Report.create(kind="check", context="fastdeploy / shop", problem="GitHub said no", **facts))
+
+    shown = text(deployer, f"/deployments/{number}")
+
+    assert "status fastdeploy/shop is success, “Deployed in 9s”, told" in shown
+    assert "deployment production is success, “Deployed in 9s”, told" in shown
+    assert "GitHub was not told yet of the check fastdeploy / shop: GitHub said no" in shown
 
 
 def test_the_changes_are_a_link_away(deployer: Browser, scene: dict[str, int]) -> None:
