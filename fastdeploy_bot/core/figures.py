@@ -11,7 +11,7 @@ from peewee import ModelSelect, fn
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, feed
-from fastdeploy_bot.store.models import Delivery, Deployment, Report, Service, Verdict
+from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Report, Service, Verdict, Watch
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState
 
 SAMPLE: Final = 20
@@ -54,6 +54,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     oldest_owed: int | None
     """Since when the oldest of them is owed, in Unix milliseconds."""
     newest_event: int
+    looked: Mapping[str, int]
+    """By repository: when it was last looked at for missed pushes, in Unix milliseconds; 0: never yet."""
+    recovered: int
+    """Missed pushes that were found, as far as that is kept."""
 
 
 def read() -> Figures:
@@ -83,6 +87,8 @@ def _read() -> Figures:
         owed=owed.count(),
         oldest_owed=min(map(_owed_since, owed.order_by(Report.due).limit(MOST_OWED)), default=None),
         newest_event=feed.newest(),
+        looked={each.repository: each.looked for each in Watch.select()},
+        recovered=sum(each.pushes for each in Recovery.select()),
     )
 
 

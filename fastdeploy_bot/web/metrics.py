@@ -56,6 +56,7 @@ class _Rows(Collector):
         yield from self._services()
         yield from self._webhooks()
         yield from self._owed()
+        yield from self._recovered()
 
     def _deployments(self) -> Iterator[Metric]:
         found = self._found
@@ -107,6 +108,19 @@ class _Rows(Collector):
         yield GaugeMetricFamily("fastdeploy_reports_owed", "What GitHub was not told yet.", value=found.owed)
         yield self._age("fastdeploy_reports_owed_oldest_seconds", "How long the oldest is owed.", found.oldest_owed)
         yield GaugeMetricFamily("fastdeploy_newest_event_id", "The id of the newest event.", value=found.newest_event)
+
+    def _recovered(self) -> Iterator[Metric]:
+        looked = GaugeMetricFamily(
+            "fastdeploy_looked_timestamp_seconds",
+            "When a repository was last looked at for missed pushes.",
+            labels=["repository"],
+        )
+        for repository, moment in self._found.looked.items():
+            looked.add_metric([repository], moment / clock.SECOND)
+        yield looked
+        yield GaugeMetricFamily(
+            "fastdeploy_recovered_pushes", "Missed pushes that were found, as kept.", value=self._found.recovered
+        )
 
     def _age(self, name: str, text: str, since: int | None) -> Metric:
         """Seconds since then; 0 where there is nothing."""

@@ -93,6 +93,8 @@ def deliver(guid, body):
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode()
+    except urllib.error.URLError:
+        return 502, "nobody listens"
 
 
 for line in sys.stdin.read().splitlines():
@@ -128,11 +130,12 @@ class Forge:
         """Make the bare repository, its hook and a clone with one commit on `main`, not pushed yet."""
         Forge._last_id += 1
         self.bot = bot
+        self.number = Forge._last_id
         self.repository = repository
         self.bare = folder / "bare.git"
         self.clone = folder / "clone"
         self._git_in(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(self.bare))
-        settings = {"url": bot.url, "secret": bot.secret, "repository": repository, "id": Forge._last_id}
+        settings = {"url": bot.url, "secret": bot.secret, "repository": repository, "id": self.number}
         (self.bare / "forge.json").write_text(json.dumps(settings))
         hook = self.bare / "hooks" / "post-receive"
         hook.parent.mkdir(exist_ok=True)

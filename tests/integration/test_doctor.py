@@ -28,7 +28,7 @@ from fastdeploy_bot.core import secrets as secret_store
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.services import sync
 from fastdeploy_bot.store import sqlite
-from fastdeploy_bot.store.models import Deployment, Report, Service
+from fastdeploy_bot.store.models import Deployment, Report, Service, Watch
 from fastdeploy_bot.words import WebhookSecret
 from listeners import Answers, listening
 
@@ -489,6 +489,27 @@ def test_a_report_that_github_refused_is_found(patient: Patient) -> None:
     )
 
     assert "403" in only(patient, Level.WARN, rows.reports).what
+
+
+def test_a_repository_that_cannot_be_looked_at_is_found(patient: Patient) -> None:
+    """With what GitHub said; what is only not repeated is told as well, and no harm."""
+    for repository, problem, deaf in (
+        ("octo-org/shop", "GitHub answered 404", ""),
+        ("octo-org/blog", "", "no webhook"),
+    ):
+        told = {"repository": repository, "problem": problem, "deaf": deaf, "looked": 1}
+        store.write(lambda: Watch.create(**told))  # noqa: B023
+
+    assert "octo-org/shop" in only(patient, Level.WARN, rows.missed_pushes).what
+    said = [each.what for each in examining.examine(patient, (rows.missed_pushes,))]
+    assert "failed deliveries of octo-org/blog are not asked for again: no webhook" in said
+
+
+def test_polling_without_credentials_is_found(patient: Patient) -> None:
+    """Nobody would look."""
+    blind = replace(patient, settings=replace(patient.settings, poll=60.0, github_token=None))
+
+    assert "poll" in only(blind, Level.FAIL, rows.missed_pushes).what
 
 
 def test_a_run_of_a_host_that_is_silent_is_found(patient: Patient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,17 +14,18 @@ from flask import Flask
 
 import appkeys
 import fakehub
-from callers import KEY, SECRET, GitHub, Host, ServiceFiles, sha, sync
+from callers import KEY, SECRET, Browser, GitHub, Host, ServiceFiles, on_sqlite, sha, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, locking, reconciling, rollbacks
+from fastdeploy_bot.core import clock, intake, locking, reconciling, rollbacks
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line, recovery
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Verdict, Watch
+from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Verdict, Watch, proxy
+from fastdeploy_bot.store.prepared import _Place
 from fastdeploy_bot.words import LOCAL, ZERO_SHA, WebhookSecret
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -277,6 +279,65 @@ def test_many_refs_are_decided_at_one_start(hub: FakeHub, github: GitHub, start:
     start().look()
 
     assert 12 == len(decided())
+
+
+@pytest.mark.parametrize(
+    ("recovery", "told"),
+    [
+        ({"pushes": 2, "away": 380_000}, "recovered 2 pushes missed while away 6 min, 3 min ago"),
+        ({"pushes": 1}, "recovered 1 push that no webhook told of, 3 min ago"),
+        ({"redelivered": 1}, "asked GitHub again for 1 delivery that failed, 3 min ago"),
+        ({"redelivered": 3, "away": 380_000}, "asked GitHub again for 3 deliveries missed while away 6 min, 3 min ago"),
+    ],
+)
+def test_the_page_tells_of_it_for_a_day(app: Flask, recovery: dict[str, int], told: str) -> None:
+    """Those who may see all."""
+    fields = {"at": clock.now() - 200_000, "away": 0, "pushes": 0, "redelivered": 0} | recovery
+    made = store.write(lambda: Recovery.create(**fields))
+    anna = Browser(app).signed_in("viewer")
+
+    assert told in _text(anna.get("/").text)
+    assert "asked GitHub" not in (visitor := Browser(app).get("/").text)
+    assert "recovered" not in visitor
+    store.write(lambda: Recovery.update(at=clock.now() - clock.DAY - 1).where(Recovery.id == made.id).execute())
+    assert told.partition(",")[0] not in _text(anna.get("/").text)
+
+
+def _text(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", "", page).split())
+
+
+def test_pages_say_what_was_seen_and_what_cannot_be(
+    hub: FakeHub, github: GitHub, app: Flask, start: Callable[..., Looker]
+) -> None:
+    """A deployment that no webhook told of, its delivery, the last look, and why GitHub cannot be asked."""
+    push(hub, github, 2)
+    hub.remote().push(sha(3))
+    looker = start()
+    looker.look()
+    anna = Browser(app).signed_in("viewer")
+    number = Deployment.get(Deployment.origin == "reconciled").id
+    guid = Delivery.get(Delivery.reconciled).guid
+
+    assert "a push that no webhook told of" in anna.get(f"/deployments/{number}").text
+    assert "no webhook told of it" in anna.get(f"/deliveries/{guid}").text
+    assert "no webhook told of it" in anna.get("/deliveries").text
+    assert "last look" in anna.get("/services/shop").text
+
+    hub.fail(Fault(404, "Not Found"), on="/matching-refs/")
+    looker.look(6 * MINUTE)
+    assert "cannot be asked for missed pushes: GitHub answered 404: Not Found" in anna.get("/services/shop").text
+
+
+@on_sqlite
+def test_a_push_is_looked_up_among_what_was_seen_by_an_index(hub: FakeHub, github: GitHub) -> None:
+    """It is asked at every push."""
+    push(hub, github, 2)
+    text = intake._RECONCILED._text()
+    filled = [1 if isinstance(each, _Place) else each for each in text.parameters]
+    plan = proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {text.sql}", filled).fetchall()
+
+    assert ["SEARCH t1 USING INDEX delivery_reconciled (repository_id=? AND ref=?)"] == [row[3] for row in plan]
 
 
 # --- first sight ------------------------------------------------------------------------------------------
