@@ -147,12 +147,13 @@ def _cut(document: dict[str, Any], operations: Iterable[tuple[str, str]]) -> dic
         paths.setdefault(path, kept)[method.lower()] = whole[method.lower()]
     parts: dict[str, Any] = {}
     _collect(document, paths, parts)
-    for operation in [each for path in paths.values() for name, each in path.items() if name != "parameters"]:
-        for answer in operation["responses"].values():
-            # GitHub answers in JSON to whoever accepts its own name for that, too.
-            content = answer.get("content", {})
-            if "application/json" in content:
-                content[ACCEPTED] = content["application/json"]
+    described = [each for path in paths.values() for name, each in path.items() if name != "parameters"]
+    answers = [answer for each in described for answer in each["responses"].values()]
+    for answer in (*answers, *parts.get("responses", {}).values()):
+        # GitHub answers in JSON to whoever accepts its own name for that, too.
+        content = answer.get("content", {})
+        if "application/json" in content:
+            content[ACCEPTED] = content["application/json"]
     return {"openapi": document["openapi"], "info": document["info"], "paths": paths, "components": parts}
 
 

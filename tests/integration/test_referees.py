@@ -15,7 +15,18 @@ import octokit
 from fakehub import FakeHub
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.forge.github import check_texts, deployment_texts
-from fastdeploy_bot.forge.github.api import apps, checks, collaborators, deployments, repositories, statuses
+from fastdeploy_bot.forge.github.api import (
+    apps,
+    checks,
+    collaborators,
+    compare,
+    deployments,
+    git,
+    hooks,
+    repositories,
+    statuses,
+)
+from fastdeploy_bot.forge.github.api.compare import Relation
 from fastdeploy_bot.forge.github.app_auth import AppTokens
 from fastdeploy_bot.forge.github.check_texts import StepFacts
 from fastdeploy_bot.forge.github.client import CallFailed, Client
@@ -120,8 +131,49 @@ def test_what_somebody_may_do_is_as_described(described: Client) -> None:
 
 
 def test_a_repository_is_as_described(described: Client) -> None:
-    """With what somebody may do in it."""
+    """With what somebody may do in it, and what decides about its pushes."""
     assert repositories.may_push(described, "t", REPOSITORY) in (True, False)
+    assert repositories.get(described, "t", REPOSITORY).found.id > 0
+
+
+def test_what_refs_name_is_as_described(described: Client) -> None:
+    """Refs, tags that are objects, and what a commit says of itself."""
+    assert git.matching_refs(described, "t", REPOSITORY, "heads").found
+    assert git.tagged(described, "t", REPOSITORY, SHA).sha
+    assert git.message(described, "t", REPOSITORY, SHA)
+
+
+def test_a_comparison_is_as_described(described: Client) -> None:
+    """With its files, and without."""
+    assert compare.commits(described, "t", REPOSITORY, SHA, "b" * 40).files
+    assert compare.relation(described, "t", REPOSITORY, "main", SHA) in Relation
+
+
+def test_what_others_say_of_a_commit_is_as_described(described: Client) -> None:
+    """Their check runs, suites and statuses."""
+    for read in (checks.runs, checks.suites, statuses.latest):
+        page = read(described, "t", REPOSITORY, SHA, page=1, etag=None)
+
+        assert page is not None
+        assert page.items
+
+
+def test_webhooks_and_what_they_delivered_are_as_described(described: Client) -> None:
+    """Those of the App and of a repository; and what failed is delivered again."""
+    of_app = hooks.of_app(described, "jwt").found
+    of_repository = hooks.of_repository(described, "t", REPOSITORY).found
+
+    for hook in (*of_app.values(), *of_repository.values()):
+        assert hooks.attempts(described, "t", hook).found.attempts
+        hooks.repeat(described, "t", hook, 7)
+
+
+def test_an_app_itself_is_as_described(described: Client) -> None:
+    """Its permissions, its installations and their repositories, and the secret of its webhook."""
+    assert apps.permissions(described, "jwt")
+    assert apps.installations(described, "jwt")
+    assert apps.repositories(described, "t")
+    apps.set_webhook_secret(described, "jwt", "It's a Secret to Everybody")
 
 
 # --- clients of others, against the GitHub of our tests -----------------------------------------------------
