@@ -44,6 +44,7 @@ class Repository:
     def __init__(self, folder: Path, name: str) -> None:
         self.bare = folder / "served" / f"{name}.git"
         self.clone = folder / "clones" / name
+        self.submodules: list[str] = []
         self.bare.parent.mkdir(parents=True, exist_ok=True)
         git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(self.bare))
         git(folder, "clone", "--quiet", str(self.bare), str(self.clone))
@@ -61,10 +62,18 @@ class Repository:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
             if content[:2] in ("#!", b"#!"):
                 path.chmod(0o755)
-        self.git("add", "--all")
+        self.git("add", "--all", "--", ".", *[f":(exclude){path}" for path in self.submodules])
         self.git("commit", "--quiet", "--allow-empty", "--message", "Change")
         self.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{push}")
         return self.head
+
+    def add_submodule(self, path: str, url: str, sha: str) -> None:
+        """Have a commit of another repository at a path, from the next commit on."""
+        (self.clone / path).mkdir(parents=True, exist_ok=True)
+        self.git("config", "--file", ".gitmodules", f"submodule.{path}.path", path)
+        self.git("config", "--file", ".gitmodules", f"submodule.{path}.url", url)
+        self.git("update-index", "--add", "--cacheinfo", f"160000,{sha},{path}")
+        self.submodules.append(path)
 
     @property
     def head(self) -> str:

@@ -77,6 +77,7 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     command: tuple[str, ...] = ("./deploy.sh",)
     checkout: bool = False
+    submodules: bool = False
     finish: Finish = Finish.EXIT
     timeout: float = 900.0
     silence_timeout: float | None = None
@@ -153,6 +154,8 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     problems = []
     if not values.get("checkout") and any("{checkout}" in word for word in values.get("command", ())):
         problems.append('command: "{checkout}" needs checkout = true')
+    if values.get("submodules") and not values.get("checkout"):
+        problems.append("submodules: needs checkout = true")
     for name in sorted(set(values.get("secrets", ())) & set(values.get("env", {}))):
         problems.append(f"secrets: {name} stands in [env] as well; keep one of them")
     return problems
@@ -296,6 +299,7 @@ _CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "url": _url,
     "command": _command,
     "checkout": _boolean,
+    "submodules": _boolean,
     "finish": _one_of(Finish),
     "timeout": _seconds,
     "silence_timeout": _seconds,

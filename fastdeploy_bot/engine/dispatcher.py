@@ -141,7 +141,7 @@ class Dispatcher:
             queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
         elif not entry.file.checkout:
             self._begin(deployment, entry.file, checkout.NONE, now)
-        elif (made := self._preparing.look(deployment, now=now)) is not None:
+        elif (made := self._preparing.look(deployment, entry.file, now=now)) is not None:
             self._begin(deployment, entry.file, made, now)
 
     def _tidy_up(self) -> None:

@@ -14,10 +14,12 @@ from typing import Final
 
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.core import clock, queue
+from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine.access import Access
 from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import submodules
 from fastdeploy_bot.runner.checkout import Checkout, CheckoutFailed, Mirrors
 from fastdeploy_bot.runner.complaints import Trouble
 from fastdeploy_bot.runner.git import Guard, Signing
@@ -34,6 +36,7 @@ LONGEST_RETRY: Final = 60.0
 """Seconds between two tries."""
 TRIES: Final = {Trouble.MISSING: 4, Trouble.BROKEN: 3}
 """How often something is tried that is told to be in vain: a server may be behind, a disk full of surprises."""
+MOST_SUBMODULES: Final = 100
 
 
 class Unwanted(Exception):
@@ -43,8 +46,9 @@ class Unwanted(Exception):
 class _Work:
     """One deployment's checkout on its way."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, submodules: bool) -> None:
         self.wanted = wanted
+        self.submodules = submodules
         self.tree: Path | None = None
         self.going_on = False
         """Whether a thread is at it; nobody else changes it then."""
@@ -79,14 +83,14 @@ class Preparing:
         """Whether there is anything on its way, or made and not fetched yet."""
         return bool(self._works)
 
-    def look(self, deployment: Deployment, *, now: int) -> Checkout | None:
+    def look(self, deployment: Deployment, file: ServiceFile, *, now: int) -> Checkout | None:
         """The deployment's checkout, or why it gets none; None while it is being made, and its reason tells that."""
         if not self._is_ours():
             return None
         work = self._works.get(deployment.id)
         if work is None or (work.result is not None and work.result.is_gone):
             wanted = Wanted(self._forge, deployment.repository, deployment.sha)
-            work = self._works[deployment.id] = _Work(wanted)
+            work = self._works[deployment.id] = _Work(wanted, submodules=file.submodules)
         if work.result is None and not work.going_on and now >= work.again:
             if sum(each.going_on for each in self._works.values()) < AT_ONCE:
                 self._begin(deployment.id, work)
@@ -163,9 +167,28 @@ class Preparing:
 
     def _check_out(self, work: _Work, tree: Path) -> None:
         stop = partial(self._stop, work)
-        signing, hint = self._signing(work.wanted.repository)
+        self._trees.mkdir(mode=0o700, exist_ok=True)
+        self._sign_and_fetch(work.wanted, tree, stop)
+        if work.submodules:
+            self._fetch_submodules(work.wanted, tree, stop)
+
+    def _fetch_submodules(self, wanted: Wanted, tree: Path, stop: Guard) -> None:
+        """Also those of submodules, as far as that goes on."""
+        found = submodules.of(tree, wanted, stop)
+        for count, (place, inner) in enumerate(found, 1):
+            if count > MOST_SUBMODULES:
+                raise CheckoutFailed(Trouble.UNKNOWN, f"it has more than {MOST_SUBMODULES} submodules")
+            try:
+                self._sign_and_fetch(inner, place, stop)
+            except CheckoutFailed as failed:
+                name = place.relative_to(tree)
+                raise CheckoutFailed(failed.trouble, f"submodule {name} ({inner.repository}): {failed}") from failed
+            found += submodules.of(place, inner, stop)
+
+    def _sign_and_fetch(self, wanted: Wanted, tree: Path, stop: Guard) -> None:
+        signing, hint = self._signing(wanted.repository)
         try:
-            self._fetch(work.wanted, tree, signing, stop)
+            self._fetch(wanted, tree, signing, stop)
         except CheckoutFailed as failed:
             if failed.trouble is Trouble.DENIED and signing is None:
                 raise CheckoutFailed(Trouble.DENIED, f"{failed} ({hint})") from failed
@@ -213,9 +236,7 @@ def of(settings: Settings, ring: Callable[[], object], stopping: threading.Event
 def _note(work: _Work, failed: CheckoutFailed | CallFailed) -> None:
     """Say what is to become of a work whose try was in vain."""
     work.tries += 1
-    trouble = _trouble(failed)
-    why = f"it has no commit {work.wanted.sha}" if trouble is Trouble.MISSING else str(failed)
-    why = f"{work.wanted.repository} cannot be checked out: {why}"
+    trouble, why = _trouble(failed), f"{work.wanted.repository} cannot be checked out: {failed}"
     if trouble is not Trouble.LATER and work.tries >= TRIES.get(trouble, 1):
         work.result = Checkout(problem=CheckoutFailed(trouble, why))
         return

@@ -122,7 +122,9 @@ class Mirrors:
             self._make(source, wanted, tree, signing, stop)
             (tree / _WHOLE).write_text(boot())
         except GitFailed as failed:
-            raise CheckoutFailed(complaints.meaning(failed.said), str(failed)) from failed
+            trouble = complaints.meaning(failed.said)
+            why = f"it has no commit {wanted.sha}" if trouble is Trouble.MISSING else str(failed)
+            raise CheckoutFailed(trouble, why) from failed
         except FileNotFoundError as error:
             raise _not_found(error) from error
         except OSError as error:

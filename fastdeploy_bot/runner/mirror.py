@@ -28,7 +28,7 @@ KEPT: Final = 50
 """How many commits it is sure of after that; others are fetched again when they are wanted."""
 
 _IN_MIRROR: Final = ("--git-dir=.",)
-_IN_TREE: Final = ("--git-dir=.git", "--work-tree=.")
+IN_TREE: Final = ("--git-dir=.git", "--work-tree=.")
 _REFS: Final = "refs/kept/"
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP})
 
@@ -124,9 +124,9 @@ class Mirror:
 
     def share(self, tree: Path, wanted: Wanted, guard: Guard) -> None:
         """Make a repository at `tree` that has all objects by links to the packs, and no need of the mirror later."""
-        tree.mkdir(mode=0o700, parents=True)
+        tree.mkdir(mode=0o755)
         git.run(["init", "--quiet", "--template="], tree, guard=guard)
-        git.run([*_IN_TREE, "remote", "add", "--", "origin", wanted.url], tree, guard=guard)
+        git.run([*IN_TREE, "remote", "add", "--", "origin", wanted.url], tree, guard=guard)
         packs = tree / ".git" / "objects" / "pack"
         packs.mkdir(exist_ok=True)
         for pack in self.path.glob("objects/pack/pack-*"):
@@ -177,7 +177,7 @@ class Mirror:
 
 def fill(tree: Path, sha: str, guard: Guard) -> None:
     """Write the commit's files into a tree that shares a mirror's objects."""
-    git.run([*_IN_TREE, "checkout", "--quiet", "--force", "--detach", sha, "--"], tree, guard=guard)
+    git.run([*IN_TREE, "checkout", "--quiet", "--force", "--detach", sha, "--"], tree, guard=guard)
 
 
 def _link(source: Path, target: Path) -> None:

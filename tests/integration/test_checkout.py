@@ -65,7 +65,8 @@ class Bench:
         self, sha: str, *, repository: str = "octo-org/shop", token: str | None = None, stop: git.Guard = never
     ) -> Path:
         """A tree of that commit."""
-        tree = self.trees / f"{len(os.listdir(self.trees)) if self.trees.exists() else 0}"
+        self.trees.mkdir(exist_ok=True)
+        tree = self.trees / f"{len(os.listdir(self.trees))}"
         signing = None if token is None else Signing(self.host.url, token)
         self.mirrors.check_out(Wanted(self.host.url, repository, sha), tree, signing, stop)
         return tree
@@ -279,14 +280,8 @@ def test_a_submodule_is_an_empty_folder(bench: Bench, host: GitHost, shop: Repos
     """Nobody is asked for it."""
     other = host.repository("octo-org/lib")
     commit = other.commit({"lib.py": "x"})
-    shop.git("update-index", "--add", "--cacheinfo", f"160000,{commit},lib")
-    modules = f'[submodule "lib"]\n\tpath = lib\n\turl = {host.url}/octo-org/lib.git\n'
-    (shop.clone / "lib").mkdir()
-    shop.git("config", "core.worktree", str(shop.clone))
-    (shop.clone / ".gitmodules").write_text(modules)
-    shop.git("add", ".gitmodules")
-    shop.git("commit", "--quiet", "--message", "Add a submodule")
-    shop.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    shop.add_submodule("lib", f"{host.url}/octo-org/lib.git", commit)
+    shop.commit()
 
     tree = bench.check_out(shop.head)
 
@@ -549,6 +544,7 @@ def test_one_git_works_in_a_mirror_even_where_its_bot_was_killed(bench: Bench, s
 def test_two_of_one_repository_wait_for_each_other(bench: Bench, shop: Repository) -> None:
     """And fetch once."""
     head = shop.head
+    bench.trees.mkdir()
     trees = [bench.trees / name for name in "ab"]
 
     with ThreadPoolExecutor(2) as pool:

@@ -17,6 +17,7 @@ from fastdeploy_bot.core import clock, deployments, locking, logs, services
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.locking import Wish
+from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine import preparing
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.runner import checkout, process, tree
@@ -338,13 +339,93 @@ def test_a_tree_that_somebody_took_away_is_made_again(bot: Bot, shop: Repository
     bot.service()
     dispatcher = bot.dispatcher()
     number = bot.order(shop.head)
-    row = deployments.find(number)
+    row, file = deployments.find(number), ServiceFile(repository="octo-org/shop", checkout=True)
     look = dispatcher._preparing.look
-    made = eventually(lambda: look(row, now=clock.now()), "the checkout")
+    made = eventually(lambda: look(row, file, now=clock.now()), "the checkout")
     assert made.tree is not None
     run_folder.remove(str(made.tree))
 
     assert DeploymentState.SUCCESS == bot.until(dispatcher, number).state
+
+
+# --- submodules
+
+
+@pytest.fixture
+def lib(host: GitHost) -> Repository:
+    """A repository that others have in theirs."""
+    made = host.repository("octo-org/lib")
+    made.commit({"lib": "library\n"})
+    return made
+
+
+@pytest.mark.parametrize(
+    "url", ["../lib.git", "../../octo-org/lib", "{forge}/octo-org/lib.git", "git@127.0.0.1:octo-org/lib.git"]
+)
+def test_submodules_come_where_they_are_asked_for(
+    bot: Bot, shop: Repository, lib: Repository, host: GitHost, url: str
+) -> None:
+    """At exactly the commit, though the branch has moved on, and by the token."""
+    host.tokens = {TOKEN}
+    shop.add_submodule("parts/lib", url.format(forge=host.url), lib.head)
+    lib.commit({"lib": "newer\n"})
+    bot.service("cat parts/lib/lib; git status --porcelain", submodules=True)
+    number = bot.order(shop.commit())
+
+    row = bot.until(bot.dispatcher(github_token=TOKEN), number)
+
+    assert (DeploymentState.SUCCESS, "") == (row.state, row.reason)
+    assert ["library"] == bot.log(number)
+
+
+def test_submodules_of_submodules_come_as_well(bot: Bot, shop: Repository, lib: Repository, host: GitHost) -> None:
+    """As far as that goes on."""
+    inner = host.repository("octo-org/inner")
+    lib.add_submodule("inner", "../inner.git", inner.commit({"file": "inmost\n"}))
+    shop.add_submodule("lib", "../lib.git", lib.commit())
+    bot.service("cat lib/inner/file", submodules=True)
+    number = bot.order(shop.commit())
+
+    bot.until(bot.dispatcher(), number)
+
+    assert ["inmost"] == bot.log(number)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://elsewhere.example/octo-org/lib.git",
+        "../../../etc",
+        "file:///etc",
+        "--upload-pack=x",
+        "",
+        "ext::sh -c x",
+    ],
+)
+def test_a_submodule_of_another_host_fails_the_deployment(
+    bot: Bot, shop: Repository, lib: Repository, url: str
+) -> None:
+    """Nobody but the forge is ever asked."""
+    shop.add_submodule("lib", url, lib.head)
+    bot.service(submodules=True)
+    number = bot.order(shop.commit())
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert DeploymentState.FAILURE == row.state
+    assert "octo-org/shop cannot be checked out: " in row.reason
+
+
+def test_a_submodules_commit_that_is_not_there_is_named(bot: Bot, shop: Repository, lib: Repository) -> None:
+    """With its repository."""
+    assert lib.head
+    shop.add_submodule("lib", "../lib.git", "1" * 40)
+    bot.service(submodules=True)
+    number = bot.order(shop.commit())
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert f"submodule lib (octo-org/lib): it has no commit {'1' * 40}" in row.reason
 
 
 # --- a run that never began
