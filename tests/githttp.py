@@ -9,7 +9,7 @@ import base64
 import os
 import subprocess
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -88,6 +88,8 @@ class GitHost:
         self.folder = folder
         self.tokens: Collection[str] = ()
         """Who shows one of these may read all; empty: everybody may."""
+        self.judge: Callable[[str, str], bool] | None = None
+        """Says of a repository and a token whether that may read it; decides in place of `tokens`."""
         self.requests: list[str] = []
         """Paths, with queries, in the order they came."""
         self.authorizations: list[str] = []
@@ -172,7 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.host.fail_with)
         elif name in self.host.moved:
             self._answer(301, Location=self.path.replace(name, self.host.moved[name], 1))
-        elif not self._may(authorization):
+        elif not self._may(name, authorization):
             self._answer(401, **{"WWW-Authenticate": 'Basic realm="GitHub"'})
         elif not (self.host.folder / "served" / f"{name}.git").is_dir():
             self._answer(404)
@@ -182,9 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.host.open.wait(60)
             self._pass_on(body)
 
-    def _may(self, authorization: str | None) -> bool:
-        allowed = {base64.b64encode(f"x-access-token:{token}".encode()).decode() for token in self.host.tokens}
-        return not allowed or (authorization or "").removeprefix("Basic ") in allowed
+    def _may(self, name: str, authorization: str | None) -> bool:
+        kind, _, shown = (authorization or "").partition(" ")
+        user, _, token = base64.b64decode(shown).decode().partition(":")
+        if self.host.judge is not None:
+            return self.host.judge(name, token)
+        return not self.host.tokens or (kind == "Basic" and user == "x-access-token" and token in self.host.tokens)
 
     def _answer(self, status: int, **headers: str) -> None:
         self.send_response(status)

@@ -262,7 +262,7 @@ class FakeHub:
 
     def _check(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> None:
         # Where GitHub sends a renamed repository's calls is described nowhere.
-        described = path.replace(f"/repositories/{MOVED}/", "/repos/octo-org/shop/")
+        described = path.replace(f"/repositories/{MOVED}", "/repos/octo-org/shop")
         wrongs = [githubapi.complaint(method, described, body)]
         if not self.strangers:
             wrongs += _wrong_headers(headers)

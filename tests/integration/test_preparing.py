@@ -11,9 +11,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 import pytest
 
+import appkeys
+import fakehub
+from fakehub import FakeHub
+from fakehub.wire import Refused
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, logs, services
+from fastdeploy_bot.core import clock, deployments, leases, locking, logs, services
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.locking import Wish
@@ -24,7 +28,7 @@ from fastdeploy_bot.runner import checkout, process, tree
 from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store.models import Deployment
+from fastdeploy_bot.store.models import Deployment, Lease
 from fastdeploy_bot.words import DeploymentState, Origin, Principal, PrincipalKind, Role
 from githttp import GitHost, Repository, serving
 from runs import clear, eventually
@@ -346,6 +350,101 @@ def test_a_tree_that_somebody_took_away_is_made_again(bot: Bot, shop: Repository
     run_folder.remove(str(made.tree))
 
     assert DeploymentState.SUCCESS == bot.until(dispatcher, number).state
+
+
+# --- signed in as a GitHub App
+
+
+@pytest.fixture
+def hub(host: GitHost) -> Iterator[FakeHub]:
+    """GitHub's API, whose tokens open what the forge serves."""
+
+    def may(repository: str, token: str) -> bool:
+        try:
+            made.require(repository, token, contents="read")
+        except Refused:
+            return False
+        return True
+
+    with FakeHub() as made:
+        host.judge = may
+        yield made
+    assert [] == made.wrongs
+
+
+@pytest.fixture
+def app(bot: Bot, hub: FakeHub) -> Dispatcher:
+    """A dispatcher that signs in as the App."""
+    return bot.dispatcher(github_api_url=hub.url, github_client_id=fakehub.CLIENT_ID, github_private_key=appkeys.pem())
+
+
+def test_an_apps_token_may_read_that_repository_and_nothing_else(
+    bot: Bot, app: Dispatcher, hub: FakeHub, shop: Repository
+) -> None:
+    """One for all deployments of an hour."""
+    bot.service()
+    for _ in range(2):
+        assert DeploymentState.SUCCESS == bot.until(app, bot.order(shop.commit())).state
+
+    [token] = hub.tokens.values()
+    assert ("octo-org/shop", {"metadata": "read", "contents": "read"}) == (token.repository, token.permissions)
+
+
+def test_a_token_that_died_early_is_renewed(bot: Bot, app: Dispatcher, hub: FakeHub, shop: Repository) -> None:
+    """As when somebody suspends the App for a moment."""
+    bot.service()
+    bot.until(app, bot.order(shop.head))
+    hub.tokens.clear()
+
+    assert DeploymentState.SUCCESS == bot.until(app, bot.order(shop.commit())).state
+
+
+def test_a_repository_without_the_app_is_read_as_by_anybody(
+    bot: Bot, app: Dispatcher, hub: FakeHub, host: GitHost, shop: Repository
+) -> None:
+    """A private one fails, with what to look at."""
+    hub.installations.clear()
+    bot.service()
+
+    row = bot.until(app, bot.order(shop.head))
+    assert DeploymentState.FAILURE == row.state
+    assert "is the GitHub App installed on the repository?" in row.reason
+
+    host.judge = None
+    assert DeploymentState.SUCCESS == bot.until(app, bot.order(shop.head)).state
+
+
+def test_while_github_wants_silence_no_token_is_asked_for(
+    bot: Bot, app: Dispatcher, hub: FakeHub, shop: Repository
+) -> None:
+    """One that is there is used."""
+    bot.service()
+    until = clock.now() + clock.DAY
+    store.write(lambda: Lease.create(name=leases.LINE, holder=leases.GITHUB, until=until))
+    number = bot.order(shop.head)
+    bot.until_said(app, number, "GitHub wants to hear nothing for a while; it is tried again")
+    assert [] == hub.calls
+    deployments.cancel(number, by=ANNA, now=clock.now())
+
+    store.write(lambda: Lease.delete().execute())
+    bot.until(app, bot.order(shop.head))
+    store.write(lambda: Lease.create(name=leases.LINE, holder=leases.GITHUB, until=until))
+
+    assert DeploymentState.SUCCESS == bot.until(app, bot.order(shop.commit())).state
+
+
+def test_a_repository_that_has_moved_is_asked_for_by_its_new_name(
+    bot: Bot, hub: FakeHub, host: GitHost, shop: Repository
+) -> None:
+    """Which the API tells; the token goes nowhere else."""
+    hub.renamed = {"octo-org/old"}
+    host.moved = {"octo-org/old": "octo-org/shop"}
+    bot.service()
+    number = bot.order(shop.head, repository="octo-org/old")
+
+    row = bot.until(bot.dispatcher(github_api_url=hub.url, github_token=fakehub.TOKEN), number)
+
+    assert (DeploymentState.SUCCESS, "") == (row.state, row.reason)
 
 
 # --- submodules
