@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ LONGEST_RETRY: Final = 60.0
 TRIES: Final = {Trouble.MISSING: 4, Trouble.BROKEN: 3}
 """How often something is tried that is told to be in vain: a server may be behind, a disk full of surprises."""
 MOST_SUBMODULES: Final = 100
+END_SECONDS: Final = 1.5
+"""How long a fetch may take to end when the engine does; it is looked at ten times a second."""
 
 
 class Unwanted(Exception):
@@ -50,6 +53,7 @@ class _Work:
         self.wanted = wanted
         self.submodules = submodules
         self.tree: Path | None = None
+        self.thread: threading.Thread | None = None
         self.going_on = False
         """Whether a thread is at it; nobody else changes it then."""
         self.unwanted = threading.Event()
@@ -110,7 +114,11 @@ class Preparing:
                 self._throw_away(work)
 
     def end(self) -> None:
-        """Let another process do it; what goes on here ends by `stopping`."""
+        """Let another process do it. What goes on ends by `stopping`, and is waited for: no git is left then."""
+        give_up = time.monotonic() + END_SECONDS
+        for work in self._works.values():
+            if work.thread is not None:
+                work.thread.join(max(0.0, give_up - time.monotonic()))
         self._access.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -133,10 +141,11 @@ class Preparing:
         work.tree = self._trees / f"{number}-{secrets.token_hex(4)}"
         work.why = work.why if work.tries else f"fetches {work.wanted.repository}"
         name, work.going_on = f"checkout {work.tree.name}", True
+        work.thread = threading.Thread(target=self._try, args=(number, work, work.tree), name=name, daemon=True)
         try:
-            threading.Thread(target=self._try, args=(number, work, work.tree), name=name, daemon=True).start()
+            work.thread.start()
         except RuntimeError:  # the host allows no more threads now; at another tick it may
-            work.going_on = False
+            work.thread, work.going_on = None, False
             raise
 
     def _throw_away(self, work: _Work) -> None:
