@@ -349,7 +349,7 @@ def commit(*added: str, **lists: list[str] | None) -> dict[str, Any]:
 
 def test_paths_are_all_that_any_commit_touched() -> None:
     """Added, removed and modified of every commit, each once, sorted."""
-    commits = [commit("b", modified=["a", "c"]), commit(removed=["d"], modified=["a"]), commit()]
+    commits = [commit("b", modified=["a", "c"]), commit(removed=["d"], modified=["a"])]
 
     assert ("a", "b", "c", "d") == pushed(payload(commits=commits)).paths
 
@@ -366,6 +366,8 @@ def test_paths_are_all_that_any_commit_touched() -> None:
         pytest.param({"commits": [commit("a"), without(commit("b"), "modified")]}, id="a list is absent"),
         pytest.param({"commits": [{"id": AFTER}]}, id="all lists are absent"),
         pytest.param({"commits": [commit(), commit()]}, id="no file is named at all"),
+        pytest.param({"commits": [commit("a"), commit()]}, id="no file of one is named"),
+        pytest.param({"commits": [commit("a", modified=["b"] * 2999)]}, id="more files than GitHub lists"),
         pytest.param({"commits": [commit("a")] * 2048}, id="more commits than GitHub lists"),
     ],
 )
@@ -374,9 +376,10 @@ def test_paths_that_cannot_be_known_are_none(changes: dict[str, Any]) -> None:
     assert pushed(payload(**changes)).paths is None
 
 
-def test_as_many_commits_as_github_lists_in_full_are_known() -> None:
-    """One fewer than the bound is no cut list."""
+def test_as_much_as_github_lists_in_full_is_known() -> None:
+    """One fewer than the bounds, of commits and of a commit's files, is no cut list."""
     assert ("a",) == pushed(payload(commits=[commit("a")] * 2047)).paths
+    assert ("a", "b") == pushed(payload(commits=[commit("a", modified=["b"] * 2998)])).paths
 
 
 # --- malformed

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 MOST_COMMITS: Final = 2_048
 """GitHub lists no more than these, so a list of that length may be cut."""
+MOST_FILES: Final = 3_000
+"""Of a commit, likewise."""
 LONGEST_TITLE: Final = 200
 LONGEST_ACTOR: Final = 100
 KEPT_HEADERS: Final = ("user-agent", "content-type")
@@ -322,7 +324,17 @@ def _paths(told: _Push) -> tuple[str, ...] | None:
     commits = told.commits
     if _created(told) or _deleted(told) or told.forced or not commits or len(commits) >= MOST_COMMITS:
         return None
-    lists = [files for each in commits for files in (each.added, each.removed, each.modified)]
-    if any(files is None for files in lists):
+    lists = [_files(each) for each in commits]
+    if None in lists:
         return None
-    return tuple(sorted({path for files in lists for path in files or ()})) or None
+    return tuple(sorted({path for files in lists for path in files or ()}))
+
+
+def _files(commit: _Files) -> list[str] | None:
+    """Every file that a commit touched; None where the payload cannot say.
+
+    Nothing at all is listed of commits that are too large to be looked at in time, as well as of empty ones.
+    """
+    lists = (commit.added, commit.removed, commit.modified)
+    files = [path for listed in lists for path in listed or ()]
+    return None if None in lists or not 0 < len(files) < MOST_FILES else files
