@@ -14,6 +14,7 @@ from fastdeploy_bot.core import (
     intake,
     locking,
     logs,
+    questions,
     rollbacks,
     services,
     starting,
@@ -31,6 +32,9 @@ from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.words import LOCAL
+
+WAIT_SECONDS = 30.0
+"""How long to wait for what the bot has to ask GitHub."""
 
 
 class LocalEars:
@@ -101,6 +105,8 @@ class LocalBot:
     def start(self, service: str, wish: Wish) -> DeploymentView:
         """Queue a deployment."""
         entry = starting.entry_of(self.catalogue.entries(), service)
+        if (question := starting.inquire(entry, wish, now=clock.now())) is not None:
+            self._wait(question)
         return self._told(store.write(lambda: starting.start(entry, wish, by=LOCAL, now=clock.now())))
 
     def cancel(self, number: int) -> DeploymentView:
@@ -166,6 +172,15 @@ class LocalBot:
     def revoke_token(self, service: str, number: int) -> None:
         """End a service token."""
         tokens.revoke(services.find(service), number, by=LOCAL, now=clock.now())
+
+    def _wait(self, question: int) -> None:
+        """Wait until the bot has asked GitHub. Raises Unavailable where none runs that could."""
+        if not self.awake():
+            raise Unavailable(
+                "GitHub has to be asked whether that commit is on a branch or tag of the service, and no bot runs on "
+                "this host that would: start `fastdeploy serve`"
+            )
+        questions.wait(question, seconds=WAIT_SECONDS)
 
     @property
     def _public_url(self) -> str:

@@ -61,7 +61,7 @@ def newest(service: Service, file: ServiceFile, *, ref: str | None = None) -> He
 
 def check(service: Service, file: ServiceFile, ref: str) -> None:
     """Raise Invalid for a ref that the service does not deploy, where that is known."""
-    default = _default_branch(service)
+    default = default_branch(service)
     unknowable = not file.branches and not file.tags and default is None
     if not unknowable and not mapped(file, ref, default):
         raise Invalid(f"ref: {ref} is none that service {service.name} deploys")
@@ -89,6 +89,11 @@ def mapped(file: ServiceFile, ref: str, default_branch: str | None) -> bool:
     return servicefile.ref_wanted(file, branch=branch, tag=tag, default_branch=default_branch)
 
 
+def default_branch(service: Service) -> str | None:
+    """The repository's default branch, as the newest push told it; None where none has yet."""
+    return next((told.default_branch for told in _pushes(service) if told.default_branch), None)
+
+
 def _pushes(service: Service) -> list[Told]:
     """What the pushes told that were decided for the service, newest first; stale ones tell nothing of now."""
     query = (
@@ -99,7 +104,3 @@ def _pushes(service: Service) -> list[Told]:
         .limit(LOOK_BACK)
     )
     return [Told(row.ref or "", row.after or "", row.commit or "", row.default_branch) for row in query]
-
-
-def _default_branch(service: Service) -> str | None:
-    return next((told.default_branch for told in _pushes(service) if told.default_branch), None)

@@ -49,9 +49,16 @@ def once(request: Request | None, act: Callable[[], Answered], *, now: int) -> A
     """
     if request is None:
         return store.write(act)
-    if not 1 <= len(request.key) <= LONGEST_KEY:
-        raise Invalid(f"Idempotency-Key: expected 1 to {LONGEST_KEY} characters, got {len(request.key)}")
+    _check(request)
     return store.write(lambda: _once(request, act, now))
+
+
+def recall(request: Request, *, now: int) -> Answered | None:
+    """What the same request was answered with within a day; None where it was not. Raises as `once` does."""
+    _check(request)
+    mine = (Answer.principal == request.principal, Answer.key == request.key, ~old(now))
+    earlier = Answer.get_or_none(*mine)
+    return None if earlier is None else _again(request, earlier)
 
 
 def forget(principal: str) -> None:
@@ -66,22 +73,34 @@ def old(now: int) -> Any:
 
 def _once(request: Request, act: Callable[[], Answered], now: int) -> Answered:
     Answer.delete().where(old(now)).execute()
-    fingerprint = hashlib.sha256(request.content).hexdigest()
     earlier = Answer.get_or_none(Answer.principal == request.principal, Answer.key == request.key)
     if earlier is None:
         answered = act()
-        _keep(request, fingerprint, answered, now)
+        _keep(request, answered, now)
         return answered
-    if earlier.fingerprint != fingerprint:
+    return _again(request, earlier)
+
+
+def _again(request: Request, earlier: Answer) -> Answered:
+    if earlier.fingerprint != _fingerprint(request):
         raise Invalid("Idempotency-Key: it was used for another request before; take a new key for a new request")
     return Answered(earlier.status, _unsealed(request, bytes(earlier.body)))
 
 
-def _keep(request: Request, fingerprint: str, answered: Answered, now: int) -> None:
+def _check(request: Request) -> None:
+    if not 1 <= len(request.key) <= LONGEST_KEY:
+        raise Invalid(f"Idempotency-Key: expected 1 to {LONGEST_KEY} characters, got {len(request.key)}")
+
+
+def _fingerprint(request: Request) -> str:
+    return hashlib.sha256(request.content).hexdigest()
+
+
+def _keep(request: Request, answered: Answered, now: int) -> None:
     Answer.create(
         principal=request.principal,
         key=request.key,
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint(request),
         status=answered.status,
         body=_seal(request).encrypt(answered.body),
         created=now,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+import time
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 import msgspec
 from peewee import ModelSelect
@@ -12,6 +13,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.store.models import Question
 from fastdeploy_bot.words import QuestionKind
+
+LOOK_SECONDS: Final = 0.05
 
 
 def ask(
@@ -49,6 +52,18 @@ def find(number: int) -> Question | None:
     """The question of that id, answered or not; None where it was pruned."""
     found: Question | None = Question.get_or_none(Question.id == number)
     return found
+
+
+def wait(number: int, *, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait until a question is answered, at most so many seconds. No transaction is held meanwhile."""
+    deadline = time.monotonic() + seconds
+    while _is_open(number) and time.monotonic() < deadline:
+        store.release()
+        sleep(LOOK_SECONDS)
+
+
+def _is_open(number: int) -> bool:
+    return Question.select().where(Question.id == number, Question.answered.is_null()).exists()
 
 
 def answer(question: Question, found: object, *, problem: str = "", now: int) -> bool:

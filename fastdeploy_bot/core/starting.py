@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from fastdeploy_bot.core import audit, deployments, heads, services
+from fastdeploy_bot import store
+from fastdeploy_bot.core import audit, deployments, heads, reaching, services
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
@@ -36,16 +37,35 @@ def entry_of(entries: Mapping[str, Entry], name: str) -> Entry:
     return entry
 
 
+def inquire(entry: Entry, wish: Wish, *, now: int) -> int | None:
+    """The question of GitHub's whose answer tells whether the commit may be deployed, by id; None where none is needed.
+
+    To be called before `start`, which tells what came of it. Raises what that raises.
+    """
+    file = entry.file
+    if wish.sha is None or file is None or not entry.asks:
+        return None
+
+    def write() -> int | None:
+        service = services.of(entry, now=now)
+        return reaching.inquire(service, file, _head(service, file, wish), now=now)
+
+    return store.write(write)
+
+
 def start(entry: Entry, wish: Wish, *, by: Principal, now: int) -> Deployment:
     """Queue a deployment. To be called inside a write.
 
-    Raises Conflict where the service's file is bad, Invalid for a sha, ref or context that cannot be used.
+    Raises Conflict where the service's file is bad, Invalid for a sha, ref or context that cannot be used, Unavailable
+    where GitHub has not said yet whether a sha is part of what the service deploys.
     """
     if entry.file is None:
         raise Conflict(entry.problem)
     service = services.of(entry, now=now)
     head = _head(service, entry.file, wish)
     _check_context(wish.context)
+    if wish.sha is not None and entry.asks:
+        reaching.require(service, entry.file, head.sha, now=now)
     deployment = deployments.queue(
         service,
         Order(

@@ -21,6 +21,7 @@ from fastdeploy_bot.engine.permits import MayWrite
 from fastdeploy_bot.engine.recovery import Recovery
 from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.engine.relay import Relay
+from fastdeploy_bot.engine.tracing import Tracing
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.words import QuestionKind
 
@@ -91,6 +92,7 @@ def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     speaking, bell = line.of(settings, host), Bell(settings.bell_dir)
     inquirers: dict[QuestionKind, Inquirer] = {
         QuestionKind.CHANGED: Comparing(),
+        QuestionKind.REACHABLE: Tracing(),
         QuestionKind.MAY_WRITE: MayWrite(),
         QuestionKind.INSTALLED: Installed(),
     }

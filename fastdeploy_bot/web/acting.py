@@ -13,7 +13,7 @@ from fastdeploy_bot.core import clock, deployments, intake, locking, rollbacks, 
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.errors import Conflict, Invalid
-from fastdeploy_bot.web import browser, context, creating, hooks
+from fastdeploy_bot.web import browser, context, creating, hooks, waiting
 from fastdeploy_bot.web.pages import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
@@ -31,12 +31,15 @@ def deploy(name: str) -> ResponseReturnValue:
     who = browser.require(Action.START, service=name)
     head, ref, sha = (request.form.get(field, "").strip() for field in ("head", "ref", "sha"))
     wish = Wish(sha=sha) if sha else Wish(sha=head or None, ref=ref or None)
-    entries = context.bot().catalogue.entries()
+    entry = starting.entry_of(context.bot().catalogue.entries(), name)
+
+    def inquire() -> None:
+        waiting.until_answered(starting.inquire(entry, wish, now=clock.now()))
 
     def start() -> str:
-        return _page_of(starting.start(starting.entry_of(entries, name), wish, by=who, now=clock.now()).id)
+        return _page_of(starting.start(entry, wish, by=who, now=clock.now()).id)
 
-    return _once(who, start)
+    return _once(who, start, before=inquire)
 
 
 @bp.post("/services/<name>/rollback")
@@ -110,9 +113,9 @@ def _number(field: str) -> int | None:
     return int(text) if text else None
 
 
-def _once(who: Principal, act: Callable[[], str]) -> Response:
+def _once(who: Principal, act: Callable[[], str], *, before: Callable[[], None] = lambda: None) -> Response:
     """Do what a form asks for and show the page that `act` names; the same form once more shows that page again."""
-    return _see(creating.by_form(who, _FIELDS, lambda: act().encode()).decode())
+    return _see(creating.by_form(who, _FIELDS, lambda: act().encode(), before=before).decode())
 
 
 def _see(path: str) -> Response:

@@ -47,7 +47,7 @@ from fastdeploy_bot.core.views import (
 )
 from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
-from fastdeploy_bot.web import answers, context, creating, operations
+from fastdeploy_bot.web import answers, context, creating, operations, waiting
 from fastdeploy_bot.web.answers import Answer, Nothing, Text
 from fastdeploy_bot.web.operations import NEWEST, Body, Guid, Id, Name, Query, operation
 from fastdeploy_bot.words import DeploymentState, EventType, StepReport
@@ -313,12 +313,12 @@ def roll_back(name: Name, body: Body[Rollback]) -> Answer[DeploymentView]:
 @operation(
     Action.START,
     statuses=[HTTPStatus.CREATED],
-    errors=[NotFound, Conflict],
+    errors=[NotFound, Conflict, Unavailable],
     idempotent=True,
     example={"service": "shop", "ref": "main"},
 )
 def start_deployment(body: Body[NewDeployment]) -> Answer[DeploymentView]:
-    """Queue a deployment."""
+    """Queue a deployment; of a sha that no push told of, once GitHub has said that it is part of a mapped ref."""
     who = context.principal()
     given = body.read()
     name = given.service or who.service or ""
@@ -328,10 +328,13 @@ def start_deployment(body: Body[NewDeployment]) -> Answer[DeploymentView]:
     entries = context.bot().catalogue.entries()
     wish = Wish(sha=given.sha, ref=given.ref, context=given.context)
 
+    def inquire() -> None:
+        waiting.until_answered(starting.inquire(starting.entry_of(entries, name), wish, now=clock.now()))
+
     def create() -> DeploymentView:
         return _view(starting.start(starting.entry_of(entries, name), wish, by=who, now=clock.now()))
 
-    return creating.once(who, create)
+    return creating.once(who, create, before=inquire)
 
 
 @bp.get("/deployments")

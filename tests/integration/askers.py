@@ -10,6 +10,7 @@ from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
 from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.permits import MayWrite
+from fastdeploy_bot.engine.tracing import Tracing
 from fastdeploy_bot.words import QuestionKind
 
 
@@ -19,6 +20,7 @@ class Asker:
     def __init__(self, speaking: Line, catalogue: Catalogue) -> None:
         inquirers: dict[QuestionKind, Inquirer] = {
             QuestionKind.CHANGED: Comparing(),
+            QuestionKind.REACHABLE: Tracing(),
             QuestionKind.MAY_WRITE: MayWrite(),
             QuestionKind.INSTALLED: Installed(),
         }

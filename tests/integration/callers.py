@@ -17,9 +17,10 @@ from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, progress, queue, services, sessions, tokens
+from fastdeploy_bot.core import clock, deployments, progress, questions, queue, services, sessions, tokens
 from fastdeploy_bot.core.deployments import Ending
 from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.core.reaching import Reach
 from fastdeploy_bot.core.services import Sync
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.settings import Settings
@@ -27,7 +28,7 @@ from fastdeploy_bot.store import postgres, sqlite
 from fastdeploy_bot.store.models import Deployment, Token, User
 from fastdeploy_bot.web import browser
 from fastdeploy_bot.web.context import EXTENSION, Bot
-from fastdeploy_bot.words import LOCAL, DeploymentState, Role
+from fastdeploy_bot.words import LOCAL, DeploymentState, QuestionKind, Role
 
 T = TypeVar("T")
 
@@ -252,6 +253,19 @@ def sync(app: Flask) -> Sync:
     """Bring the rows in step with the files, as the engine does."""
     bot: Bot = app.extensions[EXTENSION]
     return services.sync(bot.catalogue.entries(), now=clock.now())
+
+
+def vouch(*commits: str, service: str = "shop") -> None:
+    """Let GitHub have said that main leads to these commits."""
+
+    def write() -> None:
+        row, ref = services.find(service), "refs/heads/main"
+        for commit in commits:
+            reach = Reach(sha=commit, branches=(), tags=(), default_branch="main")
+            question = questions.ask(QuestionKind.REACHABLE, REPOSITORY, reach, now=clock.now(), service=row.id)
+            questions.answer(question, ref, now=clock.now())
+
+    store.write(write)
 
 
 def states() -> list[tuple[str, str]]:

@@ -12,7 +12,21 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import fakehub
-from callers import KEY, REPOSITORY, REPOSITORY_ID, SECRET, SOON, Auth, GitHub, Host, ServiceFiles, sha, states, sync
+from callers import (
+    KEY,
+    REPOSITORY,
+    REPOSITORY_ID,
+    SECRET,
+    SOON,
+    Auth,
+    GitHub,
+    Host,
+    ServiceFiles,
+    sha,
+    states,
+    sync,
+    vouch,
+)
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import checking, clock, deployments, feed, locking, queue, waiting
@@ -175,6 +189,7 @@ def test_what_people_and_their_tokens_start_does_not_wait(
 ) -> None:
     """By hand, by the API, a retry and a rollback: whoever asks for that has looked, or cannot wait."""
     wait_for("test")
+    vouch(sha(1), sha(8), sha(9))
     for number in (8, 9):
         start(sha=sha(number))
         host.begin(Deployment.select().count())
@@ -721,6 +736,7 @@ def test_what_a_person_started_meanwhile_takes_nothing_over(
     """It may be any commit; the push is deployed when its checks have succeeded."""
     wait_for("test")
     push(2)
+    vouch(sha(9))
     start(sha=sha(9))
     host.begin(2)
     host.end(2)

@@ -1,0 +1,28 @@
+"""Waiting for GitHub: a request that needs to know something holds a thread until the engine has asked."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from fastdeploy_bot.core import questions
+from fastdeploy_bot.errors import Unavailable
+
+LONGEST: Final = 10.0
+"""Seconds that a request waits."""
+MOST: Final = 8
+"""How many of a process wait at once: all other threads are there for webhooks and pages."""
+
+_places: Final = threading.BoundedSemaphore(MOST)
+
+
+def until_answered(question: int | None) -> None:
+    """Wait for the answer to a question, for a while. Raises Unavailable where too many wait already."""
+    if question is None:
+        return
+    if not _places.acquire(blocking=False):
+        raise Unavailable("as many requests wait for GitHub as may: try again shortly")
+    try:
+        questions.wait(question, seconds=LONGEST)
+    finally:
+        _places.release()
