@@ -118,6 +118,14 @@ def targets(entries: Mapping[str, Entry]) -> list[Target]:
     return [Target(repository, of) for repository, of in sorted(files.items())]
 
 
+def spelling(target: Target) -> str:
+    """`owner/name` as GitHub spelt it last for the pinned id: a renamed repository is asked for by its new name."""
+    pinned = next((row.repository_id for row in _rows(target).values() if row.repository_id is not None), None)
+    told = Delivery.select(Delivery.repository).where(Delivery.repository_id == pinned)
+    last = told.where(Delivery.repository.is_null(False)).order_by(Delivery.id.desc()).first() if pinned else None
+    return target.repository if last is None else str(last.repository)
+
+
 def prefixes(target: Target, default_branch: str | None) -> list[str]:
     """With what the names of all refs begin that its services want, without `refs/`."""
     found: set[str] = set()

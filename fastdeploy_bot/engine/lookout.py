@@ -31,6 +31,8 @@ DEEPEST_TAG: Final = 5
 class _Memory(msgspec.Struct):
     """What was seen of a repository."""
 
+    name: str
+    """What GitHub calls it."""
     repository: Known[Repository] | None = None
     refs: Mapping[str, Known[Refs]] = {}
     """By what their names begin with."""
@@ -55,7 +57,8 @@ class Lookout:
 
     def look(self, target: Target, *, attempt: int, now: int) -> Look:
         """The repository and those of its refs that its services may want; `attempt` as the line has it."""
-        memory = self._memories.setdefault(target.repository, _Memory())
+        memory = self._memory(target)
+        memory.name = reconciling.spelling(target)
         known = memory.repository = self._repository(target, memory, attempt, now)
         refs = {
             prefix: self._refs(target, memory, prefix, attempt, now)
@@ -69,7 +72,7 @@ class Lookout:
 
     def is_still(self, target: Target, look: Look, *, now: int) -> bool:
         """Whether nobody has pushed to the repository since that look, so that its time is that of the last push."""
-        memory = self._memories.setdefault(target.repository, _Memory())
+        memory = self._memory(target)
         memory.repository = self._repository(target, memory, 0, now)
         return _pushed_at(memory.repository.found) == look.seen.pushed_at
 
@@ -93,15 +96,18 @@ class Lookout:
         )
         return payloads.parse(document, {"X-GitHub-Event": "push", "X-GitHub-Delivery": f"reconciled-{uuid4()}"})
 
+    def _memory(self, target: Target) -> _Memory:
+        return self._memories.setdefault(target.repository, _Memory(target.repository))
+
     def _repository(self, target: Target, memory: _Memory, attempt: int, now: int) -> Known[Repository]:
         def call(client: Client, token: str) -> Known[Repository]:
-            return repositories.get(client, token, target.repository, before=memory.repository)
+            return repositories.get(client, token, memory.name, before=memory.repository)
 
         return self._ask(target, call, now, attempt)
 
     def _refs(self, target: Target, memory: _Memory, prefix: str, attempt: int, now: int) -> Known[Refs]:
         def call(client: Client, token: str) -> Known[Refs]:
-            return git.matching_refs(client, token, target.repository, prefix, before=memory.refs.get(prefix))
+            return git.matching_refs(client, token, memory.name, prefix, before=memory.refs.get(prefix))
 
         return self._ask(target, call, now, attempt)
 
@@ -111,21 +117,25 @@ class Lookout:
         for _ in range(DEEPEST_TAG):
             if found.type != "tag":
                 break
-            sha = found.sha
-            found = self._ask(target, lambda client, token: git.tagged(client, token, target.repository, sha), now)  # noqa: B023 - called at once
+            found = self._tagged(target, found.sha, now)
         return found.sha if found.type == "commit" else named.sha
+
+    def _tagged(self, target: Target, tag: str, now: int) -> Object:
+        name = self._memory(target).name
+        return self._ask(target, lambda client, token: git.tagged(client, token, name, tag), now)
 
     def _message(self, target: Target, commit: str, now: int) -> str:
         """What a commit says of itself; empty where GitHub will not tell."""
+        name = self._memory(target).name
         try:
-            return self._ask(target, lambda client, token: git.message(client, token, target.repository, commit), now)
+            return self._ask(target, lambda client, token: git.message(client, token, name, commit), now)
         except Unheard as failed:
             if failed.remedy is not Remedy.GIVE_UP:
                 raise
             return ""
 
     def _ask(self, target: Target, call: Callable[[Client, str], T], now: int, attempt: int = 0) -> T:
-        return self._line.ask(target.repository, git.READS, call, attempt=attempt, now=now)
+        return self._line.ask(self._memory(target).name, git.READS, call, attempt=attempt, now=now)
 
 
 def _seen(repository: Repository, objects: Mapping[str, Object], *, empty: bool) -> Seen:

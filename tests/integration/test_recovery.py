@@ -449,6 +449,45 @@ def test_a_push_that_was_refused_for_its_file_is_not_missed(
     assert [] == deployed()
 
 
+def test_a_commit_that_says_skip_is_not_deployed(hub: FakeHub, github: GitHub, start: Callable[..., Looker]) -> None:
+    """Its message is asked for."""
+    push(hub, github, 2)
+    hub.remote().push(sha(3), message="Mend the docs\n\n[skip deploy]")
+
+    start().look()
+
+    [(verdict, reason)] = decided()
+    assert ("ignore", True) == (verdict, "skip deploy" in reason)
+
+
+def test_what_a_push_changed_is_asked_for_where_paths_count(
+    hub: FakeHub, github: GitHub, shop: ServiceFiles, start: Callable[..., Looker]
+) -> None:
+    """It waits for that, and is not taken for missed meanwhile."""
+    shop("shop", branches=["main"], paths=["api/**"])
+    push(hub, github, 2)
+    hub.remote().push(sha(3))
+    looker = start()
+    looker.look()
+    looker.look(6 * MINUTE)
+    looker.look(MINUTE)
+
+    assert 1 == len(decided())
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(hub: FakeHub, github: GitHub, start: Callable[..., Looker]) -> None:
+    """What was to happen in an hour happens now."""
+    push(hub, github, 2)
+    looker = start()
+    looker.look(60 * MINUTE)
+    hub.remote().push(sha(3))
+
+    looker.look(-60 * MINUTE)
+    looker.look(MINUTE)
+
+    assert (sha(3), "reconciled") == deployed()[-1]
+
+
 # --- races ------------------------------------------------------------------------------------------------
 
 
@@ -525,6 +564,23 @@ def test_another_repository_under_the_name_is_told_and_not_believed(
     [watch] = Watch.select()
     assert "octo-org/shop is another repository now: its id is 8, pinned is 4711" == watch.problem
     assert [(sha(2), "push")] == deployed()
+
+
+def test_a_renamed_repository_is_asked_for_by_its_new_name(
+    hub: FakeHub, github: GitHub, start: Callable[..., Looker]
+) -> None:
+    """Which the last webhook told; whoever took the old one is nobody we know."""
+    push(hub, github, 2)
+    store = hub.remote("octo-org/store")
+    store.id, hub.remote().id = hub.remote().id, 8
+    github.push(repository="octo-org/store", before=sha(2), after=sha(3), pushed_at=1_700_000_009)
+    store.push(sha(4), at=1_700_000_010)
+
+    start().look()
+
+    assert "" == Watch.get().problem
+    row = Deployment.get(Deployment.origin == "reconciled")
+    assert (sha(4), "octo-org/store") == (row.sha, row.repository)
 
 
 @pytest.mark.parametrize(

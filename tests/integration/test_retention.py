@@ -373,6 +373,18 @@ def test_the_head_of_a_branch_is_known_after_pruning(
     assert [sha(2), sha(3)] == [row.after for row in Delivery.select().order_by(Delivery.id)]
 
 
+def test_a_push_that_was_refused_last_stays(push: Any, host: Host, service: ServiceFiles) -> None:
+    """Without it a look at the repository would take its commit for one that nobody told of."""
+    push(1)
+    end_all(host)
+    service.text("shop", "tiemout = 1")
+    push(2)
+
+    prune(now=much_later())
+
+    assert [sha(2), sha(3)] == [row.after for row in Delivery.select().order_by(Delivery.id)]
+
+
 def test_a_delivery_that_was_replayed_lately_stays(shop: Service) -> None:
     """What was decided about it is younger than itself."""
     row = store.write(lambda: Delivery.create(guid="g", event="push", received=OLD))
