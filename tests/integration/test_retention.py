@@ -356,14 +356,11 @@ def test_the_newest_push_of_each_branch_stays(push: Any, host: Host, github: Git
     assert ["refs/heads/main", "refs/heads/other"] == [row.ref for row in Delivery.select().order_by(Delivery.id)]
 
 
-def test_the_head_of_a_branch_is_known_after_pruning(
-    push: Any, host: Host, service: ServiceFiles, catalogue: Catalogue
-) -> None:
-    """Also where the newest push touched nothing of the service's, and an older one is what makes pushes stale."""
+def test_the_head_of_a_branch_is_known_after_pruning(push: Any, host: Host, catalogue: Catalogue) -> None:
+    """Also where the newest push was not to be deployed, and an older one is what makes pushes stale."""
     push(1)
     end_all(host)
-    service("shop", branches=["main"], paths=["api/**"])
-    push(2, commits=[Commit(id=sha(3), message="", modified=("docs/a.md",))])
+    push(2, commits=[Commit(id=sha(3), message="Mend the docs [skip deploy]")])
 
     prune(now=much_later())
 
