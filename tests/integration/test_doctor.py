@@ -654,6 +654,33 @@ def test_an_app_that_lacks_the_permission_of_a_kind_of_report_is_found(
     assert f"{kind}s write" in only(signed, Level.FAIL, reach.github).mend
 
 
+def test_an_app_that_may_not_read_the_checks_that_a_service_waits_for_is_found(patient: Patient, hub: FakeHub) -> None:
+    """Its pushes would wait until their limit."""
+    wait_for_checks(patient)
+    app = replace(patient.settings, github_token=None, github_client_id=CLIENT_ID, github_private_key=appkeys.pem())
+    signed = replace(patient, settings=app)
+    well = found(signed, reach.github)
+    del hub.granted["checks"]
+
+    assert [] == well
+    assert "checks read" in only(signed, Level.FAIL, reach.github).mend
+
+
+def test_a_service_that_waits_for_checks_without_credentials_is_found(patient: Patient) -> None:
+    """Its pushes are refused."""
+    wait_for_checks(patient)
+    silent = replace(patient, settings=replace(patient.settings, github_token=None))
+
+    assert "shop: wait_for" in only(silent, Level.FAIL, services.service_files).what
+    assert [] == found(patient, services.service_files)
+
+
+def wait_for_checks(patient: Patient) -> None:
+    """Let the service wait for a check."""
+    path = patient.settings.services_dir / "shop" / "service.toml"
+    path.write_text(path.read_text().replace("repository =", 'wait_for = ["test"]\nrepository ='))
+
+
 def test_a_token_for_a_service_that_wants_check_runs_is_found(patient: Patient) -> None:
     """GitHub is not even asked."""
     path = patient.settings.services_dir / "shop" / "service.toml"

@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from callers import KEY, REPOSITORY, REPOSITORY_ID
 from fastdeploy_bot import store
 from fastdeploy_bot.core import (
+    checking,
     clock,
     deployments,
     intake,
@@ -37,6 +38,7 @@ from fastdeploy_bot.core import (
     starting,
 )
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.checking import Commit
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.janitor import remove_leftovers
@@ -52,11 +54,14 @@ from fastdeploy_bot.words import (
     LOCAL,
     OPEN_STATES,
     PUSH_ORIGINS,
+    CheckState,
     DeploymentState,
     Origin,
     Push,
+    StatusCheck,
     StepReport,
     StepState,
+    WaitsFor,
     Webhook,
 )
 from simulated import ALIVE, GONE, NO_ROOM, NOT_STARTED, Child, Clocks, Engine, Host, Killed
@@ -66,7 +71,7 @@ T = TypeVar("T")
 EXAMPLES: Final = int(os.environ.get("STATE_MACHINE_EXAMPLES", "0"))
 SERVICES: Final = {
     "shop": 'branches = ["main"]',
-    "site": 'branches = ["main", "next"]\nsupersede = false',
+    "site": 'branches = ["main", "next"]\nsupersede = false\nwait_for = ["test"]',
     "docs": 'branches = ["next"]\nsteps = ["Build"]\non_lost = "hold"',
 }
 REFS: Final = ("refs/heads/main", "refs/heads/next")
@@ -76,7 +81,7 @@ ROUNDS: Final = 200
 GIVEN_UP: Final = "the script could not be started: "
 GITHUB: Final = (
     *("somebody_pushes", "somebody_pushes", "a_push_is_delivered", "a_push_is_delivered", "a_push_is_delivered"),
-    "a_delivery_comes_again",
+    *("a_delivery_comes_again", "github_is_asked", "github_answers", "github_answers"),
 )
 PEOPLE: Final = (
     *("a_person_replays", "a_person_deploys", "a_person_cancels", "a_person_cancels", "a_person_retries"),
@@ -117,7 +122,7 @@ END;
 
 
 LOOK: Final = """
-SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason,
+SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason, d.waits_for, d.wanted,
     s.name, s.locked, s.locked_by, s.lock_reason, s.held_back
 FROM deployment d JOIN service s ON s.id = d.service_id ORDER BY d.id
 """
@@ -146,7 +151,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.clocks = clocks
         self.settings = Settings(home=home, secret_key=KEY, max_running=MAX_RUNNING)
-        self.catalogue = Catalogue(self.settings.services_dir)
+        self.catalogue = Catalogue(self.settings.services_dir, tells=lambda: True)
         for name, text in SERVICES.items():
             folder = self.settings.services_dir / name
             folder.mkdir(parents=True)
@@ -167,6 +172,10 @@ class Machine(RuleBasedStateMachine):
         """Which child ran a deployment's script."""
         self.told: dict[tuple[int, str], str] = {}
         """What was said of steps by HTTP."""
+        self.asked: list[Commit] = []
+        """The commits whose checks GitHub was asked for last, as they were then."""
+        self.succeeded: set[str] = set()
+        """The commits whose checks GitHub once said to have succeeded."""
         self.raw = sqlite3.connect(home / "fastdeploy.db")
         self.raw.row_factory = sqlite3.Row
         self.rows: list[sqlite3.Row] = []
@@ -178,6 +187,9 @@ class Machine(RuleBasedStateMachine):
         """A script begins."""
         assert child.deployment not in self.ran, f"the script of deployment {child.deployment} runs twice"
         self.ran[child.deployment] = child
+        row = deployments.find(child.deployment)
+        if row.service.name == "site" and row.origin in PUSH_ORIGINS:
+            assert row.sha in self.succeeded, f"deployment {row.id} begins unchecked"
 
     # --- what happens: who does something, what, and to which of those that are there
 
@@ -247,6 +259,26 @@ class Machine(RuleBasedStateMachine):
         receipt = intake.receive(webhook, self.catalogue, covers=lambda _: True, peer="", now=self.clocks.now)
         self.delivered.append((guid, push))
         assert known == receipt.duplicate
+
+    def github_is_asked(self, _number: int) -> None:
+        """How the checks stand of all that waits; what it answers may come late."""
+        self.asked = checking.commits()
+
+    def github_answers(self, number: int) -> None:
+        """For one of the commits, perhaps as it was a while ago: success, failure, not yet, or not at all."""
+        commit = pick(checking.commits() if number % 3 else self.asked, number // 3)
+        state = pick((*CheckState, CheckState.PASSED, CheckState.PASSED, None), number // 2)
+        if state is None:
+            checking.postpone(commit, "no answer", due=self.clocks.now, told=number % 2 == 0)
+        else:
+            self.checks_are(commit, state)
+
+    def checks_are(self, commit: Commit, state: CheckState) -> None:
+        """GitHub says so of a commit's checks."""
+        if state is CheckState.PASSED:
+            self.succeeded.add(commit.sha)
+        found = [StatusCheck(name="test", state=state, told="is so")]
+        checking.settle(commit, found, whole=True, now=self.clocks.now)
 
     # --- people
 
@@ -400,7 +432,7 @@ class Machine(RuleBasedStateMachine):
         self.one_deployment_of_a_service_runs_and_few_of_the_host()
         self.ids_are_never_used_again()
         self.a_push_is_decided_once()
-        self.what_waits_says_for_which_lock()
+        self.what_waits_says_what_for()
         self.the_newest_push_supersedes()
         assert [] == self.faults.records, "what a tick survives is still a fault"
 
@@ -431,13 +463,25 @@ class Machine(RuleBasedStateMachine):
         [(deliveries,)] = self.raw.execute("SELECT count(*) FROM delivery").fetchall()
         assert len({guid for guid, _ in self.delivered}) == deliveries
 
-    def what_waits_says_for_which_lock(self) -> None:
-        """And nothing else of a locked service is open; what was rolled back from does not come by itself."""
+    def what_waits_says_what_for(self) -> None:
+        """A lock comes before checks; without either it is queued. What was rolled back from stays away."""
         for row in self.rows:
+            assert row["wanted"] is None or (row["state"], row["name"]) == (DeploymentState.WAITING, "site")
             if row["state"] in OPEN_STATES:
-                assert (row["state"] == DeploymentState.WAITING) == (row["locked"] is not None)
-                assert row["locked"] is None or f"locked by {row['locked_by']}: {row['lock_reason']}" == row["reason"]
+                self.it_says_what_for(row)
                 assert row["origin"] not in PUSH_ORIGINS or row["sha"] != row["held_back"]
+
+    def it_says_what_for(self, row: sqlite3.Row) -> None:
+        """One that has not begun."""
+        waits = row["state"] == DeploymentState.WAITING
+        if row["locked"] is not None:
+            why = f"locked by {row['locked_by']}: {row['lock_reason']}"
+            assert (True, WaitsFor.LOCK, why) == (waits, row["waits_for"], row["reason"])
+        elif row["wanted"] is not None:
+            assert (True, WaitsFor.CHECKS) == (waits, row["waits_for"])
+            assert row["reason"].startswith("waits for checks: test")
+        else:
+            assert (False, None) == (waits, row["waits_for"])
 
     def the_newest_push_supersedes(self) -> None:
         """No two pushes of a ref are open, where the service's file does not want that."""
@@ -477,8 +521,10 @@ class Machine(RuleBasedStateMachine):
         raise AssertionError(f"never comes to rest: {[tuple(row) for row in self.unfinished()]}")
 
     def one_round(self) -> None:
-        """A second of everybody's work."""
+        """A second of everybody's work; all checks succeed."""
         self.clocks.pass_on(1)
+        for commit in checking.commits():
+            self.checks_are(commit, CheckState.PASSED)
         for engine in list(self.host.engines):
             self.host.tick(engine, now=self.clocks.now)
             for follower in engine.followers:
@@ -514,10 +560,17 @@ class Machine(RuleBasedStateMachine):
     def the_newest_push_has_won(self) -> None:
         """For each service and ref: what was deployed last is older than no push that was decided."""
         for service in {row.service_id for row in Deployment.select(Deployment.service)}:
-            ran = [number for number in self.ran if deployments.find(number).service_id == service]
-            assert sorted(ran) == ran, "a younger deployment ran before an older one"
+            ran = [row for row in map(deployments.find, self.ran) if row.service_id == service]
+            for ref in REFS:
+                self.in_order([row.id for row in ran if row.ref == ref and row.origin in PUSH_ORIGINS])
+            if service != services.find("site").id:  # where what waits for checks holds nothing else up
+                self.in_order([row.id for row in ran])
             for ref in REFS:
                 self.newest_of(service, ref)
+
+    def in_order(self, ran: Sequence[int]) -> None:
+        """As they were made."""
+        assert sorted(ran) == list(ran), "a younger deployment ran before an older one"
 
     def newest_of(self, service: int, ref: str) -> None:
         """The last deployment by push of a service and ref."""

@@ -83,6 +83,7 @@ def github(patient: Patient) -> Iterator[Finding]:
         return
     wanted = _wanted(patient)
     refusals = list(_refusals(patient, dict(sorted(wanted.items())[:MOST])))
+    refusals += _unread(patient)
     yield from refusals
     if not refusals:
         yield ok(f"GitHub lets the bot in ({len(wanted)} repositories)")
@@ -113,6 +114,24 @@ def _refusals(patient: Patient, wanted: Mapping[str, Collection[ReportKind]]) ->
             yield from islice(filter(None, found), 1)
 
 
+def _unread(patient: Patient) -> Iterator[Finding]:
+    """What keeps checks from being read that services wait for: the first of each repository."""
+    from fastdeploy_bot.engine import checks, line
+    from fastdeploy_bot.forge.github.client import CallFailed, Client
+
+    settings, now = patient.settings, int(patient.clock() * 1_000)
+    entries = Catalogue(settings.services_dir).entries().values()
+    waiting = {entry.file.repository for entry in entries if entry.file is not None and entry.file.wait_for}
+    with closing(Client(settings.github_api_url, settings.github_api_version)) as client:
+        credentials = line.SignIn(settings, client)
+        for repository in sorted(waiting)[:MOST]:
+            try:
+                credentials.token(repository, checks.READS, now=now)
+            except CallFailed as error:
+                finding = fail if error.permanent else warn
+                yield finding(f"GitHub refuses the checks of {repository}: {error}", WAITING, READING)
+
+
 def _refusal(client: Client, credentials: Credentials, repository: str, kind: ReportKind, now: int) -> Finding | None:
     from fastdeploy_bot.forge.github.api import checks, deployments, repositories, statuses
     from fastdeploy_bot.forge.github.client import CallFailed
@@ -137,6 +156,8 @@ def _refusal(client: Client, credentials: Credentials, repository: str, kind: Re
 
 MOST: Final = 10
 """How many repositories are asked about."""
+WAITING: Final = "its service waits for checks (wait_for), and nobody can ask for them"
+READING: Final = "give the token or the App checks read and commit statuses read on it: docs/checks.md"
 WHY: Final = "its commits do not show what became of them"
 NO_APP: Final = 'sign in as a GitHub App, or take "check" out of the report of its service.toml: docs/github.md'
 

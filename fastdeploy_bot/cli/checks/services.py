@@ -22,7 +22,14 @@ def service_files(patient: Patient) -> Iterator[Finding]:
     for entry in bad:
         where = patient.settings.services_dir / entry.name / "service.toml"
         yield fail(entry.problem, f"{entry.name} deploys nothing until it is mended", f"edit {where}: docs/services.md")
-    if not bad:
+    deaf = [each.name for each in entries.values() if each.file is not None and each.file.wait_for]
+    if deaf and not patient.settings.tells_github:
+        yield fail(
+            f"{', '.join(deaf)}: wait_for needs credentials to ask GitHub with",
+            "pushes are refused until there are some",
+            "set github_token or a GitHub App: docs/github.md; or take wait_for out",
+        )
+    elif not bad:
         yield ok(f"{len(entries)} service files are valid")
 
 
