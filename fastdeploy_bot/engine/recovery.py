@@ -76,7 +76,7 @@ class Recovery:
         """Look at one repository, where one is due; answers in how many seconds to look again."""
         entries = self._catalogue.entries()
         targets = reconciling.targets(entries)
-        target = next((each for each in targets if self._is_due(each, now)), None)
+        target = min((each for each in targets if self._is_due(each, now)), key=self._place_due, default=None)
         silent = self._awake is None or not 0 <= now - self._awake < AWAKE
         if target is None and not silent:
             return LOOK_SECONDS
@@ -86,7 +86,7 @@ class Recovery:
             self._say_awake(targets, now)
         if target is None:
             return LOOK_SECONDS
-        pause = None if self._polls else self._redelivery.step(target, away=self._away, now=now)
+        pause = None if self._polls else self._redelivery.step(target, away=self._away_from(target), now=now)
         if pause is not None:
             return pause
         self._look(target, entries, now)
@@ -97,6 +97,16 @@ class Recovery:
         if place is None or place.wants != target.wants:
             return True
         return not place.due - self._longest <= now < place.due  # before that a clock was set back
+
+    def _place_due(self, target: Target) -> int:
+        """Since when it is due: whoever waits for the longest comes first, so that nobody is left out."""
+        place = self._places.get(target.repository)
+        return 0 if place is None else place.due
+
+    def _away_from(self, target: Target) -> int:
+        """For how many milliseconds nobody had looked, where this is the first look at it since."""
+        place = self._places.get(target.repository)
+        return 0 if place is not None and place.looked else self._away
 
     def _say_awake(self, targets: Sequence[Target], now: int) -> None:
         away = reconciling.awake(now=now)
@@ -141,7 +151,7 @@ class Recovery:
             place.spoilt += 1
             return "", now
         place.spoilt = 0
-        if not self._decide_all(ready, target, place, look, entries, now):
+        if not self._decide_all(ready, target, look, entries, now):
             return "", now
         place.looked = place.looked or all(each.is_first_sight for each in later)
         if not later:
@@ -160,13 +170,13 @@ class Recovery:
         return max(expected, since + GRACE if since <= now else now)
 
     def _decide_all(
-        self, ready: Sequence[Missed], target: Target, place: _Place, look: Look, entries: Mapping[str, Entry], now: int
+        self, ready: Sequence[Missed], target: Target, look: Look, entries: Mapping[str, Entry], now: int
     ) -> bool:
         """Whether all of them are decided now; the page tells of them.
 
         Where pushes always come this way, it does so only after nobody had looked for long.
         """
-        away = 0 if place.looked else self._away
+        away = self._away_from(target)
         told = away if away or not self._polls else None
         decided = [self._decide(each, target, look, entries, told, now) for each in ready[:MOST_AT_ONCE]]
         return all(decided) and len(decided) == len(ready)

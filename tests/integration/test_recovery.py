@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -532,6 +533,25 @@ def test_a_push_during_a_look_is_looked_at_again(
 
     assert [(sha(2), "push"), (sha(4), "reconciled")] == deployed()
     assert pushed == [row.pushed_at for row in Delivery.select().where(Delivery.reconciled)]
+
+
+def test_nobody_is_left_out_where_there_is_more_to_look_at_than_time(
+    hub: FakeHub, shop: ServiceFiles, start: Callable[..., Looker]
+) -> None:
+    """Whoever waits for the longest comes first."""
+    for name in "abc":
+        hub.remote(f"octo-org/{name}").push(HEAD)
+        shop(name, repository=f"octo-org/{name}")
+    looker = start(poll=10)
+    looker.look()
+    before = len(hub.calls)
+
+    for _ in range(9):
+        looker.now += 6 * clock.SECOND
+        looker.recovery.tick(now=looker.now)
+
+    asked = [path.split("/")[3] for path in hub.paths()[before:] if path.count("/") == 3]
+    assert {"a": 2, "b": 2, "c": 2, "shop": 2} == Counter(asked)
 
 
 def test_of_two_processes_one_looks(hub: FakeHub, github: GitHub, start: Callable[..., Looker]) -> None:
