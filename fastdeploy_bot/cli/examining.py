@@ -28,6 +28,7 @@ CHECKS: Final[Sequence[Check]] = (
     rows.database,
     rows.reports,
     rows.missed_pushes,
+    rows.questions,
     rows.other_hosts,
     services.service_files,
     services.service_secrets,

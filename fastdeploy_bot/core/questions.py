@@ -15,6 +15,9 @@ from fastdeploy_bot.store.models import Question
 from fastdeploy_bot.words import QuestionKind
 
 LOOK_SECONDS: Final = 0.05
+KEPT: Final = 7 * clock.DAY
+"""Answers are acted upon at once; later they only say what went wrong."""
+SHOWN: Final = 5
 
 
 def ask(
@@ -89,6 +92,19 @@ def postpone(question: Question, problem: str, *, due: int) -> None:
     """This try was in vain; the next one is due then."""
     fields = {"attempts": Question.attempts + 1, "due": min(due, clock.now() + clock.DAY), "problem": problem}
     store.write(lambda: Question.update(fields).where(Question.id == question.id).execute())
+
+
+def troubled(service: int | None = None) -> list[Question]:
+    """The newest questions that GitHub did not answer the last time, or would not; of one service the open ones."""
+    asked = Question.select().where(Question.problem != "")
+    if service is not None:
+        asked = asked.where(Question.service == service, Question.answered.is_null())
+    return list(asked.order_by(Question.id.desc()).limit(SHOWN))
+
+
+def old(now: int) -> Any:
+    """Which rows are kept no longer, answered or not. Any: peewee's."""
+    return Question.asked < now - KEPT
 
 
 def _open(kinds: Collection[QuestionKind]) -> ModelSelect[Question]:

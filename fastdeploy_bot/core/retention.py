@@ -14,7 +14,7 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, heads, idempotency, reconciling, sessions, throttle
+from fastdeploy_bot.core import clock, heads, idempotency, questions, reconciling, sessions, throttle
 from fastdeploy_bot.store.models import (
     Answer,
     Attempt,
@@ -22,6 +22,7 @@ from fastdeploy_bot.store.models import (
     Delivery,
     Deployment,
     LogChunk,
+    Question,
     Recovery,
     Report,
     Service,
@@ -64,6 +65,8 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     """To sign in."""
     recoveries: int = 0
     """Of missed pushes."""
+    questions: int = 0
+    """To GitHub, with what it answered."""
 
     def __add__(self, more: Removed) -> Removed:
         mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(more)
@@ -105,6 +108,7 @@ def _plain(now: int, before: int) -> dict[str, tuple[Any, Any]]:
         "answers": (Answer, idempotency.old(now)),
         "attempts": (Attempt, throttle.old(now)),
         "recoveries": (Recovery, Recovery.at < before),
+        "questions": (Question, questions.old(now)),
     }
 
 
@@ -197,7 +201,7 @@ class _Sweep:
     def _old_deliveries(self, window: Collection[int]) -> dict[int, int]:
         """Those of them that nothing that stays refers to and that tell nothing, each with what its removal costs."""
         kept = {row.delivery_id for row in _for_deliveries(window) if row.id not in self._gone}
-        kept |= self._telling(window)
+        kept |= self._telling(window) | _asked_of(Question.delivery, window)
         again = Delivery.select(Delivery.id, Delivery.duplicate_of).where(Delivery.duplicate_of.in_(window))
         free = _free(set(window) - kept, _pairs(again))
         size = 1 + fn.COALESCE(fn.LENGTH(Delivery.body), 0) / PIECE
@@ -298,8 +302,9 @@ def _old_deployments(window: Collection[int], gone: Collection[int]) -> dict[int
 
 
 def _references(numbers: Collection[int]) -> list[tuple[int, int]]:
-    """Which deployment refers to which of these; 0 stands for what GitHub is owed of it."""
+    """Which deployment refers to which of these; 0 stands for what GitHub is owed of it, or is still to say."""
     found = [(0, row.deployment_id) for row in _owed(numbers)]
+    found += [(0, number) for number in _asked_of(Question.deployment, numbers)]
     for field in (Deployment.parent, Deployment.taken_over_by):
         found += _pairs(Deployment.select(Deployment.id, field).where(field.in_(numbers)))
     return found
@@ -311,6 +316,12 @@ def _owed(numbers: Collection[int]) -> Iterable[Report]:
 
 def _for_deliveries(numbers: Collection[int]) -> Iterable[Deployment]:
     return Deployment.select(Deployment.id, Deployment.delivery).where(Deployment.delivery.in_(numbers))
+
+
+def _asked_of(field: Any, numbers: Collection[int]) -> set[int]:
+    """Those of them about which GitHub is still to say something. Any: peewee's."""
+    asked = Question.select(field).where(field.in_(numbers), Question.answered.is_null())
+    return {number for (number,) in _pairs(asked)}
 
 
 def _free(numbers: Collection[int], references: Collection[tuple[int, int]]) -> set[int]:
@@ -348,6 +359,7 @@ def _remove_deployments(batch: Sequence[int]) -> int:
     Verdict.update(deployment=None).where(Verdict.deployment.in_(numbers)).execute()
     _hand_reports_on(numbers)
     LogChunk.delete().where(LogChunk.deployment.in_(numbers)).execute()
+    Question.delete().where(Question.deployment.in_(numbers)).execute()
     Step.delete().where(Step.deployment.in_(numbers)).execute()
     return int(Deployment.delete().where(Deployment.id.in_(numbers)).execute())
 
@@ -385,8 +397,9 @@ def _cut(deployment: int) -> bool:
 def _remove_deliveries(batch: Sequence[int]) -> int:
     again = Delivery.select(Delivery.id, Delivery.duplicate_of).where(Delivery.duplicate_of.in_(batch))
     needed = {row.delivery_id for row in _for_deliveries(batch)}
-    numbers = _free(set(batch) - needed, _pairs(again))
+    numbers = _free(set(batch) - needed - _asked_of(Question.delivery, batch), _pairs(again))
     Verdict.delete().where(Verdict.delivery.in_(numbers)).execute()
+    Question.delete().where(Question.delivery.in_(numbers)).execute()
     return int(Delivery.delete().where(Delivery.id.in_(numbers)).execute())
 
 

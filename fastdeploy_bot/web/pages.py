@@ -21,6 +21,7 @@ from fastdeploy_bot.core import (
     loglines,
     logs,
     outbox,
+    questions,
     reconciling,
     refusals,
     rollbacks,
@@ -130,6 +131,7 @@ def service(name: str) -> ResponseReturnValue:
         succeeded=succeeded,
         ended=ended,
         delivery=deliveries.last_of(row) if whole else None,
+        questions=questions.troubled(row.id) if whole else [],
         watch=reconciling.watch(row.repository) if whole and row.removed is None else None,
         **_stretch(standing.runs(seen, before=_before(), limit=standing.RECENT + 1)),
     )

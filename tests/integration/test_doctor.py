@@ -28,7 +28,7 @@ from fastdeploy_bot.core import secrets as secret_store
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.services import sync
 from fastdeploy_bot.store import sqlite
-from fastdeploy_bot.store.models import Deployment, Report, Service, Watch
+from fastdeploy_bot.store.models import Deployment, Question, Report, Service, Watch
 from fastdeploy_bot.words import WebhookSecret
 from listeners import Answers, listening
 
@@ -503,6 +503,21 @@ def test_a_repository_that_cannot_be_looked_at_is_found(patient: Patient) -> Non
     assert "octo-org/shop" in only(patient, Level.WARN, rows.missed_pushes).what
     said = [each.what for each in examining.examine(patient, (rows.missed_pushes,))]
     assert "failed deliveries of octo-org/blog are not asked for again: no webhook" in said
+
+
+def test_what_github_did_not_say_is_found(patient: Patient) -> None:
+    """With why it did not; what it answered later is not."""
+
+    def ask(repository: str, problem: str) -> None:
+        told = {"repository": repository, "problem": problem, "asked": 1, "due": 1}
+        Question.create(kind="changed", **told)
+
+    store.write(lambda: ask("octo-org/blog", ""))
+    assert [] == found(patient, rows.questions)
+    store.write(lambda: ask("octo-org/shop", "GitHub answered 403: no"))
+
+    told = only(patient, Level.WARN, rows.questions).what
+    assert "which files differ between commits of octo-org/shop: GitHub answered 403: no" in told
 
 
 def test_polling_without_credentials_is_found(patient: Patient) -> None:

@@ -31,11 +31,22 @@ from callers import (
 )
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, clock, deployments, heads, idempotency, intake, logs, outbox, retention, tokens
+from fastdeploy_bot.core import (
+    audit,
+    clock,
+    deployments,
+    heads,
+    idempotency,
+    intake,
+    logs,
+    outbox,
+    questions,
+    retention,
+    tokens,
+)
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.retention import Removed
-from fastdeploy_bot.forge.github.payloads import Commit
 from fastdeploy_bot.store.models import (
     Answer,
     Attempt,
@@ -43,6 +54,7 @@ from fastdeploy_bot.store.models import (
     Delivery,
     Deployment,
     LogChunk,
+    Question,
     Recovery,
     Report,
     Service,
@@ -51,7 +63,7 @@ from fastdeploy_bot.store.models import (
     Token,
     Verdict,
 )
-from fastdeploy_bot.words import LOCAL, DeploymentState, Origin, Push, Webhook
+from fastdeploy_bot.words import LOCAL, DeploymentState, Origin, Push, QuestionKind, Webhook
 
 DAYS: Final = 90
 NOW: Final = 1_700_000_000_000
@@ -97,7 +109,7 @@ def kept() -> list[int]:
 
 
 def test_an_old_deployment_goes_with_all_that_is_its_own(shop: Service) -> None:
-    """Its steps, its log and what GitHub was told; and the delivery that asked for it."""
+    """Its steps, its log, what GitHub was told and what it has answered; and the delivery that asked for it."""
     push = store.write(lambda: Delivery.create(guid="g", event="ping", received=OLD))
     number = ended(shop, delivery=push)
     facts = {"repository": REPOSITORY, "sha": sha(1), "context": "fastdeploy/shop", "due": 0}
@@ -111,9 +123,18 @@ def test_an_old_deployment_goes_with_all_that_is_its_own(shop: Service) -> None:
         )
 
     store.write(fill)
+    asked = ask(deployment=number, delivery=push.id)
 
+    assert not prune()
+    store.write(lambda: questions.answer(asked, None, now=NOW))
     assert Removed(deployments=1, deliveries=1) == prune()
-    assert 0 == sum(model.select().count() for model in (Deployment, Step, LogChunk, Report, Delivery, Verdict))
+    models = (Deployment, Step, LogChunk, Report, Delivery, Verdict, Question)
+    assert 0 == sum(model.select().count() for model in models)
+
+
+def ask(**about: int) -> Question:
+    """A question that GitHub has not answered yet."""
+    return store.write(lambda: questions.ask(QuestionKind.CHANGED, REPOSITORY, {}, now=NOW, **about))
 
 
 def test_what_ended_lately_stays(shop: Service) -> None:
@@ -500,13 +521,14 @@ def test_what_is_kept_for_a_time_of_its_own_goes_after_it(shop: Service) -> None
         Answer.create(principal="", key=str(at), fingerprint="", status=200, body=b"", created=at)
         Attempt.create(key="", at=at)
         Recovery.create(at=at, away=0, pushes=1, redelivered=0)
+        questions.ask(QuestionKind.REACHABLE, "octo-org/shop", {}, now=at)
 
     for at in (OLD, NOW - 2 * idempotency.KEPT, NOW):
         store.write(lambda: fill(at))  # noqa: B023
 
     assert issue_for_service(shop.name, now=OLD)
 
-    assert Removed(audit=2, tokens=1, sessions=1, answers=2, attempts=2, recoveries=1) == prune()
+    assert Removed(audit=2, tokens=1, sessions=1, answers=2, attempts=2, recoveries=1, questions=1) == prune()
     assert [2, 3, 2, 1, 1] == [model.select().count() for model in (Audit, Token, Session, Answer, Attempt)]
 
 

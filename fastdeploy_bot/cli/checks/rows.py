@@ -11,12 +11,13 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
+from fastdeploy_bot.core import questions as asking
 from fastdeploy_bot.core import reconciling
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import DeploymentState, ReportKind
+from fastdeploy_bot.words import DeploymentState, QuestionKind, ReportKind
 
 T = TypeVar("T")
 
@@ -30,6 +31,19 @@ PERMISSIONS: Final = {
     ReportKind.CHECK: "checks",
 }
 """By which GitHub takes each kind of report."""
+SOUGHT: Final = {
+    QuestionKind.CHANGED: "which files differ between commits of",
+    QuestionKind.REACHABLE: "whether a commit is on a branch or tag of",
+    QuestionKind.MAY_WRITE: "who may write to",
+    QuestionKind.INSTALLED: "what the App may do in",
+}
+"""What each kind of question asks, before the repository's name."""
+CONSEQUENCES: Final = {
+    QuestionKind.CHANGED: "the push is deployed, whatever the service's paths",
+    QuestionKind.REACHABLE: "the commit is not deployed",
+    QuestionKind.MAY_WRITE: "the button that was pressed does nothing",
+    QuestionKind.INSTALLED: "what GitHub refused to hear of is not told again",
+}
 
 
 def database(patient: Patient) -> Iterator[Finding]:
@@ -98,6 +112,21 @@ def missed_pushes(patient: Patient) -> Iterator[Finding]:
         )
     elif not rows:
         yield ok("nothing keeps the bot from looking for missed pushes")
+
+
+def questions(patient: Patient) -> Iterator[Finding]:
+    """What GitHub was asked, and did not say."""
+    found = _read(patient.settings, asking.troubled)
+    if found is None:
+        return
+    for row in found:
+        yield warn(
+            f"GitHub did not say {SOUGHT[QuestionKind(row.kind)]} {row.repository}: {row.problem}",
+            CONSEQUENCES[QuestionKind(row.kind)],
+            "see that the token or the App may read contents and metadata there: docs/github.md",
+        )
+    if not found:
+        yield ok("GitHub has answered all that it was asked")
 
 
 def other_hosts(patient: Patient) -> Iterator[Finding]:
