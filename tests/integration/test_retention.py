@@ -381,7 +381,7 @@ def test_the_head_of_a_branch_is_known_after_pruning(push: Any, host: Host, cata
     """Also where the newest push was not to be deployed, and an older one is what makes pushes stale."""
     push(1)
     end_all(host)
-    push(2, commits=[Commit(id=sha(3), message="Mend the docs [skip deploy]")])
+    push(2, title="Mend the docs [skip deploy]")
 
     prune(now=much_later())
 
