@@ -292,7 +292,8 @@ def _missed(target: Target, seen: Seen, rows: Mapping[str, Service], ref: str) -
     settled: dict[str, Decision] = {}
     news: list[Standing | None] = []
     for name, last in standings.items():
-        decision = _settled(name, last, after, watched=_was_watched(rows.get(name), ref, seen.repository_id))
+        watched = last is not None or _was_watched(rows.get(name), ref, seen.repository_id)
+        decision = _settled(name, last, after, watched=watched)
         if decision is None:
             news.append(last)
         else:

@@ -338,7 +338,9 @@ def test_a_push_is_looked_up_among_what_was_seen_by_an_index(hub: FakeHub, githu
     filled = [1 if isinstance(each, _Place) else each for each in text.parameters]
     plan = proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {text.sql}", filled).fetchall()
 
-    assert ["SEARCH t1 USING INDEX delivery_reconciled (repository_id=? AND ref=?)"] == [row[3] for row in plan]
+    assert ["SEARCH t1 USING INDEX delivery_reconciled (repository_id=? AND ref=? AND after=?)"] == [
+        row[3] for row in plan
+    ]
 
 
 # --- first sight ------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ ALTER TABLE deployment ADD COLUMN wanted TEXT;
 CREATE INDEX deployment_wanting ON deployment (sha) WHERE wanted IS NOT NULL;
 ALTER TABLE delivery ADD COLUMN reconciled BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE delivery ADD COLUMN paths TEXT;
-CREATE INDEX delivery_reconciled ON delivery (repository_id, ref) WHERE reconciled;
+CREATE INDEX delivery_reconciled ON delivery (repository_id, ref, after) WHERE reconciled;
 ALTER TABLE service ADD COLUMN watched TEXT;
 ALTER TABLE session ADD COLUMN setup BIGINT;
 CREATE TABLE question (
