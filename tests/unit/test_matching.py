@@ -437,6 +437,28 @@ def test_a_locked_service_waits() -> None:
     assert Decision("shop", VerdictKind.WAIT, told, counts=True) == decision
 
 
+def test_a_service_that_waits_for_checks_lets_a_push_wait() -> None:
+    """And older pushes are stale all the same; a lock is told first."""
+    waits = service(wait_for=("test", "lint"))
+    locked = msgspec.structs.replace(waits, lock="locked by anna: freeze")
+
+    told = f"{MAIN}; it waits for checks: test, lint"
+    assert Decision("shop", WAIT, told, counts=True) == decide(PUSH, waits)
+    told = f"{MAIN}; the service is locked by anna: freeze; it also waits for checks: test, lint"
+    assert Decision("shop", WAIT, told, counts=True) == decide(PUSH, locked)
+
+
+def test_a_push_is_not_deployed_unchecked_where_nobody_can_ask() -> None:
+    """It is as good as never decided, so that it can be replayed. What is not deployed anyway needs no checks."""
+    deaf = msgspec.structs.replace(service(wait_for=("test",)), deaf=True)
+    decision = decide(PUSH, deaf)
+
+    assert (REFUSED, False) == (decision.verdict, decision.counts)
+    assert "credentials" in decision.reason
+    assert DEPLOY is decide(PUSH, msgspec.structs.replace(SHOP, deaf=True)).verdict
+    assert IGNORE is decide(push(ref="refs/heads/other"), deaf).verdict
+
+
 @pytest.mark.parametrize("lock", ["", "locked by anna: freeze"])
 def test_a_commit_that_is_held_back_is_ignored(lock: str) -> None:
     """Locked or not; the push counts, since that commit is what the ref names."""

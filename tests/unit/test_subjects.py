@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import octokit
 from fastdeploy_bot.forge.github import payloads
-from fastdeploy_bot.words import CheckRun, CheckSuite, Installation, Person, Webhook
+from fastdeploy_bot.words import CheckRun, CheckSuite, CommitStatus, Installation, Person, Webhook
 from githubevents import BOT, OCTOCAT, OURS, check_run, check_suite, installation
 
 SHA = "5f" * 20
@@ -101,6 +101,15 @@ def test_a_status_and_a_workflow_run_are_about_a_commit() -> None:
     assert SHA == parse("status", {"sha": SHA}).sha
     assert SHA == parse("workflow_run", {"workflow_run": {"head_sha": SHA}}).sha
     assert parse("issues", {"sha": SHA}).sha is None
+
+
+def test_a_status_has_a_context_and_a_state() -> None:
+    """Where it lacks one of them, nothing is said of what it is about."""
+    told = {"sha": SHA, "context": "ci/circleci", "state": "success"}
+
+    assert CommitStatus("ci/circleci", "success") == parse("status", told).about
+    assert parse("status", told | {"context": 7}).about is None
+    assert parse("status", {"sha": SHA, "context": "ci/circleci"}).about is None
 
 
 def test_an_installation_has_an_account_and_an_app() -> None:
