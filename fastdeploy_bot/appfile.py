@@ -59,7 +59,12 @@ class App(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def secrets(self) -> list[str]:
         """All that nobody may see of it."""
-        return [each for each in (self.pem, self.client_secret, self.webhook_secret, self.earlier_secret) if each]
+        return [self.pem, *self.words]
+
+    @property
+    def words(self) -> list[str]:
+        """What of that cannot be known by its looks, as a key can."""
+        return [each for each in (self.client_secret, self.webhook_secret, self.earlier_secret) if each]
 
     def believed(self, *, now: int) -> list[str]:
         """What a webhook may be signed with now, the latest secret last: who signs as GitHub does takes the first."""

@@ -1,7 +1,8 @@
 """Masking: keeps secrets out of what is stored and shown, in streams and in texts.
 
 Hidden are a secret's value, each longer line of it, and what quoting makes of it: base64 wherever in the encoded bytes
-it stands, also wrapped into lines, and what it becomes in URLs, in JSON, in shells and in Python. The child loads this
+it stands, also wrapped into lines, and what it becomes in URLs, in JSON, in shells and in Python. Hidden is, too, what
+looks like a token of GitHub's or of the bot's own, or like the key of a GitHub App, known or not. The child loads this
 at its start, so it needs the standard library only, and little of that.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import binascii
 import ctypes
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 MASK = "********"
@@ -19,6 +21,8 @@ SHORTEST = 6
 _MASK = MASK.encode()
 _AT_ONCE = 256 * 1024
 """Bytes of a stream that are looked through together: as many as a processor keeps at hand."""
+_LITTLE = 2_048
+"""Bytes; in fewer, Python finds something itself before it has called something faster."""
 _WIDTH = 60
 """Base64 that is wrapped is known by lines at least as long; programs write 64 or 76."""
 _PROBE = 8
@@ -52,7 +56,7 @@ class Masker:
         for form in forms:
             for anchor, offset in form.anchors:
                 self._needles.setdefault(anchor, []).append((form, offset))
-        self._whole = _Beginnings({form.text for form in forms if not form.wraps})
+        self._whole = _Beginnings({form.text for form in forms if not form.wraps} | _SHAPES_BEGIN)
         self._wrapped = _Beginnings({form.text for form in forms if form.wraps})
         self._held = b""
         self._told = 0
@@ -67,8 +71,6 @@ class Masker:
 
     def feed(self, data: bytes) -> bytes:
         """The stream's next bytes, masked; those that could still become a secret wait for more, or for `flush`."""
-        if not self._needles:
-            return data
         return b"".join(self._take(data[start : start + _AT_ONCE]) for start in range(0, len(data), _AT_ONCE))
 
     def flush(self) -> bytes:
@@ -83,7 +85,7 @@ class Masker:
 
     def _take(self, data: bytes) -> bytes:
         stream = self._held + data
-        begun = min(self._whole.place(stream), self._wrapped.place_in_lines(stream))
+        begun = min(self._whole.place(stream), self._wrapped.place_in_lines(stream), _shape_begun(stream))
         told = self._tell(stream, begun)
         self._held, self._told = stream[begun:], self._told - begun
         return told
@@ -101,12 +103,13 @@ class Masker:
 
     def _runs(self, stream: bytes) -> list[_Run]:
         """The stretches of `stream` that are to be hidden, in order and apart."""
-        found: list[_Run] = []
-        address = ctypes.cast(ctypes.c_char_p(stream), ctypes.c_void_p).value or 0
+        found = [
+            (begin, whole.end())
+            for shape, begin in _shapes_in(stream)
+            if (whole := shape.whole.match(stream, begin)) is not None
+        ]
         for needle, forms in self._needles.items():
-            place = -1
-            while at := _memmem(address + place + 1, len(stream) - place - 1, needle, len(needle)):
-                place = at - address
+            for place in _places(stream, needle):
                 for form, offset in forms:
                     start = place - offset
                     if form.wraps:
@@ -114,6 +117,20 @@ class Masker:
                     elif start >= 0 and stream.startswith(form.text, start):
                         found.append((start, start + len(form.text)))
         return _merged(found)
+
+
+def _places(stream: bytes, needle: bytes, place: int = -1) -> list[int]:
+    """Where `needle` stands behind that place."""
+    found: list[int] = []
+    if len(stream) < _LITTLE:
+        while (place := stream.find(needle, place + 1)) >= 0:
+            found.append(place)
+        return found
+    address = ctypes.cast(ctypes.c_char_p(stream), ctypes.c_void_p).value or 0
+    while at := _memmem(address + place + 1, len(stream) - place - 1, needle, len(needle)):
+        place = at - address
+        found.append(place)
+    return found
 
 
 _Run = tuple[int, int]
@@ -222,6 +239,95 @@ def _render(stream: bytes, runs: Iterable[_Run], begin: int, end: int) -> bytes:
         pieces += [stream[begin:start], _MASK]
         begin = behind
     return b"".join([*pieces, stream[begin:end]])
+
+
+# --- what looks like a secret ---
+
+
+class _Shape:
+    """What tokens or keys of one kind look like."""
+
+    __slots__ = ("growing", "whole")
+
+    def __init__(self, whole: bytes, growing: bytes) -> None:
+        self.whole = re.compile(whole)
+        self.growing = re.compile(growing + rb"\Z")
+        """An end of a stream that may become one, or go on as one."""
+
+
+# GitHub's way to tell its tokens, but for a beginning that words hardly have. Source:
+# https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github
+_OF_GITHUB = _Shape(
+    rb"gh[pousr]_(?:[0-9]{1,12}_)?[A-Za-z0-9]{30}[A-Za-z0-9._-]{0,970}", rb"gh[pousr]_[A-Za-z0-9._-]{0,1013}"
+)
+_FINE_GRAINED = _Shape(rb"github_pat_[A-Za-z0-9_]{36,250}", rb"github_pat_[A-Za-z0-9_]{0,250}")
+_OF_OURS = _Shape(rb"fd[us]_[A-Za-z0-9_-]{40,60}", rb"fd[us]_[A-Za-z0-9_-]{0,60}")
+# As PyJWT makes them, of a deployment or of a GitHub App: the header, which says no more than that, and the rest.
+_JWT = _Shape(
+    rb"eyJhbGciOiJ.UzI1NiIsInR5cCI6IkpXVCJ9\.[A-Za-z0-9_-]{1,900}\.[A-Za-z0-9_-]{20,700}",
+    rb"eyJhbGciOiJ.UzI1NiIsInR5cCI6IkpXVCJ9\.[A-Za-z0-9._-]{0,1600}",
+)
+_KEY = _Shape(
+    rb"-----BEGIN RSA PRIVATE KEY-----[A-Za-z0-9+/=\\\s]{64,8000}(?:-----END RSA PRIVATE KEY-----)?",
+    rb"-----BEGIN RSA PRIVATE KEY-----[A-Za-z0-9+/=\\\s]{0,8000}[END RSAPIVTKY-]{0,30}",
+)
+_LONGEST_SHAPE = 8_100
+"""No shape has more bytes."""
+_PREFIXES = dict.fromkeys((b"ghp", b"gho", b"ghu", b"ghs", b"ghr"), _OF_GITHUB) | {
+    b"fdu": _OF_OURS,
+    b"fds": _OF_OURS,
+    b"pat": _FINE_GRAINED,
+}
+"""By the three characters before an underscore, which is found many times as fast as anything else."""
+_BEFORE = frozenset(prefix[-1] for prefix in _PREFIXES)
+_OF_TOKENS = bytes(_PLAIN)
+"""The bytes that tokens are made of."""
+_UNDERSCORES = 400
+"""Where so many underscores are found together, all of them are so many that their prefixes are looked for instead."""
+_JWT_NEEDLE, _JWT_OFFSET = b"UzI1NiIsInR5cCI6IkpXVCJ9.", len(b"eyJhbGciOiJ.")
+_KEY_NEEDLE = b"-----BEGIN RSA PRIVATE KEY-----"
+_SHAPES_BEGIN = {each + b"_" for each in _PREFIXES} - {b"pat_"} | {
+    b"github_pat_",
+    _KEY_NEEDLE,
+    *(b"eyJhbGciOiJ" + kind + _JWT_NEEDLE for kind in (b"I", b"S", b"F")),
+}
+
+
+def _shapes_in(stream: bytes) -> list[tuple[_Shape, int]]:
+    """Where something begins that may have such a shape."""
+    return [*_tokens_in(stream), *((_KEY, place) for place in _places(stream, _KEY_NEEDLE))]
+
+
+def _tokens_in(stream: bytes) -> list[tuple[_Shape, int]]:
+    signed = [(_JWT, place - _JWT_OFFSET) for place in _places(stream, _JWT_NEEDLE) if place >= _JWT_OFFSET]
+    return signed + [(shape, place) for shape, place in _prefixed(stream) if place >= 0]
+
+
+def _prefixed(stream: bytes) -> list[tuple[_Shape, int]]:
+    found: list[tuple[_Shape, int]] = []
+    place = -1
+    for _ in range(_UNDERSCORES):
+        place = stream.find(b"_", place + 1)
+        if place < 0:
+            return found
+        if stream[place - 1] in _BEFORE and (shape := _PREFIXES.get(stream[max(place - 3, 0) : place])) is not None:
+            found.append((shape, place - (10 if shape is _FINE_GRAINED else 3)))
+    for prefix, shape in _PREFIXES.items():
+        found += [
+            (shape, at - (7 if shape is _FINE_GRAINED else 0)) for at in _places(stream, prefix + b"_", place - 3)
+        ]
+    return found
+
+
+def _shape_begun(stream: bytes) -> int:
+    """Where the first of those begins that the stream may go on with; its end where none does."""
+    tail = stream[-_LONGEST_SHAPE:]
+    before = len(stream) - len(tail)
+    run = len(tail.rstrip(_OF_TOKENS))  # a token has to be there from its beginning to the end
+    last = tail[run:]
+    growing = [before + run + at for shape, at in _tokens_in(last) if shape.growing.match(last, at)]
+    growing += [before + at for at in _places(tail, _KEY_NEEDLE) if _KEY.growing.match(tail, at)]
+    return min(growing, default=len(stream))
 
 
 # --- the forms of a secret ---

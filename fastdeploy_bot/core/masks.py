@@ -18,13 +18,14 @@ KEPT: Final = 16
 def of(settings: Settings, deployment: Deployment) -> Masker:
     """A masker, for texts, of what a running deployment's script was given: its service's secrets and its own token.
 
-    It reads the secrets as they are now, so it is not to be called inside a write. One that was replaced since the
-    script began is known by its new value only.
+    And of the secrets of the bot's GitHub App, which lie where it runs. It reads all of them as they are now, so it is
+    not to be called inside a write. One that was replaced since the script began is known by its new value only.
     """
     wanted = json.loads(deployment.definition or "{}").get("secrets", [])
     given = secrets.readable(settings.secrets_dir, deployment.service.name, wanted)
     own = [tokens.for_deployment(deployment.id, deployment.run or "", key=key) for key in settings.keys]
-    return _masker((*given, *own))
+    app = [] if settings.app is None else settings.app.words
+    return _masker((*given, *own, *app))
 
 
 @lru_cache(maxsize=KEPT)

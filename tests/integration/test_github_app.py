@@ -17,9 +17,10 @@ from fastdeploy_bot import appfile, facts
 from fastdeploy_bot.app import catalogue
 from fastdeploy_bot.appfile import App
 from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core import masks
 from fastdeploy_bot.engine import desk
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store.models import Report
+from fastdeploy_bot.store.models import Deployment, Report
 from fastdeploy_bot.words import WebhookSecret
 from runs import eventually
 
@@ -113,3 +114,17 @@ def test_another_app_takes_the_place_of_one_that_github_refuses(
         assert "pending" in eventually(lambda: hub.states(sha(3)) if speaking.round() else None)
     finally:
         speaking.end()
+
+
+def test_what_a_script_says_of_the_apps_secrets_is_hidden(
+    settings: Settings, app: Flask, github: GitHub, service: ServiceFiles
+) -> None:
+    """It runs as the bot's user, and could read the file."""
+    service("shop", branches=["main"])
+    sync(app)
+    keep(settings)
+    github.push(secret=APP_SECRET)
+
+    masker = masks.of(settings, Deployment.get())
+
+    assert "******** ********" == masker.text(f"{APP_SECRET} {appkeys.pem().strip()}")

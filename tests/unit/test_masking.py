@@ -11,10 +11,12 @@ import subprocess
 import urllib.parse
 from collections.abc import Callable, Sequence
 
+import jwt
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import appkeys
 from fastdeploy_bot.masking import MASK, Masker
 
 SECRET = "p4ss/w\"ör'd+&$x \\~"
@@ -259,3 +261,85 @@ def test_secret_that_could_go_on_is_hidden_once() -> None:
 def test_text_with_halves_of_characters_is_masked_as_any_other() -> None:
     """What JSON and names of files may hold."""
     assert f"\ud800{MASK}\udcff" == Masker(["k3yK3ykey"]).text("\ud800k3yK3ykey\udcff")
+
+
+# --- what looks like a secret -----------------------------------------------------------------------------
+
+LETTERS = "16C7e42F292c6912E7710c838347Ae178B4a"
+JWT = jwt.encode({"kind": "deployment", "deployment": 7, "run": "0" * 32}, "k" * 64, algorithm="HS256")
+APPS_JWT = jwt.encode({"iat": 1, "exp": 2, "iss": "Iv23abc"}, appkeys.pem(), algorithm="RS256")
+SHAPES = {
+    "personal": f"ghp_{LETTERS}",
+    "oauth": f"gho_{LETTERS}",
+    "of a user": f"ghu_{LETTERS}",
+    "of an installation": f"ghs_{LETTERS}",
+    "of an installation, stateless": f"ghs_1234567_{APPS_JWT}",
+    "refreshing": f"ghr_{LETTERS * 2}",
+    "fine-grained": f"github_pat_11ABCDEFG0{LETTERS[:11]}_{LETTERS}{LETTERS[:23]}",
+    "of a user of ours": f"fdu_{LETTERS}-_{LETTERS[:5]}",
+    "of a service of ours": f"fds_{LETTERS}-_{LETTERS[:5]}",
+    "of a deployment": JWT,
+    "of an app": APPS_JWT,
+    "key": appkeys.pem().strip(),
+}
+shapes = st.sampled_from(
+    [*SHAPES.values(), "ghp_", "gh", "github_pat_", "eyJhbGciOiJ", "-----BEGIN RSA", "_", "\n", "a", " "]
+)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_token_that_nobody_knows_is_hidden(kind: str) -> None:
+    """Whatever stands around it, and whole."""
+    token = SHAPES[kind]
+
+    for before, after in (("", ""), ("token=", "\n"), ('{"a":"', '"}'), ("Authorization: Bearer ", " x"), ("x", ":")):
+        assert f"{before}{MASK}{after}" == Masker([]).text(before + token + after)
+        assert f"{before}{MASK}{after}".encode() == masked([], [f"{before}{token}{after}".encode()])
+
+
+@given(st.lists(shapes, max_size=8), st.lists(st.integers(0, 4_000), max_size=8))
+def test_a_token_is_hidden_however_its_stream_is_cut(parts: list[str], places: list[int]) -> None:
+    """The same comes out."""
+    stream = "".join(parts).encode()
+
+    assert masked([], [stream]) == masked([], cut(stream, places))
+    assert masked([], [stream]).decode() == Masker([]).text(stream.decode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ghp_short",
+        "ghs_installation_tokens_by_repository",
+        "github_pattern_of_names_that_are_rather_long_in_all",
+        "fdu_x",
+    ],
+)
+def test_what_only_begins_like_a_token_is_shown(text: str) -> None:
+    """Names in programs do."""
+    assert text == Masker([]).text(text)
+
+
+def test_a_token_among_many_underscores_is_hidden() -> None:
+    """Where looking at each underscore would take too long."""
+    text = "shop_orders_handler_" * 1_000 + f" {SHAPES['personal']} {SHAPES['fine-grained']} " + "a_b_" * 1_000
+
+    assert text.replace(SHAPES["personal"], MASK).replace(SHAPES["fine-grained"], MASK) == Masker([]).text(text)
+
+
+def test_the_rest_of_a_token_is_hidden_when_its_beginning_had_to_come_out() -> None:
+    """After a fifth of a second nothing is held back any more; then the token is known by all of it."""
+    masker = Masker([])
+    first = masker.feed(b"x ghp_" + LETTERS[:10].encode())
+    held = masker.flush()
+
+    assert (b"x ", b"ghp_" + LETTERS[:10].encode()) == (first, held)
+    assert MASK.encode() + b"\n" == masker.feed(LETTERS[10:].encode() + b"\n")
+
+
+def test_a_line_that_has_no_token_in_it_comes_out_at_once() -> None:
+    """All of it."""
+    masker = Masker([])
+
+    assert b"handled get_orders in 12 ms\n" == masker.feed(b"handled get_orders in 12 ms\n")
+    assert 0 == masker.pending

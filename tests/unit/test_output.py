@@ -51,6 +51,7 @@ def test_output_within_the_limit_is_kept_whole(folder: RunFolder) -> None:
     data = os.urandom(1024 * KIB)
 
     log.write(data)
+    log.flush()
 
     assert data == b"".join(piece for _, piece in pieces(folder))
     assert len(data) == log.end
@@ -68,6 +69,7 @@ def test_head_and_tail_are_kept_however_the_output_comes(
 
     for end, size in zip(_sums(sizes), sizes, strict=True):
         log.write(data[end - size : end])
+    log.flush()
 
     kept = bytearray(len(data))
     for start, piece in pieces(folder):
