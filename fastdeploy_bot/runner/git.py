@@ -42,7 +42,6 @@ PROXIES: Final = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_pr
 
 _CONFIG: Final = {
     "advice.detachedHead": "false",
-    "checkout.workers": "2",
     "core.askPass": "",
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,

@@ -19,7 +19,14 @@ from fastdeploy_bot.core.retention import Removed
 from fastdeploy_bot.engine import janitor
 from fastdeploy_bot.engine.duty import LEASE, Duty
 from fastdeploy_bot.engine.engine import Engine
-from fastdeploy_bot.engine.janitor import LEFT_SECONDS, REST, Janitor, remove_leftovers
+from fastdeploy_bot.engine.janitor import (
+    LEFT_SECONDS,
+    MIRROR_DAYS,
+    REST,
+    UNFINISHED_SECONDS,
+    Janitor,
+    remove_leftovers,
+)
 from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Service
@@ -302,4 +309,47 @@ def test_each_host_looks_after_its_own_folders(make: Any, runs: Path, time: Cloc
 
     time.wait(REST / clock.SECOND)
     second.tick(now=time.now)
+    assert [] == os.listdir(runs)
+
+
+@on_sqlite
+def test_checkouts_that_never_began_go(make: Any, home: Path, time: Clock) -> None:
+    """Those that are being made stay."""
+    checkouts = home / "checkouts"
+    checkouts.mkdir()
+    leave(checkouts, "1-old", age=UNFINISHED_SECONDS + 1)
+    leave(checkouts, "2-new", age=UNFINISHED_SECONDS - 60)
+
+    make("web1").tick(now=time.now)
+
+    assert ["2-new"] == os.listdir(checkouts)
+
+
+@on_sqlite
+def test_mirrors_that_nobody_used_for_long_go(make: Any, home: Path, time: Clock) -> None:
+    """One that was used yesterday stays."""
+    (home / "mirrors").mkdir()
+    for name, days in (("octo-org+old.git", MIRROR_DAYS + 1), ("octo-org+shop.git", 1)):
+        leave(home / "mirrors", name, age=0)
+        moment = (NOW - days * clock.DAY) / clock.SECOND
+        (home / "mirrors" / name / "used").touch()
+        os.utime(home / "mirrors" / name / "used", (moment, moment))
+
+    make("web1").tick(now=time.now)
+
+    assert ["octo-org+shop.git"] == [path.name for path in (home / "mirrors").glob("*.git")]
+
+
+@on_sqlite
+def test_read_only_folders_in_a_left_run_go_as_well(runs: Path) -> None:
+    """As some tools make them for what they download."""
+    leave(runs, "1-old", age=LEFT_SECONDS + 1)
+    deep = runs / "1-old" / "checkout" / "cache"
+    deep.mkdir(parents=True)
+    (deep / "file").touch()
+    deep.chmod(0o500)
+    os.utime(runs / "1-old", (0, 0))
+
+    remove_leftovers(runs, now=NOW)
+
     assert [] == os.listdir(runs)
