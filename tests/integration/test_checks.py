@@ -22,19 +22,23 @@ from callers import (
     GitHub,
     Host,
     ServiceFiles,
+    document,
     sha,
     states,
     sync,
     vouch,
 )
 from fakehub import DROPPED, FakeHub, Fault
+from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import checking, clock, deployments, feed, locking, queue, waiting
+from fastdeploy_bot.core import checking, clock, deployments, feed, intake, locking, queue, waiting
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
 from fastdeploy_bot.engine.relay import Relay
+from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
+from fastdeploy_bot.web.context import EXTENSION
 from fastdeploy_bot.words import LOCAL, WebhookSecret
 
 HEAD = sha(2)
@@ -461,6 +465,36 @@ def test_news_of_something_else_asks_nothing(
     news(event, **about)
 
     assert due == waiting.of(row())
+
+
+@pytest.mark.parametrize(("names", "asks"), [(["*"], False), (["*", "fastdeploy / site"], True)])
+def test_news_of_our_own_check_runs_count_where_they_are_named(
+    wait_for: Any, push: Any, news: Any, monkeypatch: pytest.MonkeyPatch, names: list[str], asks: bool
+) -> None:
+    """The bot causes them itself; of a suite of its own nothing else can be meant."""
+    monkeypatch.setattr(Settings, "app_names", property(lambda _: frozenset({"1234"})))
+    wait_for(*names)
+    push()
+    due = waiting.of(row())
+
+    news("check_suite", app={"id": 1234})
+    suite = waiting.of(row())
+    told = news("check_run", name="fastdeploy / site", app={"id": 1234})
+
+    assert due == suite
+    assert asks == told.startswith("GitHub is asked")
+
+
+def test_a_push_that_no_webhook_told_of_waits_like_any_other(wait_for: Any, app: Flask) -> None:
+    """It was found by a look at the repository."""
+    wait_for("test")
+    webhook = payloads.parse(document(), {"X-GitHub-Event": "push", "X-GitHub-Delivery": "found"})
+    entries = app.extensions[EXTENSION].catalogue.entries()
+
+    store.write(lambda: intake.reconcile(webhook, entries, {}, now=clock.now()))
+
+    assert "reconciled" == row().origin
+    assert WAITS == standing()
 
 
 def test_news_while_github_is_being_asked_lets_it_ask_once_more(
