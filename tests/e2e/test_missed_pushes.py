@@ -26,10 +26,14 @@ def hub() -> Iterator[FakeHub]:
     assert [] == made.wrongs
 
 
-@pytest.fixture
-def asking_bot(make_bot: BotMaker, hub: FakeHub) -> Bot:
-    """A bot with a token for that GitHub, not started."""
-    return make_bot(FASTDEPLOY_GITHUB_API_URL=hub.url, FASTDEPLOY_GITHUB_TOKEN=fakehub.TOKEN)
+@pytest.fixture(params=["1", "3"], ids=["one", "three"])
+def asking_bot(request: pytest.FixtureRequest, make_bot: BotMaker, hub: FakeHub) -> Bot:
+    """A bot of one process or three, with a token for that GitHub, not started."""
+    return make_bot(
+        FASTDEPLOY_GITHUB_API_URL=hub.url,
+        FASTDEPLOY_GITHUB_TOKEN=fakehub.TOKEN,
+        FASTDEPLOY_WEB_PROCESSES=request.param,
+    )
 
 
 def forge_of(bot: Bot, folder: Path) -> Forge:
