@@ -123,6 +123,7 @@ def test_outside_of_all_that_goes_on_nothing_is_kept() -> None:
 def test_no_line_shows_a_secret_of_the_bot(formatter: logging.Formatter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in its message, nor in a fact, nor in the text of an exception."""
     monkeypatch.setattr(facts, "_masker", Masker([]))
+    monkeypatch.setattr(facts, "_hidden", frozenset())
     secrets = [
         "of a webhook",
         "k" * 32,
