@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 import fakehub
 from askers import Asker
-from callers import KEY, SECRET, SOON, Auth, GitHub, Host, ServiceFiles, document, sha, states, sync, verdicts
+from callers import KEY, SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, sha, states, sync, verdicts
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deciding, deployments, locking, resuming, rollbacks, services
@@ -393,6 +393,23 @@ def test_a_restart_in_the_middle_loses_nothing(
 
     assert ["3...5", "5...3"] == compared(hub)
     assert "deploy" == told()[0]
+
+
+@pytest.mark.usefixtures("live")
+def test_a_page_says_that_github_does_not_answer(push: Pushes, desk: Asker, hub: FakeHub, app: Flask) -> None:
+    """As long as something waits for that."""
+    hub.down = True
+    push(9, 2, "web/a")
+    anna = Browser(app).signed_in("viewer")
+
+    desk.settle(2)
+    waiting = anna.get("/services/api").get_data(as_text=True)
+    hub.down = False
+    desk.settle(20)
+    settled = anna.get("/services/api").get_data(as_text=True)
+
+    told = "GitHub has not answered yet what it was asked: GitHub cannot be reached"
+    assert (True, False) == (told in waiting, told in settled)
 
 
 # --- what happens meanwhile -------------------------------------------------------------------------------
