@@ -15,9 +15,12 @@ from databases import Server
 hypothesis.settings.register_profile("fastdeploy", deadline=None)
 hypothesis.settings.load_profile("fastdeploy")
 
-# Shells have what they start in the background ignore this, and all that it starts; commands under test must not.
+# Shells have what they start in the background ignore the one, nohup the other, and all that these start as well;
+# commands under test must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
