@@ -9,7 +9,7 @@ A pattern is followed through a text in all its possible states at once: none is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -60,11 +60,6 @@ def last_match(patterns: Sequence[str], text: str) -> bool:
         if match(pattern.removeprefix("!"), text):
             wanted = not pattern.startswith("!")
     return wanted
-
-
-def any_path(patterns: Sequence[str], paths: Iterable[str]) -> bool:
-    """Whether the patterns want any of the paths."""
-    return any(last_match(patterns, path) for path in paths)
 
 
 def beginning(pattern: str) -> str:

@@ -96,16 +96,16 @@ class Checks:
         """All that is reported of a commit, and whether that is all there is."""
         repository, sha = commit.repository, commit.sha
         runs, all_runs = seen.runs.all(
-            lambda page, etag: checks.runs(client, token, repository, sha, page=page, etag=etag)
+            lambda page, before: checks.runs(client, token, repository, sha, page=page, before=before)
         )
         listed, all_statuses = seen.statuses.all(
-            lambda page, etag: statuses.latest(client, token, repository, sha, page=page, etag=etag)
+            lambda page, before: statuses.latest(client, token, repository, sha, page=page, before=before)
         )
         suites: list[ListedSuite] = []
         all_suites = True
         if commit.all:
             suites, all_suites = seen.suites.all(
-                lambda page, etag: checks.suites(client, token, repository, sha, page=page, etag=etag)
+                lambda page, before: checks.suites(client, token, repository, sha, page=page, before=before)
             )
         return ci.checks(runs, suites, listed, ours=self._ours()), all_runs and all_statuses and all_suites
 

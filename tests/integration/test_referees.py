@@ -152,10 +152,9 @@ def test_a_comparison_is_as_described(described: Client) -> None:
 def test_what_others_say_of_a_commit_is_as_described(described: Client) -> None:
     """Their check runs, suites and statuses."""
     for read in (checks.runs, checks.suites, statuses.latest):
-        page = read(described, "t", REPOSITORY, SHA, page=1, etag=None)
+        page = read(described, "t", REPOSITORY, SHA, page=1, before=None)
 
-        assert page is not None
-        assert page.items
+        assert page.found.items
 
 
 def test_webhooks_and_what_they_delivered_are_as_described(described: Client) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
@@ -25,6 +25,8 @@ from fastdeploy_bot import __version__
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.forge.github import deadline, policy
 from fastdeploy_bot.forge.github.policy import Refusal
+
+T = TypeVar("T")
 
 TIMEOUT: Final = (5.0, 15.0)
 """Seconds to be connected in, and between two pieces of an answer; `deadline` bounds all of it."""
@@ -63,6 +65,12 @@ class Answer(msgspec.Struct, frozen=True):
     data: Any  # Any: each endpoint has its own answer
     headers: Mapping[str, str]
     """Those of `KEPT` that came, in lower case."""
+
+
+class Numbered(msgspec.Struct, frozen=True):
+    """What GitHub made or keeps, as far as its id goes."""
+
+    id: int
 
 
 class Client:
@@ -231,6 +239,14 @@ def repository_path(repository: str) -> str:
 def not_understood(what: str) -> CallFailed:
     """The failure of a call whose answer is not as GitHub describes it."""
     return CallFailed(Refusal(None, f"GitHub's answer was not understood: {what} in it"))
+
+
+def understood(data: object, shape: type[T], what: str) -> T:
+    """An answer in that shape; raises CallFailed where it has no such thing, of which `what` tells people."""
+    try:
+        return msgspec.convert(data, shape)
+    except msgspec.ValidationError as error:
+        raise not_understood(f"no {what}") from error
 
 
 def _address(url: str, query: Mapping[str, str | int] | None) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from fastdeploy_bot import values
 from fastdeploy_bot.appfile import App
-from fastdeploy_bot.forge.github.client import Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Client, Numbered, not_understood, repository_path, understood
 
 PAGE: Final = 100
 """How many things of a kind are asked for; whoever has more sees the first."""
@@ -45,10 +45,7 @@ class Installation(msgspec.Struct, frozen=True):
 def installation_of(client: Client, jwt: str, repository: str) -> int:
     """The id of the App's installation on a repository."""
     data = client.call("GET", f"{repository_path(repository)}/installation", jwt).data
-    number = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(number, int):
-        raise not_understood("no id of an installation")
-    return number
+    return understood(data, Numbered, "id of an installation").id
 
 
 def installation_token(

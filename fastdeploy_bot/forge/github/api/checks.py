@@ -12,9 +12,11 @@ from urllib.parse import quote
 import msgspec
 
 from fastdeploy_bot.forge.github import check_texts
-from fastdeploy_bot.forge.github.api.pages import Page, read
+from fastdeploy_bot.forge.github.api import pages
+from fastdeploy_bot.forge.github.api.conditional import Known
+from fastdeploy_bot.forge.github.api.pages import Page
 from fastdeploy_bot.forge.github.check_texts import Run
-from fastdeploy_bot.forge.github.client import Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Answer, Client, Numbered, not_understood, repository_path, understood
 from fastdeploy_bot.forge.github.permissions import Needs
 
 WRITES: Final = Needs(checks="write")
@@ -83,10 +85,7 @@ def create(client: Client, token: str, repository: str, run: Run) -> int:
     """A new check run; answers GitHub's id of it."""
     path, body = f"{repository_path(repository)}/check-runs", check_texts.created(run)
     data = client.call("POST", path, token, expected={HTTPStatus.CREATED}, body=body).data
-    number = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(number, int):
-        raise not_understood("no id of a check run")
-    return number
+    return understood(data, Numbered, "id of a check run").id
 
 
 def update(client: Client, token: str, repository: str, number: int, run: Run) -> int:
@@ -111,21 +110,29 @@ def find(client: Client, token: str, repository: str, run: Run) -> int | None:
 
 
 def runs(
-    client: Client, token: str, repository: str, sha: str, *, page: int, etag: str | None
-) -> Page[ListedRun] | None:
-    """A page of a commit's check runs, the newest of each name and suite; None where `etag` still holds."""
+    client: Client, token: str, repository: str, sha: str, *, page: int, before: Known[Page[ListedRun]] | None
+) -> Known[Page[ListedRun]]:
+    """A page of a commit's check runs, the newest of each name and suite."""
     path = f"{repository_path(repository)}/commits/{quote(sha, safe='')}/check-runs"
-    told = read(client, token, path, _Runs, page=page, etag=etag, filter="latest")
-    return None if told is None else Page(told.body.check_runs, told.body.total_count, told.etag)
+    return pages.get(client, token, path, _runs, page=page, before=before, filter="latest")
 
 
 def suites(
-    client: Client, token: str, repository: str, sha: str, *, page: int, etag: str | None
-) -> Page[ListedSuite] | None:
-    """A page of a commit's check suites; None where `etag` still holds."""
+    client: Client, token: str, repository: str, sha: str, *, page: int, before: Known[Page[ListedSuite]] | None
+) -> Known[Page[ListedSuite]]:
+    """A page of a commit's check suites."""
     path = f"{repository_path(repository)}/commits/{quote(sha, safe='')}/check-suites"
-    told = read(client, token, path, _Suites, page=page, etag=etag)
-    return None if told is None else Page(told.body.check_suites, told.body.total_count, told.etag)
+    return pages.get(client, token, path, _suites, page=page, before=before)
+
+
+def _runs(answer: Answer) -> Page[ListedRun]:
+    found = understood(answer.data, _Runs, "list of check runs")
+    return Page(found.check_runs, found.total_count)
+
+
+def _suites(answer: Answer) -> Page[ListedSuite]:
+    found = understood(answer.data, _Suites, "list of check suites")
+    return Page(found.check_suites, found.total_count)
 
 
 def _is(found: dict[str, Any], run: Run) -> bool:

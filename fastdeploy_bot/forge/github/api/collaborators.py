@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.forge.github.client import Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Client, repository_path, understood
 from fastdeploy_bot.forge.github.permissions import Needs
 
 READS: Final = Needs()
@@ -38,7 +38,4 @@ def permission(client: Client, token: str, repository: str, login: str) -> Permi
     """The permission of somebody by their name; `none` where a repository that everybody reads has nothing more."""
     path = f"{repository_path(repository)}/collaborators/{quote(login, safe='')}/permission"
     data = client.call("GET", path, token).data
-    try:
-        return msgspec.convert(data, Permission)
-    except msgspec.ValidationError as error:
-        raise not_understood("no permission") from error
+    return understood(data, Permission, "permission")

@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from fastdeploy_bot.forge.github.client import Answer, Client
+from fastdeploy_bot.forge.github.client import LARGEST_ANSWER, Answer, Client
 
 T = TypeVar("T")
 
@@ -36,13 +36,15 @@ def get(
     before: Known[T] | None,
     query: Mapping[str, str | int] | None = None,
     also: frozenset[HTTPStatus] = frozenset(),
+    largest: int = LARGEST_ANSWER,
 ) -> Known[T]:
     """What is at a path, as `read` makes of the answer; what was known before, where it is the same still.
 
-    `also` are further statuses that `read` understands. Raises CallFailed.
+    `also` are further statuses that `read` understands, `largest` the most bytes of an answer. Raises CallFailed.
     """
     etag = before.etag if before is not None else None
-    answer = client.call("GET", path, token, expected=EXPECTED | also, query=query, etag=etag)
+    expected = EXPECTED | also
+    answer = client.call("GET", path, token, expected=expected, query=query, etag=etag, largest=largest)
     if answer.status == HTTPStatus.NOT_MODIFIED and before is not None:
         return msgspec.structs.replace(before, fresh=False)
     return Known(read(answer), answer.headers.get("etag"))

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastdeploy_bot.forge.github import deployment_texts
-from fastdeploy_bot.forge.github.client import Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Client, Numbered, not_understood, repository_path, understood
 from fastdeploy_bot.forge.github.deployment_texts import Status, Subject
 from fastdeploy_bot.forge.github.permissions import Needs
 
@@ -21,10 +21,7 @@ def create(client: Client, token: str, repository: str, subject: Subject) -> int
     """A new deployment; answers GitHub's id of it."""
     path, body = f"{repository_path(repository)}/deployments", deployment_texts.new(subject)
     data = client.call("POST", path, token, expected={HTTPStatus.CREATED}, body=body).data
-    number = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(number, int):
-        raise not_understood("no id of a deployment")
-    return number
+    return understood(data, Numbered, "id of a deployment").id
 
 
 def find(client: Client, token: str, repository: str, subject: Subject) -> int | None:

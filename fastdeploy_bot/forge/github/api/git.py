@@ -13,7 +13,7 @@ import msgspec
 
 from fastdeploy_bot.forge.github.api import conditional
 from fastdeploy_bot.forge.github.api.conditional import Known
-from fastdeploy_bot.forge.github.client import Answer, Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Answer, Client, repository_path, understood
 from fastdeploy_bot.forge.github.permissions import Needs
 
 READS: Final = Needs(contents="read")
@@ -55,25 +55,16 @@ def matching_refs(
 def tagged(client: Client, token: str, repository: str, sha: str) -> Object:
     """What an annotated tag names, which may be a tag again."""
     data = client.call("GET", f"{repository_path(repository)}/git/tags/{quote(sha, safe='')}", token).data
-    try:
-        return msgspec.convert(data, _Tag).object
-    except msgspec.ValidationError as error:
-        raise not_understood("no object of a tag") from error
+    return understood(data, _Tag, "object of a tag").object
 
 
 def message(client: Client, token: str, repository: str, sha: str) -> str:
     """What a commit says of itself."""
     data = client.call("GET", f"{repository_path(repository)}/git/commits/{quote(sha, safe='')}", token).data
-    try:
-        return msgspec.convert(data, _Commit).message
-    except msgspec.ValidationError as error:
-        raise not_understood("no message of a commit") from error
+    return understood(data, _Commit, "message of a commit").message
 
 
 def _refs(answer: Answer) -> tuple[Ref, ...] | None:
     if answer.status == HTTPStatus.CONFLICT:
         return None
-    try:
-        return msgspec.convert(answer.data, tuple[Ref, ...])
-    except msgspec.ValidationError as error:
-        raise not_understood("no list of refs") from error
+    return understood(answer.data, tuple[Ref, ...], "list of refs")

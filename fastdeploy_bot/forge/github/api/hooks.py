@@ -17,7 +17,7 @@ import msgspec
 
 from fastdeploy_bot.forge.github.api import conditional
 from fastdeploy_bot.forge.github.api.conditional import Known
-from fastdeploy_bot.forge.github.client import Answer, Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Answer, Client, repository_path, understood
 
 APP: Final = "/app/hook"
 """The path of an App's own webhook."""
@@ -68,10 +68,7 @@ def of_repository(client: Client, token: str, repository: str, *, before: Known[
     path = f"{repository_path(repository)}/hooks"
 
     def read(answer: Answer) -> Paths:
-        try:
-            found = msgspec.convert(answer.data, list[_Hook])
-        except msgspec.ValidationError as error:
-            raise not_understood("no list of webhooks") from error
+        found = understood(answer.data, list[_Hook], "list of webhooks")
         return {hook.config.url: f"{path}/{hook.id}" for hook in found}
 
     return conditional.get(client, token, path, read, query={"per_page": PAGE}, before=before)
@@ -91,16 +88,11 @@ def repeat(client: Client, token: str, hook: str, attempt: int) -> None:
 
 
 def _app_path(answer: Answer) -> Paths:
-    try:
-        url = msgspec.convert(answer.data, _Config).url
-    except msgspec.ValidationError as error:
-        raise not_understood("no webhook") from error
+    url = understood(answer.data, _Config, "webhook").url
     return {url: APP} if url else {}
 
 
 def _attempts(answer: Answer) -> Attempts:
     further = _NEXT.search(answer.headers.get("link", ""))
-    try:
-        return Attempts(msgspec.convert(answer.data, tuple[Attempt, ...]), unquote(further[1]) if further else "")
-    except msgspec.ValidationError as error:
-        raise not_understood("no list of deliveries") from error
+    attempts = understood(answer.data, tuple[Attempt, ...], "list of deliveries")
+    return Attempts(attempts, unquote(further[1]) if further else "")

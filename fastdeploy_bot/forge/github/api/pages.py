@@ -6,15 +6,15 @@ Source: https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from fastdeploy_bot.forge.github.client import Client, not_understood
+from fastdeploy_bot.forge.github.api import conditional
+from fastdeploy_bot.forge.github.api.conditional import Known
+from fastdeploy_bot.forge.github.client import Answer, Client
 
 T = TypeVar("T")
-B = TypeVar("B")
 
 SIZE: Final = 50
 """How many things a page has: a check run with all that it says may have 130 KB."""
@@ -29,58 +29,40 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     items: Sequence[T]
     total: int
     """How many things the whole list has."""
-    etag: str | None
-    """By which to ask whether it is still so."""
-
-
-class Told(msgspec.Struct, Generic[B], frozen=True):
-    """An answer that was not known before."""
-
-    body: B
-    etag: str | None
 
 
 class Memory(Generic[T]):
     """What GitHub answered before of one list, page by page: what has not changed costs nothing to ask again."""
 
     def __init__(self) -> None:
-        self._pages: list[Page[T]] = []
+        self._pages: list[Known[Page[T]]] = []
 
-    def all(self, fetch: Callable[[int, str | None], Page[T] | None]) -> tuple[list[T], bool]:
-        """All things of a list, and whether that is really all: there is a bound. `fetch` gets a page, given its etag.
+    def all(self, fetch: Callable[[int, Known[Page[T]] | None], Known[Page[T]]]) -> tuple[list[T], bool]:
+        """All things of a list, and whether that is really all: there is a bound.
 
-        None stands for a page that has not changed.
+        `fetch` gets a page by its number, given what was known of it before.
         """
-        found: list[Page[T]] = []
+        pages: list[Known[Page[T]]] = []
         whole = False
-        while not whole and len(found) < MOST:
-            known = self._pages[len(found)] if len(found) < len(self._pages) else None
-            page = fetch(len(found) + 1, None if known is None else known.etag) or known
-            if page is None:
-                raise not_understood("nothing new, though nothing was known")
-            found.append(page)
-            whole = len(page.items) < SIZE or len(found) * SIZE >= page.total
-        self._pages = found
-        return [item for page in found for item in page.items], whole
+        while not whole and len(pages) < MOST:
+            before = self._pages[len(pages)] if len(pages) < len(self._pages) else None
+            known = fetch(len(pages) + 1, before)
+            pages.append(known)
+            whole = len(known.found.items) < SIZE or len(pages) * SIZE >= known.found.total
+        self._pages = pages
+        return [item for known in pages for item in known.found.items], whole
 
 
-def read(
-    client: Client, token: str, path: str, shape: type[B], *, page: int, etag: str | None, **query: str
-) -> Told[B] | None:
-    """A page of a list, whose answers look so; None where `etag` still holds."""
-    answer = client.call(
-        "GET",
-        path,
-        token,
-        expected={HTTPStatus.OK} if etag is None else {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED},
-        query={"per_page": SIZE, "page": page, **query},
-        etag=etag,
-        largest=LARGEST,
-    )
-    if answer.status == HTTPStatus.NOT_MODIFIED:
-        return None
-    try:
-        body = msgspec.convert(answer.data, shape)
-    except msgspec.ValidationError as error:
-        raise not_understood("no list") from error
-    return Told(body, answer.headers.get("etag"))
+def get(
+    client: Client,
+    token: str,
+    path: str,
+    read: Callable[[Answer], Page[T]],
+    *,
+    page: int,
+    before: Known[Page[T]] | None,
+    **query: str,
+) -> Known[Page[T]]:
+    """A page of a list, as `read` makes it of the answer. Raises CallFailed."""
+    asked: dict[str, str | int] = {"per_page": SIZE, "page": page, **query}
+    return conditional.get(client, token, path, read, before=before, query=asked, largest=LARGEST)

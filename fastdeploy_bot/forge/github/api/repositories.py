@@ -11,7 +11,7 @@ import msgspec
 
 from fastdeploy_bot.forge.github.api import conditional
 from fastdeploy_bot.forge.github.api.conditional import Known
-from fastdeploy_bot.forge.github.client import Answer, Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.client import Answer, Client, repository_path, understood
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -36,7 +36,4 @@ def may_push(client: Client, token: str, repository: str) -> bool | None:
 
 
 def _repository(answer: Answer) -> Repository:
-    try:
-        return msgspec.convert(answer.data, Repository)
-    except msgspec.ValidationError as error:
-        raise not_understood("no repository") from error
+    return understood(answer.data, Repository, "repository")

@@ -11,8 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from fastdeploy_bot.forge.github.api.pages import Page, read
-from fastdeploy_bot.forge.github.client import Client, repository_path
+from fastdeploy_bot.forge.github.api import pages
+from fastdeploy_bot.forge.github.api.conditional import Known
+from fastdeploy_bot.forge.github.api.pages import Page
+from fastdeploy_bot.forge.github.client import Answer, Client, repository_path, understood
 from fastdeploy_bot.forge.github.permissions import Needs
 from fastdeploy_bot.forge.github.texts import Status
 
@@ -41,9 +43,13 @@ def create(client: Client, token: str, repository: str, sha: str, status: Status
 
 
 def latest(
-    client: Client, token: str, repository: str, sha: str, *, page: int, etag: str | None
-) -> Page[ListedStatus] | None:
-    """A page of a commit's statuses, the newest of each context; None where `etag` still holds."""
+    client: Client, token: str, repository: str, sha: str, *, page: int, before: Known[Page[ListedStatus]] | None
+) -> Known[Page[ListedStatus]]:
+    """A page of a commit's statuses, the newest of each context."""
     path = f"{repository_path(repository)}/commits/{quote(sha, safe='')}/status"
-    told = read(client, token, path, _Combined, page=page, etag=etag)
-    return None if told is None else Page(told.body.statuses, told.body.total_count, told.etag)
+    return pages.get(client, token, path, _statuses, page=page, before=before)
+
+
+def _statuses(answer: Answer) -> Page[ListedStatus]:
+    found = understood(answer.data, _Combined, "list of statuses")
+    return Page(found.statuses, found.total_count)
