@@ -19,6 +19,38 @@ LOOK_SECONDS: Final = 1.0
 """After how long to look again whether another process of this host has let go."""
 
 
+class HostLock:
+    """What one process of a host has until it lets go or dies."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is a file of this host's own."""
+        self._path = path
+        self._lock: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has it."""
+        return self._lock is not None
+
+    def take(self) -> bool:
+        """Whether this process has it now, as it had before or as nobody else did."""
+        if self._lock is None:
+            lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            self._lock = lock
+        return True
+
+    def let_go(self) -> None:
+        """Let whoever looks next have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
 class Duty:
     """To be used from one thread."""
 
@@ -28,16 +60,16 @@ class Duty:
         `guests` are those to whom it is handed over, each with the longest time that it has it for.
         """
         self._name = name
-        self._path = lock
+        self._lock = HostLock(lock)
         self._host = host
         self._guests = guests
         self._since = 0
-        self._lock: int | None = None
         self._until = 0
 
     def busy(self, *, now: int) -> float:
         """For how many seconds at least somebody else has the duty; 0.0: it is ours now."""
-        if not self._locked():
+        # Whoever of this host had the lease before is gone once the lock is ours.
+        if not self._lock.take():
             return LOOK_SECONDS
         if self._since <= now < self._until - RENEWED:
             return 0.0
@@ -58,22 +90,10 @@ class Duty:
 
     def let_go(self) -> None:
         """Let whoever looks next have it."""
-        if self._lock is None:
+        if not self._lock.is_held:
             return
         try:
             leases.hand_over(self._name, self._host, self._host, until=0)
         finally:
-            os.close(self._lock)
-            self._lock, self._until = None, 0
-
-    def _locked(self) -> bool:
-        """Whether this process is the one of this host. Then whoever of it had the lease before is gone."""
-        if self._lock is None:
-            lock = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                return False
-            self._lock = lock
-        return True
+            self._lock.let_go()
+            self._until = 0

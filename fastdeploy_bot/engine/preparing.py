@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import secrets
 import threading
 import time
@@ -17,6 +15,7 @@ from fastdeploy_bot import facts, store
 from fastdeploy_bot.core import clock, queue
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine.access import Access
+from fastdeploy_bot.engine.duty import HostLock
 from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.runner import folder as run_folder
@@ -75,8 +74,8 @@ class Preparing:
         self._access = access
         self._forge = settings.github_url
         self._trees = settings.checkouts_dir
-        self._lock_path = settings.home / "checkout.lock"
-        self._lock: int | None = None
+        self._lock = HostLock(settings.home / "checkout.lock")
+        """Its holder is the one process of this host that makes checkouts."""
         self._mirrors = Mirrors(settings.mirrors_dir, limit=settings.mirror_limit)
         self._ring = ring
         self._stopping = stopping
@@ -89,7 +88,7 @@ class Preparing:
 
     def look(self, deployment: Deployment, file: ServiceFile, *, now: int) -> Checkout | None:
         """The deployment's checkout, or why it gets none; None while it is being made, and its reason tells that."""
-        if not self._is_ours():
+        if not self._lock.take():
             return None
         work = self._works.get(deployment.id)
         if work is None or (work.result is not None and work.result.is_gone):
@@ -120,21 +119,7 @@ class Preparing:
             if work.thread is not None:
                 work.thread.join(max(0.0, give_up - time.monotonic()))
         self._access.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _is_ours(self) -> bool:
-        """Whether this process is the one of this host that makes checkouts."""
-        if self._lock is None:
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                return False
-            self._lock = lock
-        return True
+        self._lock.let_go()
 
     def _begin(self, number: int, work: _Work) -> None:
         """Try it in a thread; what the thread finds stands in the work once it is over."""
