@@ -14,8 +14,8 @@ from typing import Final
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.core import clock, queue
 from fastdeploy_bot.core.servicefile import ServiceFile
-from fastdeploy_bot.engine.access import Access
 from fastdeploy_bot.engine.duty import HostLock
+from fastdeploy_bot.engine.signing import Signings
 from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.runner import folder as run_folder
@@ -68,10 +68,10 @@ class Preparing:
     """To be used from the dispatcher's thread; has threads of its own."""
 
     def __init__(
-        self, settings: Settings, access: Access, ring: Callable[[], object], stopping: threading.Event
+        self, settings: Settings, signings: Signings, ring: Callable[[], object], stopping: threading.Event
     ) -> None:
         """`ring` is called whenever there is something to look at."""
-        self._access = access
+        self._signings = signings
         self._forge = settings.github_url
         self._trees = settings.checkouts_dir
         self._lock = HostLock(settings.home / "checkout.lock")
@@ -118,7 +118,7 @@ class Preparing:
         for work in self._works.values():
             if work.thread is not None:
                 work.thread.join(max(0.0, give_up - time.monotonic()))
-        self._access.close()
+        self._signings.close()
         self._lock.let_go()
 
     def _begin(self, number: int, work: _Work) -> None:
@@ -195,7 +195,7 @@ class Preparing:
     def _signing(self, repository: str) -> tuple[Signing | None, str]:
         """What to sign in with; or None, and why not. A public repository can be fetched without."""
         try:
-            signing = self._access.signing(repository)
+            signing = self._signings.signing(repository)
         except CallFailed as failed:
             if not failed.permanent:
                 raise
@@ -215,16 +215,16 @@ class Preparing:
 
     def _other_way(self, wanted: Wanted, signing: Signing, failed: CheckoutFailed) -> tuple[Wanted, Signing] | None:
         if failed.trouble is Trouble.MOVED:
-            name = self._access.name(wanted.repository, signing)
+            name = self._signings.name(wanted.repository, signing)
             return Wanted(wanted.forge, name, wanted.sha), signing
-        if failed.trouble is Trouble.DENIED and (fresh := self._access.renewed(wanted.repository, signing)):
+        if failed.trouble is Trouble.DENIED and (fresh := self._signings.renewed(wanted.repository, signing)):
             return wanted, fresh
         return None
 
 
 def of(settings: Settings, ring: Callable[[], object], stopping: threading.Event) -> Preparing:
     """What prepares the deployments of this process."""
-    return Preparing(settings, Access(settings), ring, stopping)
+    return Preparing(settings, Signings(settings), ring, stopping)
 
 
 def _note(work: _Work, failed: CheckoutFailed | CallFailed) -> None:

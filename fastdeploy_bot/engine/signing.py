@@ -1,4 +1,4 @@
-"""Access: what fetches from GitHub are signed in with. For many threads, beside the desk's line."""
+"""Signing: what fetches from GitHub are signed in with. For many threads, beside the desk's line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class QuietClient(Client):
         return super().call(*args, **more)
 
 
-class Access:
+class Signings:
     """One per process."""
 
     def __init__(self, settings: Settings) -> None:
