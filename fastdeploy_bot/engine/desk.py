@@ -90,15 +90,19 @@ def _turn(clerk: Clerk) -> float:
 def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     """The desk of a host."""
     speaking, bell = line.of(settings, host), Bell(settings.bell_dir)
-    inquirers: dict[QuestionKind, Inquirer] = {
+    relay = Relay(speaking, public_url=settings.effective_public_url)
+    inquiries = Inquiries(speaking, catalogue, inquirers(), bell)
+    redelivery = Redelivery(speaking, f"{settings.effective_public_url}/webhooks/github")
+    recovery = Recovery(speaking, catalogue, bell, redelivery=redelivery, poll=settings.poll)
+    checks = Checks(speaking, bell, ours=lambda: settings.app_names)
+    return Desk(speaking, [relay, inquiries, recovery, checks])
+
+
+def inquirers() -> dict[QuestionKind, Inquirer]:
+    """Who asks the questions of each kind."""
+    return {
         QuestionKind.CHANGED: Comparing(),
         QuestionKind.REACHABLE: Tracing(),
         QuestionKind.MAY_WRITE: MayWrite(),
         QuestionKind.INSTALLED: Installed(),
     }
-    relay = Relay(speaking, public_url=settings.effective_public_url)
-    inquiries = Inquiries(speaking, catalogue, inquirers, bell)
-    redelivery = Redelivery(speaking, f"{settings.effective_public_url}/webhooks/github")
-    recovery = Recovery(speaking, catalogue, bell, redelivery=redelivery, poll=settings.poll)
-    checks = Checks(speaking, bell, ours=lambda: settings.app_names)
-    return Desk(speaking, [relay, inquiries, recovery, checks])

@@ -5,26 +5,16 @@ from __future__ import annotations
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.engine.comparing import Comparing
-from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
-from fastdeploy_bot.engine.installed import Installed
+from fastdeploy_bot.engine import desk
+from fastdeploy_bot.engine.inquiries import Inquiries
 from fastdeploy_bot.engine.line import Line
-from fastdeploy_bot.engine.permits import MayWrite
-from fastdeploy_bot.engine.tracing import Tracing
-from fastdeploy_bot.words import QuestionKind
 
 
 class Asker:
     """Asks GitHub when the test says so."""
 
     def __init__(self, speaking: Line, catalogue: Catalogue) -> None:
-        inquirers: dict[QuestionKind, Inquirer] = {
-            QuestionKind.CHANGED: Comparing(),
-            QuestionKind.REACHABLE: Tracing(),
-            QuestionKind.MAY_WRITE: MayWrite(),
-            QuestionKind.INSTALLED: Installed(),
-        }
-        self.clerk = Inquiries(speaking, catalogue, inquirers, Bell(catalogue.folder / "nobody-listens"))
+        self.clerk = Inquiries(speaking, catalogue, desk.inquirers(), Bell(catalogue.folder / "nobody-listens"))
         self.now = clock.now()
 
     def tick(self, seconds: float = 1.0) -> float:
