@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles, be_patient, sync
 from databases import Raw, Server, migrated
 from described import Judge
+from fakehub import FakeHub
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core.catalogue import Catalogue
@@ -54,6 +55,14 @@ def database_url(request: pytest.FixtureRequest, home: Path) -> str:
 def settings(home: Path, database_url: str) -> Settings:
     """What the bot is run with."""
     return Settings(home=home, database_url=database_url, secret_key=KEY, webhook_secrets=(WebhookSecret(SECRET),))
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A GitHub, to which nothing wrong may have been said in the end."""
+    with FakeHub() as made:
+        yield made
+    assert [] == made.wrongs
 
 
 @pytest.fixture

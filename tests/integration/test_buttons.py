@@ -9,10 +9,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-import appkeys
-import fakehub
+import signed_in
 from askers import Asker
-from callers import KEY, SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
+from callers import SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, services
@@ -29,24 +28,10 @@ SUCCESS, FAILURE = DeploymentState.SUCCESS, DeploymentState.FAILURE
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Any, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot with a GitHub App."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET), WebhookSecret("theirs", ("other/*",))),
-        github_api_url=hub.url,
-        github_client_id=fakehub.CLIENT_ID,
-        github_private_key=appkeys.pem(),
+    return signed_in.by_app(
+        settings, hub, webhook_secrets=(WebhookSecret(SECRET), WebhookSecret("theirs", ("other/*",)))
     )
 
 

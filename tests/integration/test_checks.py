@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import fakehub
+import signed_in
 from callers import (
-    KEY,
     REPOSITORY,
     REPOSITORY_ID,
-    SECRET,
     SOON,
     Auth,
     GitHub,
@@ -39,7 +37,7 @@ from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
 from fastdeploy_bot.web.context import EXTENSION
-from fastdeploy_bot.words import LOCAL, WebhookSecret
+from fastdeploy_bot.words import LOCAL
 
 HEAD = sha(2)
 LIMIT = 7_200.0
@@ -76,24 +74,9 @@ class Clerk:
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Path, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that asks this GitHub."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        github_api_url=hub.url,
-        github_token=fakehub.TOKEN,
-    )
+    return signed_in.by_token(settings, hub)
 
 
 @pytest.fixture

@@ -28,14 +28,6 @@ APP_SECRET = "signs-the-webhooks-of-the-app"
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
 def settings(home: Path, database_url: str, hub: FakeHub) -> Iterator[Settings]:
     """A bot without credentials for this GitHub."""
     yield Settings(

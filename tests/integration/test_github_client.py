@@ -36,14 +36,6 @@ PAGE = "https://deploy.example/deployments/7"
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
 def client(hub: FakeHub) -> Iterator[Client]:
     """A client of that GitHub."""
     with closing(Client(hub.url, fakehub.VERSION)) as made:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
-import appkeys
-import fakehub
+import signed_in
 from askers import Asker
-from callers import KEY, REPOSITORY_ID, SECRET, GitHub, ServiceFiles, sha, sync, verdicts
+from callers import REPOSITORY_ID, GitHub, ServiceFiles, sha, sync, verdicts
 from fakehub import FakeHub
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, services
@@ -23,7 +21,6 @@ from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.forge.github.permissions import Needs
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Question, Report
-from fastdeploy_bot.words import WebhookSecret
 from githubevents import OCTOCAT, OURS, THEIRS, as_body, installation
 from senders import Sender
 
@@ -32,26 +29,9 @@ SHOP = [{"id": REPOSITORY_ID, "full_name": "octo-org/shop"}]
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Path, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot with a GitHub App."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        public_url="https://deploy.example",
-        github_api_url=hub.url,
-        github_client_id=fakehub.CLIENT_ID,
-        github_private_key=appkeys.pem(),
-    )
+    return signed_in.by_app(settings, hub, public_url="https://deploy.example")
 
 
 @pytest.fixture

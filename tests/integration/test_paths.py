@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-import fakehub
+import signed_in
 from askers import Asker
-from callers import KEY, SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, sha, states, sync, verdicts
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, sha, states, sync, verdicts
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deciding, deployments, locking, resuming, rollbacks, services
@@ -23,7 +23,7 @@ from fastdeploy_bot.engine import line
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Event, Question, Verdict
 from fastdeploy_bot.web.context import EXTENSION
-from fastdeploy_bot.words import LOCAL, DeploymentState, Origin, WebhookSecret
+from fastdeploy_bot.words import LOCAL, DeploymentState, Origin
 
 FAILURE = DeploymentState.FAILURE
 MAIN = "refs/heads/main"
@@ -33,24 +33,9 @@ NONE = f"1 file changed since {ONE}, none matches paths (api/**)"
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Any, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that can ask this GitHub."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        github_api_url=hub.url,
-        github_token=fakehub.TOKEN,
-    )
+    return signed_in.by_token(settings, hub)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-import fakehub
+import signed_in
 from askers import Asker
-from callers import KEY, SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, at_once, is_problem, sha, states, sync
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, at_once, is_problem, sha, states, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
@@ -28,7 +28,6 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Question
 from fastdeploy_bot.web import waiting
 from fastdeploy_bot.web.context import EXTENSION
-from fastdeploy_bot.words import WebhookSecret
 
 PATH = "/api/v1/deployments"
 MAIN = "refs/heads/main"
@@ -51,16 +50,9 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def settings(home: Any, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that can ask this GitHub."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        github_api_url=hub.url,
-        github_token=fakehub.TOKEN,
-    )
+    return signed_in.by_token(settings, hub)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +14,8 @@ from flask import Flask
 
 import appkeys
 import fakehub
-from callers import KEY, SECRET, Browser, GitHub, Host, ServiceFiles, on_sqlite, sha, sync
+import signed_in
+from callers import Browser, GitHub, Host, ServiceFiles, on_sqlite, sha, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
@@ -27,7 +27,7 @@ from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Verdict, Watch, proxy
 from fastdeploy_bot.store.prepared import _Place
-from fastdeploy_bot.words import LOCAL, ZERO_SHA, WebhookSecret
+from fastdeploy_bot.words import LOCAL, ZERO_SHA
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -58,24 +58,9 @@ class Looker:
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Path, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that may ask this GitHub."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        github_api_url=hub.url,
-        github_token=fakehub.TOKEN,
-    )
+    return signed_in.by_token(settings, hub)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,7 +13,8 @@ from flask.testing import FlaskClient
 
 import appkeys
 import fakehub
-from callers import KEY, REPOSITORY, REPOSITORY_ID, SECRET, GitHub, ServiceFiles, document, sha, sync
+import signed_in
+from callers import REPOSITORY, REPOSITORY_ID, SECRET, GitHub, ServiceFiles, document, sha, sync
 from fakehub import FakeHub, Fault, Hook
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
@@ -25,7 +25,6 @@ from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import models
 from fastdeploy_bot.store.models import Deployment, Service, Watch
-from fastdeploy_bot.words import WebhookSecret
 
 ADDRESS = "https://deploy.example/webhooks/github"
 MINUTE = 60.0
@@ -54,14 +53,6 @@ class Asker:
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
 def hook(hub: FakeHub, client: FlaskClient) -> Hook:
     """The webhook of shop's repository, which leads here."""
 
@@ -74,16 +65,9 @@ def hook(hub: FakeHub, client: FlaskClient) -> Hook:
 
 
 @pytest.fixture
-def settings(home: Path, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that may ask this GitHub."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        github_api_url=hub.url,
-        github_token=fakehub.TOKEN,
-    )
+    return signed_in.by_token(settings, hub)
 
 
 @pytest.fixture

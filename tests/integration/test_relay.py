@@ -13,7 +13,8 @@ from flask import Flask
 
 import appkeys
 import fakehub
-from callers import KEY, SECRET, GitHub, Host, ServiceFiles, sha, sync
+import signed_in
+from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
@@ -24,7 +25,7 @@ from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState, WebhookSecret
+from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState
 from runs import eventually
 from senders import Sender
 
@@ -34,25 +35,9 @@ SUCCESS, FAILURE = DeploymentState.SUCCESS, DeploymentState.FAILURE
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Path, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that tells this GitHub."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        public_url="https://deploy.example",
-        github_api_url=hub.url,
-        github_token=fakehub.TOKEN,
-    )
+    return signed_in.by_token(settings, hub, public_url="https://deploy.example")
 
 
 @pytest.fixture

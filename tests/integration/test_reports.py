@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
-import appkeys
 import fakehub
-from callers import KEY, SECRET, GitHub, Host, ServiceFiles, sha, sync
+import signed_in
+from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, outbox, retention, views
@@ -24,7 +23,7 @@ from fastdeploy_bot.forge.github.pace import HOURLY
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState, WebhookSecret
+from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState
 from senders import Sender
 
 HEAD = sha(2)
@@ -33,26 +32,9 @@ SUCCESS, FAILURE = DeploymentState.SUCCESS, DeploymentState.FAILURE
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
-
-
-@pytest.fixture
-def settings(home: Path, database_url: str, hub: FakeHub) -> Settings:
+def settings(settings: Settings, hub: FakeHub) -> Settings:
     """A bot that is a GitHub App there."""
-    return Settings(
-        home=home,
-        database_url=database_url,
-        secret_key=KEY,
-        webhook_secrets=(WebhookSecret(SECRET),),
-        public_url="https://deploy.example",
-        github_api_url=hub.url,
-        github_client_id=fakehub.CLIENT_ID,
-        github_private_key=appkeys.pem(),
-    )
+    return signed_in.by_app(settings, hub, public_url="https://deploy.example")
 
 
 @pytest.fixture
