@@ -25,6 +25,7 @@ from fastdeploy_bot.words import (
     CheckSuite,
     CommitStatus,
     DeploymentState,
+    Origin,
     StatusCheck,
 )
 
@@ -188,12 +189,20 @@ def _settle(row: Deployment, commit: Commit, found: Sequence[StatusCheck], whole
 
 
 def _open(row: Deployment, now: int) -> None:
-    """Nothing is to be waited for any more. Unless something newer of its ref has begun: then it comes too late."""
+    """Nothing is to be waited for any more. Unless something newer of its ref has begun: then it comes too late.
+
+    Newer is a later push, also where somebody had it tried again.
+    """
+    pushed = Deployment.alias()
+    newer_push = pushed.select(pushed.delivery).where(
+        pushed.service == row.service_id, pushed.id > row.id, pushed.origin.in_(list(PUSH_ORIGINS))
+    )
     newer = Deployment.select().where(
         Deployment.service == row.service_id,
         Deployment.ref == row.ref,
         Deployment.id > row.id,
-        Deployment.origin.in_(list(PUSH_ORIGINS)),
+        Deployment.origin.in_([*PUSH_ORIGINS, Origin.RETRY]),
+        Deployment.delivery.in_(newer_push),
         Deployment.started.is_null(False),
     )
     begun = newer.order_by(Deployment.id.desc()).first()

@@ -747,6 +747,25 @@ def test_without_supersede_both_run_in_order_where_the_newer_has_not_begun(
     assert [1] == [each.id for each in queue.next_up()]
 
 
+def test_a_newer_push_that_was_tried_again_by_hand_is_not_followed_by_an_older(
+    wait_for: Any, push: Any, clerk: Clerk, hub: FakeHub, host: Host
+) -> None:
+    """Its own checks had failed; whoever had it deployed all the same does not get what came before it."""
+    wait_for("test", supersede=False)
+    push(2)
+    push(3)
+    hub.ci.check(sha(3), "test", "failure")
+    clerk.settle(5)
+    store.write(lambda: deployments.retry(2, {}, by=LOCAL, now=clerk.now))
+    host.begin(3)
+    host.end(3)
+    hub.ci.check(sha(2), "test")
+    clerk.settle(90)
+
+    assert [("shop", "superseded"), ("shop", "cancelled"), ("shop", "success")] == states()
+    assert f"ships with {sha(3)[:7]} (deployment 3)" == row(1).reason
+
+
 def test_what_a_person_started_meanwhile_takes_nothing_over(
     wait_for: Any, push: Any, start: Any, clerk: Clerk, hub: FakeHub, host: Host
 ) -> None:
