@@ -23,7 +23,7 @@ from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.forge.github import client as github
 from fastdeploy_bot.forge.github import deadline
-from fastdeploy_bot.forge.github.api import apps, statuses
+from fastdeploy_bot.forge.github.api import apps, compare, statuses
 from fastdeploy_bot.forge.github.app_auth import AppTokens, FixedToken
 from fastdeploy_bot.forge.github.client import CallFailed, Client
 from fastdeploy_bot.forge.github.texts import Status, StatusState
@@ -527,3 +527,20 @@ def test_a_token_without_an_end_is_none(tokens: AppTokens, hub: FakeHub, body: b
 def test_a_token_is_not_shown() -> None:
     """Not in a traceback either."""
     assert "secret" not in repr(apps.InstallationToken("secret", 1))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        rb'{"status": "ahead", "files": [{"filename": "a\uD800/\ud83d\ude80"}]}',
+        b'{"status": "ahead", "files": [{"filename": "a\xff/\xf0\x9f\x9a\x80"}]}',
+    ],
+    ids=["escaped", "bytes"],
+)
+def test_what_no_row_can_hold_is_not_let_in(hub: FakeHub, client: Client, raw: bytes) -> None:
+    """Halves of surrogate pairs, and bytes that are no text: whatever else the answer says is read."""
+    hub.fail(Fault(status=200, raw=raw))
+
+    [name] = compare.commits(client, fakehub.TOKEN, REPOSITORY, SHA, "b" * 40).files or ()
+
+    assert name in ("a?/\N{ROCKET}", "a\ufffd/\N{ROCKET}")

@@ -270,9 +270,17 @@ def _read(answer: requests.Response, largest: int) -> Any:  # Any: JSON is yet t
         except HTTPError as error:
             raise requests.ConnectionError from error
     try:
-        return json.loads(data)
+        return _parsed(data.decode(errors="replace"))
     except (ValueError, RecursionError):
         return None
+
+
+def _parsed(text: str) -> Any:  # Any: JSON is yet to be judged
+    """What JSON says, with `?` for halves of surrogate pairs: it can tell of them, and no row can hold them."""
+    found = json.loads(text)
+    if "\\ud" not in text.lower():
+        return found
+    return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
 
 
 def _complaint(status: int, data: Any) -> str:  # Any: JSON is yet to be judged
