@@ -13,15 +13,15 @@ from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
-from fastdeploy_bot.engine.comparing import Comparing
+from fastdeploy_bot.engine.inquirers.comparing import Comparing
+from fastdeploy_bot.engine.inquirers.installed import Installed
+from fastdeploy_bot.engine.inquirers.permits import MayWrite
+from fastdeploy_bot.engine.inquirers.tracing import Tracing
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
-from fastdeploy_bot.engine.installed import Installed
 from fastdeploy_bot.engine.line import Line
-from fastdeploy_bot.engine.permits import MayWrite
 from fastdeploy_bot.engine.recovery import Recovery
 from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.engine.relay import Relay
-from fastdeploy_bot.engine.tracing import Tracing
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.words import QuestionKind
 
