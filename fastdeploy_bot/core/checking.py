@@ -36,7 +36,7 @@ USUAL: Final = 60 * clock.SECOND
 EACH: Final = 3 * clock.SECOND
 """With many commits, so much for each of them: no more than 1,200 looks an hour."""
 SLOW: Final = 600 * clock.SECOND
-"""After how long to ask again where GitHub refuses to answer."""
+"""After how long to ask again, at the longest, where GitHub refuses to answer."""
 SOONEST: Final = 2 * clock.SECOND
 """Between two looks at a commit, whatever the news: jobs often end together."""
 QUIET: Final = 20 * clock.SECOND
@@ -128,6 +128,11 @@ def settle(commit: Commit, found: Sequence[StatusCheck], *, whole: bool, now: in
         return any(done)
 
     return store.write(write)
+
+
+def after_refusal(commit: Commit, *, now: int) -> int:
+    """When to ask again about a commit where GitHub refused to: soon at first, as it may not know a new commit yet."""
+    return now + min(FIRST << min(commit.attempts, 20), SLOW)
 
 
 def postpone(commit: Commit, problem: str, *, due: int, told: bool) -> None:

@@ -113,7 +113,7 @@ class Checks:
 def _unheard(commit: Commit, failed: Unheard, now: int) -> None:
     match failed.remedy:
         case Remedy.GIVE_UP:
-            checking.postpone(commit, str(failed), due=now + checking.SLOW, told=True)
+            checking.postpone(commit, str(failed), due=checking.after_refusal(commit, now=now), told=True)
         case Remedy.RETRY:
             checking.postpone(commit, str(failed), due=failed.again, told=False)
         case Remedy.PAUSE:

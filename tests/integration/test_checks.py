@@ -559,20 +559,31 @@ def test_two_services_of_one_commit_are_asked_for_once(
 
 
 @pytest.mark.parametrize("fault", [Fault(status=404, message="Not Found"), Fault(status=403, message="Resource no")])
-def test_a_refusal_is_told_and_tried_again_slowly(
+def test_a_refusal_is_told_and_tried_again_more_and_more_slowly(
     wait_for: Any, push: Any, clerk: Clerk, hub: FakeHub, fault: Fault
 ) -> None:
     """It may be mended; until the limit nothing begins."""
     wait_for("test")
     push()
     hub.ci.check(HEAD, "test")
-    hub.fail(fault)
-    clerk.settle(300)
+    hub.fail(*[fault] * 20)
+    clerk.settle(1_200)
     between, asked = standing(), len(hub.calls)
-    clerk.settle(400)
+    clerk.settle(1_200)
 
     assert f"waits for checks: test (GitHub answered {fault.status}: {fault.message})" == between[2]
-    assert 1 == asked
+    assert (8, 10) == (asked, len(hub.calls))
+
+
+def test_a_passing_refusal_costs_seconds(wait_for: Any, push: Any, clerk: Clerk, hub: FakeHub) -> None:
+    """GitHub may not know a commit yet that was pushed a moment ago."""
+    wait_for("test")
+    push()
+    hub.ci.check(HEAD, "test")
+    hub.fail(Fault(status=404, message="Not Found"))
+
+    clerk.settle(7)
+
     assert QUEUED == standing()
 
 
