@@ -86,6 +86,10 @@ class Delivery(_Row):
     """Whether no webhook told of it: it was seen by a look at the repository."""
     paths = Text(null=True)
     """JSON: every file that the push touched; None where that is not known."""
+    commits = Text(null=True)
+    """JSON: the newest of the push's commits, oldest first; None where they are not known."""
+    size = peewee.IntegerField(null=True)
+    """How many commits the push brought; None where that is not known."""
 
 
 WITHOUT_BODY: Final = tuple(field for field in Delivery._meta.sorted_fields if field.name != "body")
@@ -178,6 +182,8 @@ class LogChunk(_Row):
     deployment_id: int
     offset = peewee.BigIntegerField()
     data = peewee.BlobField()
+    times = Text(default="[]")
+    """JSON: pairs of an offset and the Unix milliseconds at which the bytes from there on were written, ascending."""
 
 
 class User(_Row):
@@ -185,9 +191,13 @@ class User(_Row):
 
     username = Text(unique=True)
     password = Text()
-    """werkzeug's scrypt hash."""
+    """werkzeug's scrypt hash; empty for those who sign in by GitHub alone."""
     role = Text()
     created = peewee.BigIntegerField()
+    github_id = peewee.BigIntegerField(null=True)
+    """GitHub's id of the account that signs in as this user; logins may be given to somebody else."""
+    github_login = Text(null=True)
+    """What that account was called when it signed in last."""
 
 
 class Token(_Row):
@@ -200,6 +210,10 @@ class Token(_Row):
     created = peewee.BigIntegerField()
     expires = peewee.BigIntegerField()
     revoked = peewee.BigIntegerField(null=True)
+    name = Text(default="")
+    """What its maker calls it."""
+    used = peewee.BigIntegerField(null=True)
+    """When it was shown last, give or take a minute; None while it never was."""
 
 
 class Answer(_Row):

@@ -509,7 +509,7 @@ def test_a_backup_can_be_made_before_an_upgrade(own_bot: Bot) -> None:
     with closing(sqlite3.connect(own_bot.home / "fastdeploy.db", isolation_level=None)) as rows:
         assert f"wrote {archive} (" in own_bot.run("backup", str(archive), expect=0).stdout
         assert [("local",)] == rows.execute("SELECT who FROM audit WHERE action = 'backup'").fetchall()
-        rows.execute("UPDATE schema_migration SET name = '9999_later' WHERE name = '0005_github'")
+        rows.execute("UPDATE schema_migration SET name = '9999_later' WHERE name = '0006_page'")
     archive.unlink()
 
     own_bot.run("backup", str(archive), expect=0)

@@ -1,0 +1,25 @@
+"""What the page tells beside states: what a push brought, when output came, who uses tokens, who comes from GitHub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastdeploy_bot.store import dialects
+
+SCHEMA = """
+ALTER TABLE delivery ADD COLUMN commits TEXT;
+ALTER TABLE delivery ADD COLUMN size INTEGER;
+ALTER TABLE log_chunk ADD COLUMN times TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE token ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE token ADD COLUMN used BIGINT;
+ALTER TABLE "user" ADD COLUMN github_id BIGINT;
+ALTER TABLE "user" ADD COLUMN github_login TEXT;
+CREATE UNIQUE INDEX user_github ON "user" (github_id) WHERE github_id IS NOT NULL;
+"""
+
+
+def up(_migrator: Any, database: Any) -> None:  # playhouse ships no types
+    """Add the columns."""
+    for statement in SCHEMA.format_map(dialects.of(database).TYPES).split(";"):
+        if statement.strip():
+            database.execute_sql(statement)
