@@ -67,12 +67,13 @@ class LocalBot:
     def services(self) -> list[ServiceView]:
         """The services that were not removed, by name."""
         entries = self.catalogue.entries()
-        rows = Service.select().where(Service.removed.is_null()).order_by(Service.name)
+        rows = services.everything(entries)
         return [views.service(row, entries.get(row.name), public_url=self._public_url) for row in rows]
 
     def service(self, name: str) -> ServiceView:
         """One service."""
-        return views.service(services.find(name), self.catalogue.get(name), public_url=self._public_url)
+        entries = self.catalogue.entries()
+        return views.service(services.shown(name, entries), entries.get(name), public_url=self._public_url)
 
     def sync(self) -> Sync:
         """Bring the services in step with their files."""

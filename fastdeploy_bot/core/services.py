@@ -14,6 +14,8 @@ from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import OPEN_STATES, Principal
 
+NO_ROW: Final = 0
+"""The id of a service whose file is newer than the rows; no row has it."""
 _OF_REPOSITORY: Final = store.Prepared[Service](
     lambda repository_id, name: Service.select().where(
         (Service.repository_id == repository_id) | (Service.repository == name), Service.removed.is_null()
@@ -52,6 +54,20 @@ def sync(entries: Mapping[str, Entry], *, by: Principal | None = None, now: int)
 def living() -> set[str]:
     """The names of all services that were not removed."""
     return {service.name for service in Service.select().where(Service.removed.is_null())}
+
+
+def everything(entries: Mapping[str, Entry]) -> list[Service]:
+    """Every living service as its file says now, by name, also where that is newer than the row; nothing is written."""
+    rows = {service.name: service for service in Service.select()}
+    shown = {name: _as_of(entry, rows.get(name)) for name, entry in entries.items()}
+    shown |= {name: row for name, row in rows.items() if row.removed is None and name not in entries}
+    return [shown[name] for name in sorted(shown)]
+
+
+def shown(name: str, entries: Mapping[str, Entry]) -> Service:
+    """The service of that name as its file says now, removed ones too; nothing is written. Raises NotFound."""
+    entry = entries.get(name)
+    return find(name) if entry is None else _as_of(entry, Service.get_or_none(Service.name == name))
 
 
 def find(name: str) -> Service:
@@ -117,6 +133,14 @@ def pin(repository: str | None, repository_id: int | None) -> None:
         return
     mine = (Service.repository == repository.lower()) & Service.repository_id.is_null()
     Service.update(repository_id=repository_id).where(mine).execute()
+
+
+def _as_of(entry: Entry, service: Service | None) -> Service:
+    """A service for those who only look: of one that has no row yet, no other row tells anything."""
+    if service is None:
+        return Service(id=NO_ROW, name=entry.name, repository=_repository(entry, ""), problem=entry.problem)
+    _apply(service, entry)
+    return service
 
 
 def _told(found: Sync) -> str:

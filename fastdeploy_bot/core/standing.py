@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from peewee import ModelSelect, fn
 
-from fastdeploy_bot.core import access, forecast, locks
+from fastdeploy_bot.core import access, forecast, locks, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Outlook
@@ -136,8 +136,7 @@ def sight(who: Principal, visibility: Visibility) -> Sight | None:
 
 def seen(who: Principal, entries: Mapping[str, Entry]) -> list[Seen]:
     """Every living service that somebody may see, by name."""
-    rows = Service.select().where(Service.removed.is_null()).order_by(Service.name)
-    found = ((row, sight(who, visibility_of(row.name, entries))) for row in rows)
+    found = ((row, sight(who, visibility_of(row.name, entries))) for row in services.everything(entries))
     return [Seen(row, much) for row, much in found if much is not None]
 
 

@@ -14,7 +14,7 @@ from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.web import browser, context, creating, hooks, waiting
-from fastdeploy_bot.web.pages import ID
+from fastdeploy_bot.web.pages.shared import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
 bp = Blueprint("acting", __name__)

@@ -92,11 +92,9 @@ def list_services() -> Answer[Page[ServiceView]]:
     """Every service the caller may read."""
     who = context.principal()
     operations.authorize(who, service=who.service)
-    query = Service.select().where(Service.removed.is_null()).order_by(Service.name)
-    if who.service is not None:
-        query = query.where(Service.name == who.service)
     entries = context.bot().catalogue.entries()
-    return answers.as_json(Page([_service(row, entries) for row in query], None))
+    rows = [row for row in services.everything(entries) if who.service in (None, row.name)]
+    return answers.as_json(Page([_service(row, entries) for row in rows], None))
 
 
 @bp.get("/services/<name>")
@@ -104,7 +102,8 @@ def list_services() -> Answer[Page[ServiceView]]:
 def show_service(name: Name) -> Answer[ServiceView]:
     """One service as it stands."""
     operations.authorize(context.principal(), service=name)
-    return answers.as_json(_service(services.find(name), context.bot().catalogue.entries()))
+    entries = context.bot().catalogue.entries()
+    return answers.as_json(_service(services.shown(name, entries), entries))
 
 
 @bp.post("/services/sync")

@@ -6,9 +6,13 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import playwright.sync_api
 import pytest
 
+import browsers
+import windows
 from bots import Bot, BotMaker
+from windows import OpenPage
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +39,20 @@ def make_bot(tmp_path: Path) -> Iterator[BotMaker]:
 def own_bot(make_bot: BotMaker) -> Bot:
     """A bot of the test's own, not started."""
     return make_bot()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.sync_api.Browser]:
+    """One browser for all tests of a file; each has windows with cookies of their own."""
+    browsers.require()
+    with browsers.browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def window(browser: playwright.sync_api.Browser) -> OpenPage:
+    """Opens windows; what a console complains of is a fault, but for a server that is away on purpose."""
+    return windows.opener(browser)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 
-import playwright.sync_api
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import expect
 
-import browsers
 import fakehub
-from bots import ADMIN, PASSWORD, PATIENCE, Bot, BotMaker, wait_for
+from bots import ADMIN, PASSWORD, Bot, BotMaker, wait_for
 from fastdeploy_bot.forge.github import payloads
+from windows import WAIT, OpenPage, overflow, push, sign_in, stay
 
 pytestmark = pytest.mark.timeout(300)
 
-WAIT = PATIENCE * 1_000
 SLOW = """#!/bin/sh
 fastdeploy step Build -- echo building
 fastdeploy step Migrate -- sh -c 'until [ -e go ]; do sleep 0.1; done; echo "migrated <b>it</b>"'
@@ -28,78 +24,6 @@ for n in $(seq 1 40); do echo "line $n"; done
 fastdeploy step Migrate -- sh -c 'echo "relation tax does not exist"; exit 3'
 """
 LONG = "#!/bin/sh\necho begun\nexec sleep 600\n"
-
-OpenPage = Callable[..., AbstractContextManager[Page]]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.sync_api.Browser]:
-    """One browser for all tests of this file; each has a window with cookies of its own."""
-    browsers.require()
-    with browsers.browser() as opened:
-        yield opened
-
-
-@pytest.fixture
-def window(browser: playwright.sync_api.Browser) -> OpenPage:
-    """Opens a window; what its console complains of is a fault, but for a server that is away on purpose."""
-
-    @contextmanager
-    def open_window(*, away: bool = False, width: int = 1_280, scripts: bool = True) -> Iterator[Page]:
-        complaints: list[str] = []
-
-        def note(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning") and not (away and "net::ERR_" in message.text):
-                complaints.append(message.text)
-
-        context = browser.new_context(viewport={"width": width, "height": 800}, java_script_enabled=scripts)
-        context.set_default_timeout(WAIT)
-        page = context.new_page()
-        page.on("console", note)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        try:
-            yield page
-        finally:
-            context.close()
-        assert [] == complaints
-
-    return open_window
-
-
-def sign_in(page: Page, bot: Bot, path: str = "/") -> None:
-    """Ask for a page, sign in as the admin, and be led there."""
-    page.goto(bot.url + path)
-    page.get_by_label("User name").fill(ADMIN)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign in").click()
-    page.wait_for_url(bot.url + path)
-
-
-def push(bot: Bot, name: str, commit: str, title: str = "Fix the feed") -> int:
-    """Push to a service's repository; answers the deployment."""
-    body = payloads.push_document(
-        repository=f"octo-org/{name}",
-        repository_id=sum(name.encode()),
-        before="1" * 40,
-        after=commit,
-        pushed_at=time.time_ns() // 10**9,
-        title=title,
-    )
-    told = json.loads(bot.deliver(body).content)
-    number: int = told["verdicts"][0]["deployment"]
-    return number
-
-
-def stay(page: Page) -> Callable[[], bool]:
-    """Marks the document, and tells later whether it is still the same one: nothing was loaded anew."""
-    page.evaluate("window.mark = true")
-    return lambda: page.evaluate("window.mark === true") is True
-
-
-def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
-    wider: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    return wider
 
 
 def test_a_push_is_watched_to_its_end_without_a_reload(bot: Bot, window: OpenPage) -> None:

@@ -7,20 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-import browsers
 from bots import ADMIN, PASSWORD, Bot, BotMaker, free_port
 
 pytestmark = pytest.mark.timeout(300)
 
 SETTINGS = ("account", "users", "tokens", "audit")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for all tests of this file; each has a window of its own, without cookies."""
-    browsers.require()
-    with browsers.browser() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -30,14 +21,14 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(chromium: Browser, complaints: list[str]) -> Iterator[Page]:
+def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
     """A window."""
 
     def hear(message: ConsoleMessage) -> None:
         if message.type == "error":
             complaints.append(message.text)
 
-    context = chromium.new_context()
+    context = browser.new_context()
     window = context.new_page()
     window.on("console", hear)
     yield window

@@ -569,3 +569,25 @@ def test_visitors_are_asked_to_sign_in_where_everything_is_private(visitor: Brow
 def test_pages_take_no_token(auth: Auth, visitor: Browser) -> None:
     """They know their reader by the cookie alone."""
     assert 303 == visitor.get("/", headers=auth("admin")).status_code
+
+
+def test_a_service_file_counts_before_its_row_is_there(service: ServiceFiles, deployer: Browser) -> None:
+    """Whoever reads sees what the files say at this moment; nothing is written."""
+    service("shop", description="The web shop")
+
+    assert "shop never deployed" in text(deployer, "/").replace("○ ", "")
+    assert "The web shop" in text(deployer, "/services/shop")
+    assert 0 == Service.select().count()
+
+
+def test_a_service_file_counts_before_its_row_follows(app: Flask, service: ServiceFiles, deployer: Browser) -> None:
+    """A problem shows at once, as does another repository."""
+    service("shop", repository="octo-org/shop")
+    sync(app)
+
+    service("shop", repository="octo-org/shop-2")
+    assert "octo-org/shop-2" in text(deployer, "/services/shop")
+
+    service("shop", command=[])
+    assert "cannot be used" in text(deployer, "/services/shop")
+    assert "octo-org/shop" == Service.get().repository

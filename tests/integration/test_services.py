@@ -282,3 +282,15 @@ def test_a_service_nobody_knows_is_not_found() -> None:
     """The message says how to see those that there are."""
     with pytest.raises(NotFound, match="fastdeploy services"):
         services.find("none")
+
+
+def test_a_service_file_counts_before_its_row_is_there(client: FlaskClient, service: ServiceFiles, auth: Auth) -> None:
+    """Whoever reads is told what the files say at this moment; nothing is written."""
+    service("shop", description="The web shop")
+
+    listed = client.get("/api/v1/services", headers=auth("viewer")).get_json()
+    shown = client.get("/api/v1/services/shop", headers=auth("viewer")).get_json()
+
+    assert ["The web shop"] == [each["description"] for each in listed["items"]]
+    assert "The web shop" == shown["description"]
+    assert 0 == Service.select().count()

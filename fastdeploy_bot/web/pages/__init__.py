@@ -1,0 +1,6 @@
+"""The pages: what stands, drawn by the server for whoever reads, whole without a script."""
+
+from fastdeploy_bot.web.pages import deliveries, deployment, overview, service
+from fastdeploy_bot.web.pages.shared import bp, register
+
+__all__ = ["bp", "deliveries", "deployment", "overview", "register", "service"]

@@ -1,0 +1,43 @@
+"""The overview: all services at a glance, and what was deployed lately."""
+
+from __future__ import annotations
+
+from flask import request
+from flask.typing import ResponseReturnValue
+
+from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, standing
+from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.store.models import Recovery
+from fastdeploy_bot.web import browser, context, display
+from fastdeploy_bot.web.pages import shared
+from fastdeploy_bot.web.pages.shared import bp
+
+
+@bp.get("/")
+def overview() -> ResponseReturnValue:
+    """How all services stand, those that need somebody first, and what was deployed lately."""
+    since, now, entries = feed.newest(), clock.now(), context.bot().catalogue.entries()
+    seen = standing.seen(browser.reader(), entries)
+    if not seen:
+        browser.require(Action.BROWSE)
+    query = request.args.get("q", "")[: standing.LONGEST_QUERY].strip()
+    board = standing.board(seen, entries, now=now)
+    runs = standing.runs(seen, before=shared.before(), limit=standing.RECENT + 1, query=query)
+    latest = deliveries.latest(1) if not runs else []
+    return shared.page(
+        "overview.html",
+        since=since,
+        now=now,
+        state=display.worst(board),
+        headline=display.headline(board, now=now),
+        standings=[each for each in board if query.lower() in each.name],
+        query=query,
+        recovery=_recovery(now),
+        pinged=latest[0].received if latest else None,
+        **shared.stretch(runs),
+    )
+
+
+def _recovery(now: int) -> Recovery | None:
+    """What was recovered within a day, for those who may see all."""
+    return reconciling.last_recovery(since=now - clock.DAY) if access.may(browser.reader(), Action.BROWSE) else None

@@ -1,0 +1,79 @@
+"""A service: what is live, how it does, what waits, and what was deployed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask.typing import ResponseReturnValue
+
+from fastdeploy_bot.core import (
+    access,
+    clock,
+    deliveries,
+    feed,
+    forecast,
+    heads,
+    holdbacks,
+    questions,
+    reconciling,
+    rollbacks,
+    services,
+    standing,
+)
+from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core.standing import Seen, Sight
+from fastdeploy_bot.errors import Invalid
+from fastdeploy_bot.store.models import Service
+from fastdeploy_bot.web import browser, context
+from fastdeploy_bot.web.pages import shared
+from fastdeploy_bot.web.pages.shared import bp
+
+RATE_OF: Final = 20
+"""How many of a service's last deployments its success rate is of."""
+LOCK_SPANS: Final = {"1 hour": 3_600, "4 hours": 14_400, "1 day": 86_400, "3 days": 259_200, "1 week": 604_800}
+"""How long a lock may last that a form asks for, in seconds."""
+
+
+@bp.get("/services/<name>")
+def service(name: str) -> ResponseReturnValue:
+    """One service: what is live, how it does, what waits, and what was deployed."""
+    since, now, entries = feed.newest(), clock.now(), context.bot().catalogue.entries()
+    visibility = standing.visibility_of(name, entries)
+    who = browser.require(Action.GLANCE, service=name, visibility=visibility)
+    row = services.shown(name, entries)
+    seen = [Seen(row, standing.sight(who, visibility) or Sight.STATE)]
+    it = standing.board(seen, entries, now=now)[0]
+    entry, whole = entries.get(name), it.sight is Sight.ALL
+    succeeded, ended = standing.success_rate(row.id, last=RATE_OF)
+    return shared.page(
+        "service.html",
+        since=since,
+        now=now,
+        state=it.run.state if it.run is not None else None,
+        it=it,
+        file=entry.file if entry is not None and whole else None,
+        removed=row.removed,
+        repository=row.repository,
+        head=_head(row, entry) if whole else None,
+        held_back=holdbacks.why(row) if whole else "",
+        goal=rollbacks.offer(row) if row.removed is None and access.may(who, Action.STEER) else None,
+        spans=LOCK_SPANS,
+        habit=forecast.habit(row.id),
+        succeeded=succeeded,
+        ended=ended,
+        delivery=deliveries.last_of(row) if whole else None,
+        questions=questions.troubled(row.id) if whole else [],
+        watch=reconciling.watch(row.repository) if whole and row.removed is None else None,
+        **shared.stretch(standing.runs(seen, before=shared.before(), limit=standing.RECENT + 1)),
+    )
+
+
+def _head(row: Service, entry: Entry | None) -> heads.Head | None:
+    """What would be deployed now; None where no push told."""
+    if entry is None or entry.file is None:
+        return None
+    try:
+        return heads.newest(row, entry.file)
+    except Invalid:
+        return None

@@ -1,0 +1,52 @@
+"""What the pages share: their blueprint, and what each template needs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+from flask import Blueprint, Flask, render_template, request
+
+from fastdeploy_bot.core import standing
+from fastdeploy_bot.core.standing import Run
+from fastdeploy_bot.errors import Invalid
+from fastdeploy_bot.web import context
+from fastdeploy_bot.web.operations import NEWEST
+
+bp = Blueprint("pages", __name__)
+
+ID: Final = f"<int(max={NEWEST}):id>"
+"""How a route writes an id."""
+
+
+def register(app: Flask) -> None:
+    """Let templates make the numbers by which a form's second coming is known."""
+    app.jinja_env.globals.update(nonce=lambda: secrets.token_urlsafe(12))
+
+
+def page(template: str, **facts: Any) -> str:
+    """A page, with what every page needs (Any: each fact has its own type)."""
+    settings = context.bot().settings
+    return render_template(
+        template, public_url=settings.effective_public_url, github_url=settings.github_url.rstrip("/"), **facts
+    )
+
+
+def stretch(runs: Sequence[Run]) -> dict[str, Any]:
+    """A page's worth of deployments, and the id before which the older ones are."""
+    shown = runs[: standing.RECENT]
+    return {"runs": shown, "older": shown[-1].id if len(runs) > len(shown) else None}
+
+
+def before() -> int:
+    """The id before which the deployments are that are asked for. Raises Invalid."""
+    return number("before", NEWEST)
+
+
+def number(name: str, default: int) -> int:
+    """A number of the query. Raises Invalid."""
+    text = request.args.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(NEWEST)) and int(text) <= NEWEST):
+        raise Invalid(f"{name}: expected a number, got {text[:60]!r}")
+    return int(text)
