@@ -80,7 +80,7 @@ class Bot(Protocol):
     def tokens(self, service: str) -> list[TokenView]:
         """A service's tokens, newest first. Raises NotFound."""
 
-    def create_token(self, service: str, *, days: int) -> str:
+    def create_token(self, service: str, *, days: int, name: str) -> str:
         """A new service token's text. Raises NotFound, Invalid."""
 
     def revoke_token(self, service: str, number: int) -> None:

@@ -29,14 +29,15 @@ def token() -> None:
     show_default=True,
     help="How long it is valid.",
 )
+@click.option("--name", default="", help="What it is for, to tell it from others.")
 @by_url
-def create_token(service: str, days: int) -> None:
+def create_token(service: str, days: int, name: str) -> None:
     """Make a token and print it alone; it is not shown again.
 
     \b
-    TOKEN=$(fastdeploy token create shop --days 30)
+    TOKEN=$(fastdeploy token create shop --days 30 --name CI)
     """  # noqa: D301 - click wants the character: what follows keeps its lines
-    click.echo(shared.bot().create_token(service, days=days))
+    click.echo(shared.bot().create_token(service, days=days, name=name))
 
 
 @token.command("list")
@@ -53,8 +54,11 @@ def list_tokens(service: str, json_: bool) -> None:
     if json_:
         printing.show(found)
         return
-    rows = [(str(each.id), each.created or "", each.expires or "", each.revoked or "") for each in found]
-    printing.table(("ID", "CREATED", "EXPIRES", "REVOKED"), rows)
+    rows = [
+        (str(each.id), each.name, each.created or "", each.used or "never", each.expires or "", each.revoked or "")
+        for each in found
+    ]
+    printing.table(("ID", "NAME", "CREATED", "USED", "EXPIRES", "REVOKED"), rows)
 
 
 @token.command("revoke")

@@ -160,13 +160,13 @@ class LocalBot:
         """A service's tokens, newest first."""
         return views.tokens(tokens.of_service(services.find(service)))
 
-    def create_token(self, service: str, *, days: int) -> str:
+    def create_token(self, service: str, *, days: int, name: str) -> str:
         """A new service token's text."""
         entries = self.catalogue.entries()
 
         def create() -> str:
             row = services.named(service, entries, now=clock.now())
-            return tokens.for_service(row, days=days, by=LOCAL, now=clock.now()).token
+            return tokens.for_service(row, days=days, name=name, by=LOCAL, now=clock.now()).token
 
         return store.write(create)
 

@@ -117,9 +117,9 @@ class RemoteBot:
         """A service's tokens, newest first."""
         return self._client.get(_Page[TokenView], "services", service, "tokens").items
 
-    def create_token(self, service: str, *, days: int) -> str:
+    def create_token(self, service: str, *, days: int, name: str) -> str:
         """A new service token's text."""
-        return self._client.post(_Secret, "services", service, "tokens", body={"days": days}).token
+        return self._client.post(_Secret, "services", service, "tokens", body={"days": days, "name": name}).token
 
     def revoke_token(self, service: str, number: int) -> None:
         """End a service token."""

@@ -7,6 +7,7 @@ of one service, a deployment token (a JWT) may report on one deployment for as l
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Sequence
 from typing import Final
@@ -16,15 +17,22 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import audit, clock
-from fastdeploy_bot.errors import Invalid, NotFound, Unauthenticated
+from fastdeploy_bot.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Deployment, Service, Token, User
 from fastdeploy_bot.words import DeploymentState, Principal, PrincipalKind, Role
+
+log = logging.getLogger(__name__)
 
 USER_PREFIX: Final = "fdu_"
 SERVICE_PREFIX: Final = "fds_"
 USER_LIFE: Final = 12 * 3_600 * clock.SECOND
 SERVICE_DAYS: Final = 90
 MOST_SERVICE_DAYS: Final = 366
+LONGEST_NAME: Final = 60
+SOON: Final = 14 * clock.DAY
+"""How long before its end a token is said to end soon."""
+USED_EVERY: Final = 60 * clock.SECOND
+"""How far back the moment may lie at which a token in use is said to have been shown last."""
 ALGORITHM: Final = "HS256"
 
 
@@ -46,15 +54,21 @@ def for_user(user: User, *, now: int) -> Issued:
     return _issue(USER_PREFIX, PrincipalKind.USER, now, now + USER_LIFE, user=user)
 
 
-def for_service(service: Service, *, days: int = SERVICE_DAYS, by: Principal, now: int) -> Issued:
-    """A token that may start and read the service's deployments. To be called inside a write; raises Invalid."""
+def for_service(service: Service, *, days: int = SERVICE_DAYS, name: str = "", by: Principal, now: int) -> Issued:
+    """A token that may start and read the service's deployments, called `name` by whoever makes it.
+
+    To be called inside a write; raises Invalid, NotFound.
+    """
+    name = name.strip()
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise Invalid(f"name: expected at most {LONGEST_NAME} characters, in one line")
     if not 1 <= days <= MOST_SERVICE_DAYS:
         raise Invalid(f"days: expected 1 to {MOST_SERVICE_DAYS}, got {days}")
     if service.removed is not None:
         raise NotFound(f"service {service.name} was removed: put its service.toml back first")
-    issued = _issue(SERVICE_PREFIX, PrincipalKind.SERVICE, now, now + days * clock.DAY, service=service)
-    life = "1 day" if days == 1 else f"{days} days"
-    audit.note(by, "create", f"token {issued.id}", now=now, detail=f"service {service.name}, {life}")
+    issued = _issue(SERVICE_PREFIX, PrincipalKind.SERVICE, now, now + days * clock.DAY, service=service, name=name)
+    told = [f"service {service.name}", "1 day" if days == 1 else f"{days} days", *([f"“{name}”"] if name else [])]
+    audit.note(by, "create", f"token {issued.id}", now=now, detail=", ".join(told))
     return issued
 
 
@@ -67,6 +81,12 @@ def for_deployment(deployment: int, run: str, *, key: str) -> str:
 def of_service(service: Service) -> list[Token]:
     """The service's tokens, newest first."""
     return list(Token.select().where(Token.service == service).order_by(Token.id.desc()))
+
+
+def of_services() -> list[Token]:
+    """The tokens of all services, by the services' names and newest first."""
+    rows = Token.select(Token, Service).join(Service).where(Token.kind == PrincipalKind.SERVICE)
+    return list(rows.order_by(Service.name, Token.id.desc()))
 
 
 def revoke(service: Service, token: int, *, by: Principal, now: int) -> None:
@@ -99,6 +119,21 @@ def principal(bearer: str, *, keys: Sequence[str], now: int) -> Principal:
     return _deployment(bearer, keys)
 
 
+def note_used(bearer: str, *, now: int) -> None:
+    """Write down that a user or service token was shown, where that was not done a minute ago.
+
+    Whoever shows it does not wait for this: a busy database only has the next request tell.
+    """
+    if not bearer.startswith((USER_PREFIX, SERVICE_PREFIX)):
+        return
+    stale = (Token.hash == digest(bearer)) & (Token.used.is_null() | (Token.used < now - USED_EVERY))
+    try:
+        if Token.select().where(stale).exists():
+            store.write(lambda: Token.update(used=now).where(stale).execute())
+    except (store.DatabaseError, Unavailable):
+        log.debug("the use of a token was not written down: the database is busy")
+
+
 def _issue(
     prefix: str,
     kind: PrincipalKind,
@@ -107,9 +142,12 @@ def _issue(
     *,
     user: User | None = None,
     service: Service | None = None,
+    name: str = "",
 ) -> Issued:
     token = prefix + secrets.token_urlsafe(32)
-    row = Token.create(hash=digest(token), kind=kind, user=user, service=service, created=now, expires=expires)
+    row = Token.create(
+        hash=digest(token), kind=kind, user=user, service=service, created=now, expires=expires, name=name
+    )
     return Issued(row.id, token, expires)
 
 

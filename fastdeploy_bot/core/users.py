@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
+
+import msgspec
+import peewee
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import audit, idempotency, passwords, sessions, tokens
@@ -13,6 +16,22 @@ from fastdeploy_bot.store.models import Session, Token, User
 from fastdeploy_bot.words import LOCAL, Principal, Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A user, and how they sign in."""
+
+    username: str
+    role: Role
+    created: int
+    password: bool
+    """Whether they have one."""
+    github_id: int | None
+    """GitHub's id of the account that signs in as this user."""
+    github_login: str
+    """What that account was called when it signed in last."""
+    signed_in: int | None
+    """When they signed in last; None where no row tells that any more."""
 
 
 def add(username: str, password: str, role: Role, *, by: Principal, now: int) -> User:
@@ -103,6 +122,33 @@ def named(username: str) -> User | None:
 def everyone() -> list[User]:
     """All users, by name."""
     return list(User.select().order_by(User.username))
+
+
+def accounts() -> list[Account]:
+    """All users as an admin sees them, by name."""
+    last = _signed_in()
+    return [
+        Account(
+            username=row.username,
+            role=Role(row.role),
+            created=row.created,
+            password=bool(row.password),
+            github_id=row.github_id,
+            github_login=row.github_login or "",
+            signed_in=last.get(row.id),
+        )
+        for row in everyone()
+    ]
+
+
+def _signed_in() -> dict[int, int]:
+    """When each user signed in last, by their ids, as far as that is still known."""
+    last: dict[int, int] = {}
+    for rows in (Session, Token):
+        mine = rows.select(rows.user, peewee.fn.MAX(rows.created).alias("newest")).where(rows.user.is_null(False))
+        found = cast("list[tuple[int, int]]", list(mine.group_by(rows.user).tuples()))
+        last |= {user: max(moment, last.get(user, 0)) for user, moment in found}
+    return last
 
 
 def _change(username: str, change: Callable[[User], None], now: int) -> None:

@@ -207,7 +207,10 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     """A token, without its text: that was shown once."""
 
     id: int
+    name: str
     created: Moment | None
+    used: Moment | None
+    """When it was shown last, give or take a minute; None while it never was."""
     expires: Moment | None
     revoked: Moment | None
 
@@ -384,7 +387,9 @@ def tokens(rows: Sequence[Token]) -> list[TokenView]:
     return [
         TokenView(
             id=row.id,
+            name=row.name,
             created=clock.text(row.created),
+            used=clock.text(row.used),
             expires=clock.text(row.expires),
             revoked=clock.text(row.revoked),
         )

@@ -216,6 +216,18 @@ function say(now) {
   word.className = now === "live" ? "on" : "";
 }
 
+// --- copying
+
+function offerCopy(button) {
+  button.hidden = !navigator.clipboard; // over plain http there is none
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    document.getElementById("said").textContent = button.textContent = "Copied";
+  });
+}
+
+document.querySelectorAll("[data-copy]").forEach(offerCopy);
+
 if (log) watchLog();
 if (since !== undefined) {
   document.addEventListener("visibilitychange", () => {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -12,17 +14,19 @@ from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot.core import audit, clock, services, sessions, signin, tokens, users
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.audit import Wanted
 from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.core.tokens import Issued
 from fastdeploy_bot.errors import Conflict, FastdeployError, Invalid, TooMany, Unauthenticated, Unavailable
-from fastdeploy_bot.store.models import Service, Token
-from fastdeploy_bot.web import answers, browser, context, creating
+from fastdeploy_bot.web import answers, browser, context, creating, deeds
 from fastdeploy_bot.web.operations import NEWEST
-from fastdeploy_bot.words import Principal, Role
+from fastdeploy_bot.words import LOCAL, Principal, Role
 
 bp = Blueprint("accounts", __name__, url_prefix="/settings")
 
 ID: Final = f"<int(max={NEWEST}):id>"
+LONGEST_ASKED: Final = 200
+"""Characters of what the audit trail is searched for."""
 PAGE: Final = 100
 """How many rows of the audit trail stand on a page."""
 TOLD: Final = (Invalid, Conflict, Unauthenticated, TooMany, Unavailable)
@@ -145,13 +149,24 @@ def revoke_token(name: str, id: int) -> ResponseReturnValue:
 
 @bp.get("/audit")
 def trail() -> ResponseReturnValue:
-    """Who did what, to what, when and from where."""
+    """Who did what, to what, when and from where: all of it, or what is asked for."""
     browser.require(Action.MANAGE)
+    asked = {name: request.args.get(name, "").strip()[:LONGEST_ASKED] for name in ("who", "action", "about", "since")}
     before = request.args.get("before", "")
     number = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else NEWEST
-    rows = audit.trail(before=number, limit=PAGE + 1)
-    older = rows[PAGE - 1].id if len(rows) > PAGE else None
-    return _page("audit.html", rows=rows[:PAGE], older=older)
+    wanted = Wanted(who=asked["who"], action=asked["action"], about=asked["about"], since=_midnight(asked["since"]))
+    rows = audit.trail(wanted, before=number, limit=PAGE + 1)
+    given = {name: text for name, text in asked.items() if text}
+    older = urlencode({**given, "before": rows[PAGE - 1].id}) if len(rows) > PAGE else ""
+    return _page(
+        "audit.html",
+        deeds=[deeds.told(row) for row in rows[:PAGE]],
+        asked=asked,
+        filtered=bool(given),
+        older=older,
+        verbs=deeds.VERBS,
+        names=[LOCAL.name, *(user.username for user in users.everyone())],
+    )
 
 
 def _account(error: FastdeployError | None = None) -> Response:
@@ -161,20 +176,24 @@ def _account(error: FastdeployError | None = None) -> Response:
 
 
 def _users(error: FastdeployError | None = None) -> Response:
-    return _page("users.html", error, users=users.everyone(), roles=list(Role))
+    return _page(
+        "users.html", error, users=users.accounts(), roles=list(Role), remembered=sessions.LONGEST // clock.DAY
+    )
 
 
 def _tokens(error: FastdeployError | None = None, *, service: str = "", made: Issued | None = None) -> Response:
-    rows = Token.select(Token, Service).join(Service).order_by(Service.name, Token.id.desc())
     return _page(
         "tokens.html",
         error,
-        tokens=list(rows),
+        tokens=tokens.of_services(),
+        soon=tokens.SOON,
+        longest_name=tokens.LONGEST_NAME,
         names=sorted(services.living()),
         days=tokens.SERVICE_DAYS,
         most_days=tokens.MOST_SERVICE_DAYS,
         service=service,
         made=made,
+        secret=f"FASTDEPLOY_TOKEN_{service.upper().replace('-', '_')}",
         public_url=context.bot().settings.effective_public_url,
         status=HTTPStatus.OK if made is None else HTTPStatus.CREATED,
     )
@@ -190,10 +209,10 @@ def _created(who: Principal) -> Issued:
 
     def create() -> bytes:
         row = services.named(name, entries, now=clock.now())
-        issued = tokens.for_service(row, days=int(days), by=who, now=clock.now())
+        issued = tokens.for_service(row, days=int(days), name=_field("name"), by=who, now=clock.now())
         return msgspec.json.encode(issued)
 
-    return msgspec.json.decode(creating.by_form(who, ["service", "days"], create), type=Issued)
+    return msgspec.json.decode(creating.by_form(who, ["service", "days", "name"], create), type=Issued)
 
 
 def _on_users(act: Callable[[], object]) -> Response:
@@ -212,6 +231,14 @@ def _told_on(page: Callable[[FastdeployError], Response], act: Callable[[], Resp
         return act()
     except TOLD as error:
         return page(error)
+
+
+def _midnight(day: str) -> int | None:
+    """The moment at which a day begins, in UTC; None where that is no day."""
+    try:
+        return int(datetime.combine(date.fromisoformat(day), time(), UTC).timestamp()) * clock.SECOND
+    except ValueError:
+        return None
 
 
 def _field(name: str) -> str:

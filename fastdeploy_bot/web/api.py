@@ -124,7 +124,9 @@ def list_tokens(name: Name) -> Answer[Page[TokenView]]:
 
 
 @bp.post("/services/<name>/tokens")
-@operation(Action.MANAGE, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True, example={"days": 30})
+@operation(
+    Action.MANAGE, statuses=[HTTPStatus.CREATED], errors=[Conflict], idempotent=True, example={"days": 30, "name": "CI"}
+)
 def create_token(name: Name, body: Body[NewToken]) -> Answer[ServiceToken]:
     """A new service token, shown this once."""
     who = context.principal()
@@ -135,7 +137,7 @@ def create_token(name: Name, body: Body[NewToken]) -> Answer[ServiceToken]:
 
     def create() -> ServiceToken:
         row = services.named(name, entries, now=clock.now())
-        issued: Issued = tokens.for_service(row, days=given.days, by=who, now=clock.now())
+        issued: Issued = tokens.for_service(row, days=given.days, name=given.name, by=who, now=clock.now())
         return ServiceToken(issued.id, issued.token, clock.text(issued.expires))
 
     return creating.once(who, create)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import msgspec
-from flask import current_app, request
+from flask import Response, after_this_request, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, tokens
 from fastdeploy_bot.core.catalogue import Catalogue
@@ -41,13 +42,28 @@ def bearer() -> str:
 
 def principal() -> Principal:
     """Who asks, by their bearer token. Raises Unauthenticated."""
-    who = tokens.principal(bearer(), keys=bot().settings.keys, now=clock.now())
+    shown = bearer()
+    who = tokens.principal(shown, keys=bot().settings.keys, now=clock.now())
+    after_this_request(lambda answer: _note_used(answer, shown))
     return msgspec.structs.replace(who, peer=peer())
 
 
 def peer() -> str:
     """The address from which the request comes."""
     return request.remote_addr or ""
+
+
+def _note_used(answer: Response, shown: str) -> Response:
+    """Have the token's use written down once the answer is sent: nobody waits for that."""
+
+    def note() -> None:
+        try:
+            tokens.note_used(shown, now=clock.now())
+        finally:
+            store.release()
+
+    answer.call_on_close(note)
+    return answer
 
 
 def raw_body(largest: int) -> bytes:

@@ -45,7 +45,9 @@ _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was 
 def register(app: Flask) -> None:
     """Give templates these words as filters."""
     app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name, recovered=recovered)
-    app.jinja_env.filters.update(age=age, left=left, duration=duration, moment=clock.text, stamp=stamp)
+    app.jinja_env.filters.update(
+        age=age, left=left, remaining=remaining, duration=duration, moment=clock.text, stamp=stamp
+    )
 
 
 def glyph(state: str | None) -> str:
@@ -77,6 +79,15 @@ def left(seconds: float) -> str:
     """How long something still takes, roughly: `40 s`, `2 min`."""
     whole = max(1, round(seconds))
     return f"{whole} s" if whole < 90 else f"{round(whole / 60)} min"
+
+
+def remaining(seconds: int) -> str:
+    """How long something is still good for, cut off: `41 seconds`, `1 hour`, `12 days`."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    return "less than a second"
 
 
 def span(seconds: int) -> str:

@@ -40,9 +40,10 @@ class UserToken(msgspec.Struct, frozen=True):
 
 
 class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a new service token shall be valid."""
+    """How long a new service token shall be valid, and what it is called."""
 
     days: Annotated[int, Meta(ge=1, le=tokens.MOST_SERVICE_DAYS)] = tokens.SERVICE_DAYS
+    name: Annotated[str, Meta(max_length=tokens.LONGEST_NAME)] = ""
 
 
 class ServiceToken(msgspec.Struct, frozen=True):

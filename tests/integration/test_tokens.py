@@ -13,6 +13,7 @@ from callers import Auth, ServiceFiles, bearer, expire, is_problem, sync
 from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, tokens
+from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store.models import Token, User
 
 V1 = "/api/v1"
@@ -131,3 +132,59 @@ def test_a_token_of_another_service_is_not_found(
 
     assert is_problem(response, 404)
     assert Token.get_by_id(number).revoked is None
+
+
+def test_a_token_has_a_name_and_tells_when_it_was_used(client: FlaskClient, auth: Auth) -> None:
+    """In the list; whatever its holder asked for counts, also what was refused."""
+    admin = auth("admin")
+    made = client.post(f"{V1}/services/shop/tokens", json={"name": " CI "}, headers=admin).get_json()
+    [before] = client.get(f"{V1}/services/shop/tokens", headers=admin).get_json()["items"]
+
+    client.get(f"{V1}/deliveries", headers=bearer(made["token"])).close()
+
+    [after] = client.get(f"{V1}/services/shop/tokens", headers=admin).get_json()["items"]
+    assert ("CI", None) == (before["name"], before["used"])
+    assert TIME.fullmatch(after["used"])
+
+
+@pytest.mark.parametrize("name", ["x" * 61, "two\nlines", "\N{RIGHT-TO-LEFT OVERRIDE}"])
+def test_some_names_of_tokens_cannot_be(client: FlaskClient, auth: Auth, name: str) -> None:
+    """One line of 60 characters; nothing is made."""
+    answer = client.post(f"{V1}/services/shop/tokens", json={"name": name}, headers=auth("admin"))
+
+    assert is_problem(answer, 422)
+    assert not Token.select().where(Token.service.is_null(False)).exists()
+
+
+def test_a_token_that_is_used_all_the_time_is_written_once_a_minute(auth: Auth, shop: ServiceFiles) -> None:  # noqa: ARG001 - it is its token
+    """The moment lies back at most that far."""
+    shown = auth.service("shop")["Authorization"].removeprefix("Bearer ")
+    begun = clock.now()
+
+    moments = []
+    for later in (0, 1, 59_000, 60_001, 60_002):
+        tokens.note_used(shown, now=begun + later)
+        moments.append((Token.get(Token.hash == tokens.digest(shown)).used or 0) - begun)
+
+    assert [0, 0, 0, 60_001, 60_001] == moments
+
+
+def test_a_busy_database_keeps_no_answer_from_a_reader(
+    client: FlaskClient, auth: Auth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stays reading: the use is told by the next request."""
+    headers = auth.service("shop")
+
+    def busy(_write: object) -> None:
+        raise Unavailable("the database is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "write", busy)
+        answer = client.get(f"{V1}/services", headers=headers)
+        answer.close()
+    missed = Token.get(Token.service.is_null(False)).used
+    client.get(f"{V1}/services", headers=headers).close()
+
+    assert 200 == answer.status_code
+    assert missed is None
+    assert Token.get(Token.service.is_null(False)).used is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from typing import Final
@@ -184,6 +185,8 @@ def test_an_admin_manages_users_by_the_page(app: Flask) -> None:
         (TOKENS, {"service": "shop", "days": "0", "nonce": "n"}, 422, "1 to 366"),
         (TOKENS, {"service": "shop", "days": "367", "nonce": "n"}, 422, "1 to 366"),
         (TOKENS, {"service": "shop", "days": "²", "nonce": "n"}, 422, "1 to 366"),
+        (TOKENS, {"service": "shop", "days": "1", "name": "x" * 61, "nonce": "n"}, 422, "at most 60 characters"),
+        (TOKENS, {"service": "shop", "days": "1", "name": "two\nlines", "nonce": "n"}, 422, "in one line"),
     ],
 )
 def test_what_cannot_be_is_told_on_the_page(
@@ -348,40 +351,60 @@ def test_sessions_are_written_down(app: Flask) -> None:
     assert tokens.digest(cookie.value) not in str(written())
 
 
-def test_the_trail_is_shown_newest_first_and_in_pages(app: Flask) -> None:
-    """A hundred rows each; whatever they hold is text."""
-    rows = [
-        {
-            "at": number,
-            "who": f"w{number}",
-            "action": "act",
-            "object": "<b>",
-            "detail": "\N{RIGHT-TO-LEFT OVERRIDE}",
-            "peer": "",
-        }
-        for number in range(1, 151)
-    ]
-    store.write(lambda: Audit.insert_many(rows).execute())
+def test_the_list_tells_how_and_when_each_signs_in(app: Flask) -> None:
+    """By what, and when last, as far as that is known; of one who is alone it says so."""
+    registered("anna", PASSWORD)
+    store.write(
+        lambda: User.create(username="mona", password="", role="viewer", created=0, github_id=3, github_login="mona-l")
+    )
     admin = Browser(app).signed_in("admin")
+    Browser(app).signed_in("viewer", name="anna", now=clock.now() - 3 * clock.DAY)
+    issue_for_user("viewer", name="anna")
 
-    first = admin.get("/settings/audit").text
-    older = re.search(r'href="(/settings/audit\?before=\d+)"', first)
-    assert older is not None
-    second = admin.get(older[1]).text
+    page = re.sub(r"\s+", " ", admin.get(USERS).text)
 
-    shown = [re.findall(r"<bdi>w(\d+)</bdi>", page) for page in (first, second)]
-    assert [str(number) for number in range(150, 50, -1)] == shown[0]
-    assert [str(number) for number in range(50, 0, -1)] == shown[1]
-    assert "<b>" not in first
-    assert "?before=" not in second
+    assert '<td class="name">anna</td><td>viewer</td> <td>password</td> <td><time' in page
+    assert (
+        '<td class="name">mona</td><td>viewer</td> <td>GitHub, as <bdi>mona-l</bdi></td> <td>not within 30 days' in page
+    )
+    assert "You are the only one." not in page
+    assert "3 d ago" not in page
 
 
-@pytest.mark.parametrize("before", ["x", "-1", "9" * 30, "²", ""])
-def test_a_strange_place_in_the_trail_is_its_beginning(app: Flask, before: str) -> None:
-    """No error, and nothing of what was asked in the page."""
+def test_a_single_user_is_told_to_add_others(app: Flask) -> None:
+    """What comes next."""
+    assert "You are the only one." in Browser(app).signed_in("admin").get(USERS).text
+
+
+def test_the_tokens_page_tells_names_uses_and_ends(app: Flask, client: FlaskClient, service: ServiceFiles) -> None:
+    """What each is for, when it was used last, how long it lasts, and which of them end soon."""
+    service("shop")
+    sync(app)
     admin = Browser(app).signed_in("admin")
+    admin.post(TOKENS, service="shop", name="<CI>", days="13", nonce="n-1")
+    [token, _] = re.findall(r"fds_[\w-]+", admin.post(TOKENS, service="shop", days="15", nonce="n-2").text)
+    client.get(f"{V1}/services", headers=bearer(token)).close()
 
-    assert 200 == admin.get("/settings/audit", query_string={"before": before}).status_code
+    page = re.sub(r"\s+", " ", admin.get(TOKENS).text)
+
+    assert '<td>1 <bdi class="name">&lt;CI&gt;</bdi></td>' in page
+    assert '<td>never</td> <td><span class="waiting">12 days left</span>, ends soon</td>' in page
+    assert (
+        "ago</time></td> <td><span>14 days left</span></td>" in page or "just now</time></td> <td><span>14 days" in page
+    )
+
+
+def test_a_new_token_comes_with_what_uses_it(app: Flask, service: ServiceFiles) -> None:
+    """Each to copy: itself, a command, and a step for GitHub Actions that names a secret and not the token."""
+    service("my-shop")
+    sync(app)
+
+    page = html.unescape(Browser(app).signed_in("admin").post(TOKENS, service="my-shop", days="30", nonce="n").text)
+
+    assert 2 == len(re.findall(r"fds_[\w-]+", page))
+    assert re.findall(r'data-copy="([^"]*)"', page) == re.findall(r'<pre class="code" id="([^"]*)"', page)
+    assert "token: ${{ secrets.FASTDEPLOY_TOKEN_MY_SHOP }}" in page
+    assert "FASTDEPLOY_TOKEN_MY_SHOP</code> of the repository" in page
 
 
 def test_a_password_is_hashed_by_scrypt() -> None:

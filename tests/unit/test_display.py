@@ -33,6 +33,23 @@ def test_a_duration_is_told_in_two_units_at_most(seconds: float | None, words: s
     assert words == display.duration(seconds)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "less than a second"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (86_399, "23 hours"),
+        (86_400, "1 day"),
+        (13 * 86_400 + 5, "13 days"),
+    ],
+)
+def test_what_remains_is_told_in_its_largest_unit(seconds: int, words: str) -> None:
+    """Cut off: nobody reckons with a day that is not whole."""
+    assert words == display.remaining(seconds)
+
+
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (40.2, "40 s"), (89, "89 s"), (100, "2 min")])
 def test_what_is_left_is_rough(seconds: float, words: str) -> None:
     """Nobody needs the second of a minute."""
