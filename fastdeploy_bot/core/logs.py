@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final, cast
 
 import msgspec
@@ -11,6 +13,9 @@ from fastdeploy_bot import store
 from fastdeploy_bot.store.models import LogChunk
 
 CHUNK: Final = 64 * 1024
+
+Mark = tuple[int, int]
+"""An offset, and the Unix milliseconds at which the bytes from there on were written, up to the next mark's."""
 
 
 class Excerpt(msgspec.Struct, frozen=True):
@@ -23,17 +28,19 @@ class Excerpt(msgspec.Struct, frozen=True):
     """The bytes from the first offset to before the second were not kept."""
 
 
-def append(deployment: int, offset: int, data: bytes, *, limit: int) -> None:
+def append(deployment: int, offset: int, data: bytes, *, limit: int, times: Sequence[Mark] = ()) -> None:
     """Keep output whose first byte has that offset, and drop from the middle what is over `limit` bytes.
 
-    To be called inside a write. Bytes that are kept already are passed over.
+    The times are in order; the first may be of bytes that came before. To be called inside a write. Bytes that are kept
+    already are passed over.
     """
     known = end(deployment)
     data, offset = data[max(0, known - offset) :], max(offset, known)
     head = limit // 2
     while data:
         size = min(CHUNK, head - offset) if offset < head else CHUNK
-        LogChunk.insert(deployment=deployment, offset=offset, data=data[:size]).execute()
+        told = msgspec.json.encode(_within(times, offset, offset + len(data[:size]))).decode()
+        LogChunk.insert(deployment=deployment, offset=offset, data=data[:size], times=told).execute()
         data, offset = data[size:], offset + size
     _trim(deployment, head, end(deployment) - (limit - head))
 
@@ -42,6 +49,17 @@ def end(deployment: int) -> int:
     """The offset after the last byte kept."""
     last = _extents(deployment).order_by(LogChunk.offset.desc()).limit(1)
     return sum(next(iter(_pairs(last)), (0, 0)))
+
+
+def marks(deployment: int) -> list[Mark]:
+    """When which byte of what is kept was written: in order, each with another time than the one before.
+
+    Of bytes before the first mark nobody noted the time; it is empty for output of earlier versions of the bot.
+    """
+    rows = LogChunk.select(LogChunk.offset, LogChunk.times).where(LogChunk.deployment == deployment)
+    chunks = store.read(lambda: _pairs(rows.order_by(LogChunk.offset)))
+    found = [mark for _, times in chunks for mark in msgspec.json.decode(times, type=list[Mark])]
+    return [next(same) for _, same in groupby(found, key=lambda mark: mark[1])]
 
 
 def tail(deployment: int, length: int) -> bytes:
@@ -88,6 +106,12 @@ def _extents(deployment: int) -> ModelSelect[LogChunk]:
 def _pairs(query: ModelSelect[LogChunk]) -> list[tuple[int, Any]]:
     """The query's rows, each as its two columns: peewee's own types know only models."""
     return cast("list[tuple[int, Any]]", list(query.tuples()))
+
+
+def _within(times: Sequence[Mark], start: int, end: int) -> list[Mark]:
+    """The times of the bytes from the first offset to before the second: the first is of the first byte, if known."""
+    before = [at for place, at in times if place <= start][-1:]
+    return [(start, at) for at in before] + [(place, at) for place, at in times if start < place < end]
 
 
 def _trim(deployment: int, head: int, tail: int) -> None:

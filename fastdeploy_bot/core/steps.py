@@ -9,6 +9,7 @@ import msgspec
 from peewee import ModelSelect
 
 from fastdeploy_bot.core import changes
+from fastdeploy_bot.core.logparts import Span
 from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Step
@@ -56,6 +57,11 @@ def report(deployment: int, told: StepReport, *, at: int, started: int | None = 
     step.save()
     changes.of_step(step.id)
     return step
+
+
+def spans(deployment: int) -> list[Span]:
+    """When and where in the log each step began and ended, in the steps' order."""
+    return [Span(row.name, row.started, row.finished, row.log_from, row.log_to) for row in _of(deployment)]
 
 
 def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:

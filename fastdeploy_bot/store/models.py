@@ -158,6 +158,10 @@ class Step(_Row):
     started = peewee.BigIntegerField(null=True)
     finished = peewee.BigIntegerField(null=True)
     message = Text(default="")
+    log_from = peewee.BigIntegerField(null=True)
+    """How much output there was when it began; None where nobody can tell but by the times."""
+    log_to = peewee.BigIntegerField(null=True)
+    """The same of its end."""
 
 
 class Verdict(_Row):
@@ -183,7 +187,10 @@ class LogChunk(_Row):
     offset = peewee.BigIntegerField()
     data = peewee.BlobField()
     times = Text(default="[]")
-    """JSON: pairs of an offset and the Unix milliseconds at which the bytes from there on were written, ascending."""
+    """JSON: pairs of an offset and the Unix milliseconds at which the bytes from there on were written, ascending.
+
+    The first is of the chunk's own first byte, where that is known; empty where nobody noted the time.
+    """
 
 
 class User(_Row):

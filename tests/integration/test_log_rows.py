@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -13,7 +15,7 @@ from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.core import deployments, logs
 from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.logs import CHUNK, Excerpt
+from fastdeploy_bot.core.logs import CHUNK, Excerpt, Mark
 from fastdeploy_bot.store.models import LogChunk, Service
 from fastdeploy_bot.words import Origin
 
@@ -43,9 +45,9 @@ def shelf(database: str) -> Shelf:
     return Shelf(store.write(lambda: Service.create(name="shop", repository="a/b", created=1)))
 
 
-def keep(number: int, offset: int, data: bytes, limit: int) -> None:
+def keep(number: int, offset: int, data: bytes, limit: int, times: Sequence[Mark] = ()) -> None:
     """Append output."""
-    store.write(lambda: logs.append(number, offset, data, limit=limit))
+    store.write(lambda: logs.append(number, offset, data, limit=limit, times=times))
 
 
 def pieces(stream: bytes, cuts: list[int]) -> list[tuple[int, bytes]]:
@@ -169,3 +171,64 @@ def test_one_look_is_one_moment(raw: Raw, shelf: Shelf, monkeypatch: pytest.Monk
     excerpt = logs.read(number)
 
     assert (b"early", 5) == (excerpt.data, excerpt.end)
+
+
+# --- when it was written ---
+
+
+def when(place: int, marks: Sequence[Mark]) -> int | None:
+    """The time of the byte at a place."""
+    before = bisect_right([start for start, _ in marks], place)
+    return marks[before - 1][1] if before else None
+
+
+@several
+@given(
+    some.integers(2, 300),
+    some.lists(some.integers(1, 120), min_size=1, max_size=12),
+    some.lists(some.integers(0, 300), max_size=20),
+)
+def test_each_byte_that_is_kept_keeps_its_time(shelf: Shelf, limit: int, sizes: list[int], places: list[int]) -> None:
+    """However it comes; also where the mark that told of it was of bytes that are not kept any more."""
+    number, stream = shelf.take(), STREAM[: sum(sizes)]
+    times = [(place, 1_000 + place) for place in sorted(set(places))]
+
+    for end, size in zip(accumulate(sizes), sizes, strict=True):
+        keep(number, end - size, stream[end - size : end], limit, [mark for mark in times if mark[0] < end])
+
+    start, stop = logs.read(number).gap or (len(stream), len(stream))
+    marks = logs.marks(number)
+    for place in (*range(start), *range(stop, len(stream))):
+        assert when(place, times) == when(place, marks)
+    assert all(before[0] < after[0] and before[1] != after[1] for before, after in pairwise(marks))
+
+
+def test_time_of_what_is_kept_already_stands(shelf: Shelf) -> None:
+    """A part that is read again after a restart keeps the time at which it was written, as does what follows it."""
+    number = shelf.take()
+    keep(number, 0, STREAM[:90], 1_000, [(0, 5), (50, 6)])
+
+    keep(number, 40, STREAM[40:120], 1_000, [(0, 5), (50, 7), (100, 8)])
+
+    assert [(0, 5), (50, 6), (90, 7), (100, 8)] == logs.marks(number)
+
+
+def test_large_output_has_its_times_in_the_chunks_that_it_is_cut_into(shelf: Shelf) -> None:
+    """A chunk that goes takes its own along, and no others."""
+    number = shelf.take()
+
+    keep(number, 0, STREAM, 10 * CHUNK, [(0, 5), (CHUNK + 3, 6)])
+
+    chunks = [chunk.times for chunk in LogChunk.select().order_by(LogChunk.offset)]
+    assert ["[[0,5]]", f"[[{CHUNK},5],[{CHUNK + 3},6]]", f"[[{2 * CHUNK},6]]", f"[[{3 * CHUNK},6]]"] == chunks
+
+
+def test_output_of_earlier_versions_has_no_times(shelf: Shelf) -> None:
+    """And that which follows under a newer one has its own."""
+    number = shelf.take()
+    keep(number, 0, b"early", 1_000)
+    assert [] == logs.marks(number)
+
+    keep(number, 5, b"late", 1_000, [(5, 1_000)])
+
+    assert [(5, 1_000)] == logs.marks(number)
