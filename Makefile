@@ -20,7 +20,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench soak kill-matrix check format lock picture clean npm chromium
+.PHONY: help install run test bench soak kill-matrix check format lock screenshots clean npm chromium
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,8 +61,8 @@ lock: $(VENV)/.dev ## renew requirements/*.txt: the newest versions that setup.c
 	$(COMPILE) setup.cfg requirements/build.in --output-file requirements/run.txt
 	$(COMPILE) --extra dev --extra postgres --constraint requirements/run.txt setup.cfg --output-file requirements/dev.txt
 
-picture: $(VENV)/.dev chromium ## draw docs/overview.png: the page as a browser shows it
-	cd tests/e2e && PYTHONPATH=../..:.. $(abspath $(BIN))/python picture.py
+screenshots: $(VENV)/.dev chromium ## draw docs/screenshots: every page in both themes, as a browser shows it
+	cd tests/e2e && PYTHONPATH=../..:.. $(abspath $(BIN))/python screenshots.py
 
 clean: ## remove all that make and the tools made; instance/ stays
 	rm -rf $(VENV) .cache build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache \

@@ -67,6 +67,11 @@ def commit(name: str) -> str:
     return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
 
 
+def guid(number: int) -> str:
+    """A made-up delivery."""
+    return commit(f"delivery {number}")[:12]
+
+
 def _file(home: Path, name: str) -> None:
     path = home / "services" / name / "service.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +116,7 @@ def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:
     sha, title = commit(f"{name} {number}"), TITLES[number % len(TITLES)]
     before = commit(f"{name} {number - 1}")
     delivery = Delivery.create(
-        guid=commit(f"delivery {number}")[:12],
+        guid=guid(number),
         event="push",
         repository=f"octo-org/{name}",
         ref="refs/heads/main",

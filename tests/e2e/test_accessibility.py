@@ -1,0 +1,63 @@
+"""Every page, judged by axe-core: empty and full, light and dark, wide and narrow, its dialogs closed and open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import playwright.sync_api
+import pytest
+from playwright.sync_api import Page
+
+import axe
+import tour
+from bots import Bot
+from tour import Stop
+from windows import overflow, sign_in
+
+pytestmark = pytest.mark.timeout(600)
+
+WIDTHS = (1_280, 320)
+THEMES: Sequence[Literal["light", "dark"]] = ("light", "dark")
+OPEN = "for (const each of document.querySelectorAll('details:not(.menu)')) each.open = true"
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["empty", "full"])
+def test_axe_finds_nothing_wrong_with_any_page(
+    browser: playwright.sync_api.Browser, tmp_path: Path, empty: bool
+) -> None:
+    """No rule is left out, and no page is wider than its window."""
+    axe.require()
+    wrong: list[str] = []
+
+    with tour.bot(tmp_path, empty=empty) as (bot, stops):
+        context = browser.new_context(bypass_csp=True, reduced_motion="reduce")
+        page = context.new_page()
+        signed_in = False
+        for stop in tour.by_reader(stops):
+            if not stop.visitor and not signed_in:
+                sign_in(page, bot, "/settings/account")
+                signed_in = True
+            wrong += _judge(page, bot, stop)
+        context.close()
+
+    assert not wrong, "\n".join(wrong)
+
+
+def _judge(page: Page, bot: Bot, stop: Stop) -> list[str]:
+    found: list[str] = []
+    page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+    page.goto(bot.url + stop.path)
+    for opened in (False, True):
+        if opened:
+            page.evaluate(OPEN)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            for theme in THEMES:
+                page.emulate_media(color_scheme=theme)
+                about = f"{stop.path} as {'visitor' if stop.visitor else 'admin'}, {width} px, {theme}"
+                found += [f"{about}, {'open' if opened else 'closed'}: {each}" for each in axe.violations(page)]
+            if overflow(page):
+                found.append(f"{stop.path}, {width} px: {overflow(page)} px too wide")
+    return found
