@@ -86,6 +86,12 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     signal: int | None = None
 
 
+def newest() -> Deployment | None:
+    """The deployment that was asked for last, of any service."""
+    found: Deployment | None = Deployment.select(Deployment.id, Deployment.state).order_by(Deployment.id.desc()).first()
+    return found
+
+
 def find(number: int) -> Deployment:
     """The deployment of that id. Raises NotFound."""
     deployment = _FIND.first(number)

@@ -21,7 +21,7 @@ from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot import appfile, store, values
 from fastdeploy_bot.appfile import App, BadAppFile
-from fastdeploy_bot.core import audit, clock, deliveries, leases, roundtrips
+from fastdeploy_bot.core import audit, clock, deliveries, deployments, leases, roundtrips, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, Invalid
@@ -29,6 +29,7 @@ from fastdeploy_bot.forge.github import setup
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.forge.github.setup import Look
 from fastdeploy_bot.settings import Settings, signs_in_by_hand
+from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.web import answers, browser, context
 from fastdeploy_bot.words import Principal
 
@@ -50,6 +51,19 @@ class Seen(msgspec.Struct, frozen=True):
 
     look: Look | None
     problem: str = ""
+
+
+class FirstSteps(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a new bot has come."""
+
+    reachable: bool
+    """Whether GitHub may be able to reach it."""
+    connected: bool
+    """Whether it is signed in to GitHub, or GitHub has reached it."""
+    services: list[Service]
+    """As their files say now."""
+    last: Deployment | None
+    """The newest deployment of all."""
 
 
 class Glances:
@@ -132,13 +146,18 @@ def _page(error: FastdeployError | None = None, *, organization: str = "") -> Re
         github_url=settings.github_url,
         install="" if app is None else _link(settings, app.html_url, "/installations/new"),
         link=partial(_link, settings),
-        reachable=_reachable(settings),
         public_url=settings.effective_public_url,
         hook=settings.effective_public_url + setup.HOOK,
         organization=organization,
         action=action,
         manifest=json.dumps(_manifest(settings)),
         wanted=setup.PERMISSIONS,
+        first=FirstSteps(
+            reachable=_reachable(settings),
+            connected=settings.tells_github or reached is not None,
+            services=services.everything(context.bot().catalogue.entries()),
+            last=deployments.newest(),
+        ),
         reached=reached,
         waiting=app is not None and bool(app.webhook_secret) and reached is None and now < made + WAITING,
     )

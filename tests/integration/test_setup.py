@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 import appkeys
 import fakehub
-from callers import KEY, SECRET, Browser, GitHub
+from callers import KEY, SECRET, Browser, GitHub, ServiceFiles
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import appfile, facts, store
 from fastdeploy_bot.appfile import App
@@ -431,6 +431,26 @@ def test_a_webhook_by_hand_is_explained(admin: Admin, github: GitHub) -> None:
 
     assert "http://deploy.example/webhooks/github" in before
     assert ("GitHub reached this bot" in before, "GitHub reached this bot" in after) == (False, True)
+
+
+def done(text: str) -> list[bool]:
+    """Which of the first steps the page says are done."""
+    steps = text.partition("First steps")[2].partition("</ol>")[0]
+    return ['aria-label="done"' in step for step in steps.split("<li>")[1:]]
+
+
+def test_first_steps_are_ticked_off(admin: Admin, github: GitHub, service: ServiceFiles) -> None:
+    """The address, the account, GitHub, a service, a deployment: each as soon as it is true."""
+    assert [True, True, False, False, False] == done(admin.open())
+
+    github.deliver(ZEN, event="ping")
+    service("shop")
+    page = admin.open()
+    assert [True, True, True, True, False] == done(page)
+    assert 'href="/services/shop#deploy"' in page
+
+    github.push()
+    assert [True, True, True, True, True] == done(admin.open())
 
 
 # --- another webhook secret -------------------------------------------------------------------------------
