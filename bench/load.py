@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main(pushes: int = 10_000, services: int = 100, connections: int = 64) -> in
         began, before = time.monotonic(), worked(bot)
         answers = loads.send(bot.port, requests, connections=connections)
         sent, cost = time.monotonic(), (worked(bot) - before) / pushes * 1_000
+        begun = _begun(bot)
         wait_for(bot.idle, SETTLE_SECONDS)
         settled, memory, astray = time.monotonic(), most_memory(bot), _astray(bot, pushes, services)
     statuses = Counter(answer.status for answer in answers)
@@ -43,7 +45,7 @@ def main(pushes: int = 10_000, services: int = 100, connections: int = 64) -> in
     print(f"answers        {dict(statuses)}, {pushes / (sent - began):.0f}/s")
     print(f"answered       p50 {parts[49]:.0f} ms   p99 {parts[98]:.0f} ms")
     print(f"cost           {cost:.1f} ms of the server's processor time for each push, with what it deployed meanwhile")
-    print(f"all deployed   {settled - sent:.1f} s after the last push")
+    print(f"begun          {begun} deployments meanwhile; all was deployed {settled - sent:.1f} s after the last push")
     print(f"memory         {memory:.0f} MiB at most, all processes of the server together")
     print(f"not on their newest commit: {', '.join(astray) or 'none'}")
     return int(statuses.keys() != {202} or bool(astray) or parts[98] > MOST_MS or memory > MOST_MIB)
@@ -59,6 +61,13 @@ def _astray(bot: Bot, pushes: int, services: int) -> list[str]:
     live = {row["name"]: (row["live"] or {}).get("sha") for row in bot.get("/services")["items"]}
     turns = {service: len(range(service, pushes, services)) for service in range(services)}
     return [f"s{service}" for service, turn in turns.items() if live[f"s{service}"] != loads.commit(service, turn)]
+
+
+def _begun(bot: Bot) -> int:
+    """How many deployments have begun."""
+    with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as rows:
+        [(count,)] = rows.execute("SELECT count(*) FROM deployment WHERE started IS NOT NULL")
+    return int(count)
 
 
 def worked(bot: Bot) -> float:

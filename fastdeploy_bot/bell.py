@@ -29,7 +29,9 @@ class Bell:
     def ring(self) -> int:
         """Wake every listener; answers how many there were. Never raises: who is not woken looks once a second."""
         try:
-            return self._ring() if self.folder.is_dir() else 0
+            return self._ring()
+        except FileNotFoundError:
+            return 0  # nobody ever listened
         except OSError as error:
             log.warning("the bell cannot be rung", extra={"why": str(error)})
             return 0

@@ -21,6 +21,7 @@ _OF_REPOSITORY: Final = store.Prepared[Service](
         (Service.repository_id == repository_id) | (Service.repository == name), Service.removed.is_null()
     )
 )
+_NAMES: Final = store.Prepared[Service](lambda: Service.select(Service.id, Service.name))
 
 
 class Sync(msgspec.Struct, frozen=True):
@@ -68,6 +69,11 @@ def shown(name: str, entries: Mapping[str, Entry]) -> Service:
     """The service of that name as its file says now, removed ones too; nothing is written. Raises NotFound."""
     entry = entries.get(name)
     return find(name) if entry is None else _as_of(entry, Service.get_or_none(Service.name == name))
+
+
+def names() -> dict[int, str]:
+    """What every service is called, removed ones too, by its row's id."""
+    return dict(_NAMES.tuples())
 
 
 def find(name: str) -> Service:

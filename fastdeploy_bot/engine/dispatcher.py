@@ -61,14 +61,19 @@ class Dispatcher:
         self._missing_since: int | None = None
         self._preparing = preparing.of(settings, bell.ring, self.stopping)
 
-    def tick(self, *, now: int) -> None:
-        """Look at the service files, at the runs of this host, at what was waited for long enough, and at the queue."""
+    def tick(self, *, now: int) -> bool:
+        """Look at the service files, at the runs of this host, at what was waited for long enough, and at the queue.
+
+        Answers whether there is a run now that was not followed before.
+        """
+        followed = set(self._following)
         sync, unlock = partial(self._sync, now), partial(locking.expire, now=now)
         resume, launch = partial(self._resume, now), partial(self._launch, now)
         give_up = partial(checking.expire, self.settings.wait_limit, now=now)
         waits = (unlock, resume, give_up)
         for part in (process.reap, self._adopt, sync, *waits, self._tidy_up, launch, process.keep_spare):
             _attempt(part)
+        return not self._following.keys() <= followed
 
     def end(self) -> None:
         """Let another engine of this host prepare what is queued."""
@@ -121,22 +126,25 @@ class Dispatcher:
         """Let the oldest deployments begin for which there is room."""
         if self._full():
             return
-        entries = self.catalogue.entries()
-        for deployment in queue.next_up():
+        waiting, names, entries = queue.next_up(), services.names(), self.catalogue.entries()
+        for deployment in waiting:
+            entry = entries.get(names[deployment.service_id])
+            if self.stopping.is_set() or entry is None or self._moved_on(deployment):
+                continue
+            with facts.about(deployment=deployment.id):
+                _attempt(partial(self._try, deployment, entry, now))
             if self._full():
                 return  # not the next one either, or a younger one would overtake it
-            entry = entries.get(deployment.service.name)
-            if not self.stopping.is_set() and entry is not None:
-                with facts.about(deployment=deployment.id):
-                    _attempt(partial(self._try, deployment, entry, now))
 
     def _full(self) -> bool:
         """Whether this host runs as much as it may."""
         return len(queue.running_on(self.host)) >= self.settings.max_running
 
+    def _moved_on(self, deployment: Deployment) -> bool:
+        """In a burst most are superseded since the look, and a folder for each would keep the others waiting."""
+        return deployments.find(deployment.id).state != DeploymentState.QUEUED
+
     def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
-        if deployments.find(deployment.id).state != DeploymentState.QUEUED:
-            return  # in a burst most are superseded since the look, and a folder for each would keep the others waiting
         if entry.file is None:
             queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
         elif not entry.file.checkout:

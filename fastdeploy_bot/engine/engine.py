@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
 """How long at most a change that nobody rang for stays unseen."""
+SHARE: Final = 0.1
+"""How much of a processor ticks take at most that come to nothing: every push rings, and all threads share one."""
+LONGEST_REST: Final = 0.25
+"""Seconds that a ring waits at most for that."""
 STOP_SECONDS: Final = 2.0
 
 
@@ -81,9 +85,15 @@ class Engine:
     def _listen(self) -> None:
         with self.bell.listen() as ears:
             while not self.dispatcher.stopping.is_set():
-                self.dispatcher.tick(now=clock.now())
-                store.release()
+                self.dispatcher.stopping.wait(self._tick())
                 ears.wait(TICK_SECONDS)
+
+    def _tick(self) -> float:
+        """Have the dispatcher look; answers for how many seconds no ring is heeded, where nothing came of that."""
+        began = time.thread_time()
+        found = self.dispatcher.tick(now=clock.now())
+        store.release()
+        return 0.0 if found else min((time.thread_time() - began) * (1 / SHARE - 1), LONGEST_REST)
 
 
 def host_id(home: Path) -> str:

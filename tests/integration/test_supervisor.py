@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -165,6 +166,22 @@ def test_what_moved_on_since_the_look_is_passed_by(bot: Bot, monkeypatch: pytest
     bot.until(bot.dispatcher(), next_one)
 
     assert [next_one] == made
+
+
+def test_what_waits_is_not_asked_one_by_one_for_its_service(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    """However many services there are; each push rings for such a look."""
+    dispatcher = bot.dispatcher()
+    for number in range(8):
+        folder = bot.service(f"shop{number}", "true")
+        bot.order(f"shop{number}")
+        (folder / "service.toml").write_text("[")
+    dispatcher.tick(now=clock.now())
+    caplog.set_level(logging.DEBUG, "peewee")
+
+    dispatcher.tick(now=clock.now())
+
+    asked = [record.getMessage() for record in caplog.records if record.name == "peewee"]
+    assert len([each for each in asked if 'FROM "service"' in each]) < 8
 
 
 def test_deployment_runs_and_leaves_outcome_log_and_steps_in_rows(bot: Bot) -> None:

@@ -1,0 +1,61 @@
+"""The engine's loop: it looks when it is rung for, and leaves the processor to others where that comes to nothing."""
+
+from __future__ import annotations
+
+import time
+import types
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from callers import on_sqlite
+from fastdeploy_bot.bell import Bell
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.engine import engine
+from fastdeploy_bot.engine.engine import LONGEST_REST, Engine
+from fastdeploy_bot.settings import Settings
+from runs import eventually
+
+Beat = Callable[[bool], float]
+
+pytestmark = [on_sqlite, pytest.mark.usefixtures("database")]
+
+
+@pytest.fixture
+def seconds(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beat]:
+    """How long an engine takes for some looks, while somebody rings at each, and each takes a second of a processor."""
+    settings = Settings(home=home, secret_key="k" * 64)
+    made = Engine(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir))
+    worked = count()
+    monkeypatch.setattr(
+        engine, "time", types.SimpleNamespace(thread_time=lambda: float(next(worked)), monotonic=time.monotonic)
+    )
+
+    def measure(found: bool) -> float:
+        looks: list[float] = []
+
+        def tick(*, now: int) -> bool:
+            assert now > 0
+            looks.append(time.monotonic())
+            made.bell.ring()
+            return found
+
+        monkeypatch.setattr(made.dispatcher, "tick", tick)
+        made.start()
+        eventually(lambda: len(looks) > 12, "the looks")
+        return looks[12] - looks[0]
+
+    yield measure
+    made.stop()
+
+
+def test_rings_that_come_to_nothing_are_heeded_now_and_then(seconds: Beat) -> None:
+    """In a burst of pushes each one rings; those who answer them need the processor, too."""
+    assert 12 * LONGEST_REST <= seconds(False)
+
+
+def test_where_something_began_the_next_ring_is_heeded_at_once(seconds: Beat) -> None:
+    """What ends makes room for what waits, and is not kept waiting."""
+    assert seconds(True) < 12 * LONGEST_REST
