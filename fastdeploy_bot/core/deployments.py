@@ -224,7 +224,7 @@ def report_step(number: int, told: StepReport, masker: Masker, *, at: int) -> St
 
     def note() -> Step:
         _running(number)
-        return steps.report(number, masked, at=at)
+        return steps.report(number, masked, at=steps.Moment(at))
 
     return store.write(note)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import changes, deployments, locking, logs, steps
 from fastdeploy_bot.core.deployments import Ending
+from fastdeploy_bot.core.logs import Mark
+from fastdeploy_bot.core.steps import Moment
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment
@@ -17,12 +20,20 @@ from fastdeploy_bot.words import DeploymentState, StepReport
 
 log = logging.getLogger(__name__)
 
+Millis = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]
+"""Unix milliseconds, before the year 10000."""
+Place = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+
 
 class StepEntry(StepReport, frozen=True, kw_only=True):
     """A step as the child wrote it down; times are Unix milliseconds."""
 
-    at: int
-    started: int | None = None
+    at: Millis
+    place: Place | None = None
+    """How much output there was then; None where nobody can know."""
+    started: Millis | None = None
+    begun: Place | None = None
+    """How much output there was when it began."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +42,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     """The place of the output's first byte in the whole stream."""
     output: bytes
+    times: Sequence[Mark] = ()
+    """When it was written, in order; the first may be of bytes before it."""
     steps: Sequence[StepEntry]
     steps_read: int
     """How much of the step journal has been read with this."""
@@ -61,7 +74,8 @@ def fail(number: int, why: str, masker: Masker, *, now: int, log_limit: int) -> 
     masked = masker.text(why)
 
     def end() -> None:
-        logs.append(number, logs.end(number), f"fastdeploy: {masked}\n".encode(), limit=log_limit)
+        place = logs.end(number)
+        logs.append(number, place, f"fastdeploy: {masked}\n".encode(), limit=log_limit, times=[(place, now)])
         deployments.finish(number, Ending(state=DeploymentState.FAILURE, reason=masked), now=now)
 
     store.write(end)
@@ -70,7 +84,7 @@ def fail(number: int, why: str, masker: Masker, *, now: int, log_limit: int) -> 
 def _absorb(number: int, progress: Progress, log_limit: int) -> None:
     row = deployments.find(number)
     if progress.output:
-        logs.append(number, progress.offset, progress.output, limit=log_limit)
+        logs.append(number, progress.offset, progress.output, limit=log_limit, times=progress.times)
         changes.of_log(number)
     if progress.steps and progress.steps_read > row.steps_read:
         for entry in progress.steps:
@@ -80,6 +94,7 @@ def _absorb(number: int, progress: Progress, log_limit: int) -> None:
 
 def _take(number: int, entry: StepEntry) -> None:
     try:
-        steps.report(number, entry, at=entry.at, started=entry.started)
+        since = None if entry.started is None else Moment(entry.started, entry.begun)
+        steps.report(number, entry, at=Moment(entry.at, entry.place), since=since)
     except FastdeployError as error:
         log.warning("step passed over", extra={"deployment": number, "why": str(error)})

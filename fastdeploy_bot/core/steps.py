@@ -20,6 +20,15 @@ LONGEST_MESSAGE: Final = 4_096
 MOST_STEPS: Final = 1_000
 
 
+class Moment(msgspec.Struct, frozen=True):
+    """When something was said of a step."""
+
+    ms: int
+    """Unix milliseconds."""
+    place: int | None = None
+    """How much output there was then; None where nobody can know."""
+
+
 def expect(deployment: Deployment, names: Sequence[str]) -> None:
     """Note the steps that are expected, as pending. To be called inside a write."""
     known = list(dict.fromkeys([*names, *_learned(deployment)]))[:MOST_STEPS]
@@ -39,10 +48,11 @@ def masked(told: StepReport, masker: Masker) -> StepReport:
     return msgspec.structs.replace(told, name=name, message=masker.text(told.message)[:LONGEST_MESSAGE])
 
 
-def report(deployment: int, told: StepReport, *, at: int, started: int | None = None) -> Step:
+def report(deployment: int, told: StepReport, *, at: Moment, since: Moment | None = None) -> Step:
     """Note what was said of a step at the moment `at`; the same name again is an update.
 
-    To be called inside a write. Raises Invalid for names and messages that cannot be kept.
+    `since` is when it began, where that was not said at the time. To be called inside a write. Raises Invalid for names
+    and messages that cannot be kept.
     """
     _check(told)
     step = Step.get_or_none(Step.deployment == deployment, Step.name == told.name)
@@ -53,7 +63,7 @@ def report(deployment: int, told: StepReport, *, at: int, started: int | None = 
             position=_next_position(deployment),
             state=StepState.PENDING,
         )
-    _update(step, told, at, started)
+    _update(step, told, at, since)
     step.save()
     changes.of_step(step.id)
     return step
@@ -111,18 +121,30 @@ def _next_position(deployment: int) -> int:
     return count + 1
 
 
-def _update(step: Step, told: StepReport, at: int, started: int | None) -> None:
+def _update(step: Step, told: StepReport, at: Moment, since: Moment | None) -> None:
     changed = step.state != told.state
     if told.state is StepState.PENDING:
-        step.started = step.finished = None
+        _begin(step, None)
+        _end(step, None)
     elif told.state is StepState.RUNNING:
-        step.started = at if changed or step.started is None else step.started
-        step.finished = None
+        if changed or step.started is None:
+            _begin(step, at)
+        _end(step, None)
     elif told.state is StepState.SKIPPED:
-        step.finished = at if changed else step.finished
+        if changed:
+            _end(step, at)
     elif changed or step.finished is None:
-        step.started = step.started or started or at
-        step.finished = at
+        if step.started is None:
+            _begin(step, since or at)
+        _end(step, at)
     if changed or told.message:
         step.message = told.message[:LONGEST_MESSAGE]
     step.state = told.state
+
+
+def _begin(step: Step, at: Moment | None) -> None:
+    step.started, step.log_from = (None, None) if at is None else (at.ms, at.place)
+
+
+def _end(step: Step, at: Moment | None) -> None:
+    step.finished, step.log_to = (None, None) if at is None else (at.ms, at.place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import msgspec
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, masks, progress
 from fastdeploy_bot.core.deployments import Ending
+from fastdeploy_bot.core.logs import Mark
 from fastdeploy_bot.core.progress import Progress, StepEntry
 from fastdeploy_bot.errors import Conflict
 from fastdeploy_bot.masking import Masker
@@ -51,6 +53,9 @@ class Supervisor:
         self.settings = settings
         self._since = time.monotonic()
         self._offset = logs.end(deployment.id)
+        self._times: list[Mark] = []
+        """Of the bytes from the offset on: the first mark may be of bytes before it."""
+        self._times_read = 0
         self._steps_read = deployment.steps_read
 
     def follow(self, stopping: threading.Event) -> bool:
@@ -110,6 +115,7 @@ class Supervisor:
         found = Progress(
             offset=offset,
             output=output,
+            times=self._times_of(offset, offset + len(output)),
             steps=[step for entry in entries if (step := self._step(entry)) is not None],
             steps_read=steps_read,
         )
@@ -117,6 +123,17 @@ class Supervisor:
         more = bool(output) or steps_read > self._steps_read
         self._offset, self._steps_read = offset + len(output), steps_read
         return more
+
+    def _times_of(self, offset: int, end: int) -> list[Mark]:
+        """When the bytes between these offsets were written: noted before they were, so there by now."""
+        if not self._times or self._times[-1][0] < end:
+            marks, self._times_read = self.folder.read_times(self._times_read)
+            for mark in marks:
+                if not self._times or mark[0] > self._times[-1][0]:  # the child's are in order
+                    self._times.append(mark)
+        before = bisect_right(self._times, offset, key=_place)
+        del self._times[: max(0, before - 1)]
+        return self._times[: bisect_left(self._times, end, key=_place)]
 
     def _step(self, entry: dict[str, object]) -> StepEntry | None:
         """A step of the journal; None where a script, and not the child, wrote there."""
@@ -174,6 +191,10 @@ class Supervisor:
             return
         facts: dict[str, Any] = {"deployment": self.number, "state": ending.state, "reason": ending.reason}
         log.info("deployment finished", extra=facts)
+
+
+def _place(mark: Mark) -> int:
+    return mark[0]
 
 
 def _what_happened(folder: RunFolder) -> str:

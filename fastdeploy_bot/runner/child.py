@@ -23,13 +23,14 @@ from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import launch, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, now
+from fastdeploy_bot.runner.stream import Pipe, Stream, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing itself would cost a tenth of the start
     from typing import Any
 
 TICK = 0.1
-"""Seconds between looks at the steps file."""
+"""Seconds between looks at the steps file, even where nothing says that something was written there."""
 LOOK = 1.0
 """Seconds between looks for requests that came without a signal."""
 GIVE_UP = 10.0
@@ -88,8 +89,8 @@ class Run:
         sys.stderr = Complaints(self.masker)
         self.log = Log(folder, limits["log_limit"], self.masker)
         self.journal = Journal(folder, self.masker, self.log.say)
-        self.steps_file = StepsFile(folder, self.journal)
-        self.lines = Lines() if job["step_source"] == "stdout" else None
+        lines = Lines() if job["step_source"] == "stdout" else None
+        self.stream = Stream(self.log, self.journal, StepsFile(folder, self.journal), lines)
         self.selector = selectors.DefaultSelector()
         self.wait_status: int | None = None
         self.ended_at = 0.0
@@ -106,6 +107,7 @@ class Run:
     def follow(self) -> None:
         """Run the script and stay with it to the end."""
         self._listen_for_signals()
+        self._listen_for_steps()
         launch.adopt_orphans()
         self.started = now()
         self.begun = self.active = time.monotonic()
@@ -130,7 +132,6 @@ class Run:
             self._wait()
             self.log.settle()
             self._reap()
-            self._take_steps()
             self._look_for_requests()
             self._enforce_limits()
             self._kill_rest()
@@ -145,6 +146,11 @@ class Run:
         for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         self.selector.register(self.woken, selectors.EVENT_READ)
+
+    def _listen_for_steps(self) -> None:
+        self.steps_watch = watch(self.folder.file("steps"))
+        if self.steps_watch >= 0:
+            self.selector.register(self.steps_watch, selectors.EVENT_READ)
 
     def _write_config(self) -> None:
         """ephes/fastdeploy scripts find their token in a file."""
@@ -162,30 +168,30 @@ class Run:
             fcntl.fcntl(self.script.output, F_SETPIPE_SZ, READ)
         os.set_blocking(self.script.output, False)
         self.selector.register(self.script.output, selectors.EVENT_READ)
+        self.pipe = Pipe(self.folder, self.script.output)
 
     # --- in the middle ---
 
     def _wait(self) -> None:
-        for key, _ in self.selector.select(TICK):
-            if key.fd == self.woken:
-                os.read(self.woken, 4096)
-                self.next_look = 0.0
-            else:
-                self._pump()
+        ready = [key.fd for key, _ in self.selector.select(TICK)]
+        if self.woken in ready:
+            self.next_look = 0.0
+        for each in ready:
+            if each != self.script.output:
+                os.read(each, 4096)
+        self._pump(output_first=self.steps_watch >= 0 and self.steps_watch not in ready)
 
-    def _pump(self) -> None:
-        try:
-            data = os.read(self.script.output, READ)
-        except BlockingIOError:
-            return
-        if not data:
+    def _pump(self, *, output_first: bool) -> None:
+        """Take what the script has printed and told by now; output first, so that none is taken for told later."""
+        at = now()
+        data = None if self.drained else self.pipe.read(READ)
+        if data == b"":
             self.selector.unregister(self.script.output)
             self.drained = True
-            return
-        self.active = time.monotonic()
-        self.log.write(data)
-        for line, _ in self.lines.feed(data) if self.lines is not None else []:
-            self.journal.from_output(line)
+        self.stream.take(data or b"", at, first=output_first)
+        if data or self.journal.count != self.steps_seen:
+            self.steps_seen = self.journal.count
+            self.active = time.monotonic()
 
     def _reap(self) -> None:
         """Note the script's end, and take every other dead descendant out of the process table."""
@@ -209,12 +215,6 @@ class Run:
     def _note_start_error(self, status: int, why: str) -> None:
         self.start_status, self.start_error = status, why
         self.log.say(why)
-
-    def _take_steps(self) -> None:
-        self.steps_file.poll()
-        if self.journal.count != self.steps_seen:
-            self.steps_seen = self.journal.count
-            self.active = time.monotonic()
 
     def _look_for_requests(self) -> None:
         if time.monotonic() < self.next_look:
@@ -269,11 +269,8 @@ class Run:
 
     def _conclude(self) -> None:
         if not self.drained:
-            self._pump()
-        self.log.flush()
-        for line, _ in self.lines.flush() if self.lines is not None else []:
-            self.journal.from_output(line)
-        self.steps_file.poll(last=True)
+            self._pump(output_first=True)
+        self.stream.finish()
         if self.log.dropped:
             self.log.say(f"{self.log.dropped} bytes of output were lost: no space left on the disk")
         with contextlib.suppress(OSError):

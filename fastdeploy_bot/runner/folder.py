@@ -5,6 +5,8 @@
     supervisor.lock  held by the one thread, of whichever process, that follows the run
     claim            made once, before the script: whoever makes it decides whether the script runs
     log.<offset>     output, cut into segments that are named by the offset of their first byte
+    times            when which byte of it was read
+    pipe             how much the child has read of what the script printed, for `fastdeploy step`
     steps            what the script appends; steps.log: what the child made of it, with times
     cancel, finish   requests of the supervisor, each followed by a SIGTERM to the child
     exit             the exit record: allocated beforehand and checksummed, so that a full disk cannot tear it
@@ -29,10 +31,16 @@ STEPS_AT_ONCE = 50
 """How many entries are read together: they become rows in one write, and others wait for theirs."""
 LONGEST_STEP = 128 * 1024
 """More bytes than any entry has: of a name and a message, each character takes at most 12 in JSON."""
+MOST_TIMES = 4 * 1024 * 1024
+"""More bytes than a child writes down of times in a year."""
+READING = -1
+"""Stands in `pipe` in place of a number while the child is about to change it."""
 _MAGIC = b"FDX1"
 _HEADER = struct.Struct(">4sII")
 _SEGMENT = "log."
 LONGEST_OFFSET = 18
+END_OF_TIME = 253_402_300_800_000
+"""In Unix milliseconds: the year 10000, which no clock and no row of output comes to."""
 
 ENDED, ALIVE, NOT_STARTED, LOST = "ended", "alive", "not started", "lost"
 
@@ -236,6 +244,16 @@ class RunFolder:
                 return place, data
         return offset, b""
 
+    def read_times(self, offset: int) -> tuple[list[tuple[int, int]], int]:
+        """The next marks from `offset` in `times` on, each a place in the log and a time; and the offset behind them.
+
+        What a script put there instead is passed over.
+        """
+        data = _read(self.file("times"), offset, MOST_TIMES) or b""
+        lines = data.split(b"\n")[:-1]
+        marks = [mark for line in lines if (mark := _mark(line)) is not None]
+        return marks, offset + sum(len(line) + 1 for line in lines)
+
     def read_steps(self, offset: int) -> tuple[list[dict[str, object]], int]:
         """The step journal's next entries from `offset` on, and the offset behind them."""
         data = _read(self.file("steps.log"), offset, 1024 * 1024) or b""
@@ -293,6 +311,16 @@ def _entry(line: bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def _mark(line: bytes) -> tuple[int, int] | None:
+    try:
+        place, at = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if type(place) is not int or type(at) is not int or not (0 <= place < END_OF_TIME and 0 <= at < END_OF_TIME):
+        return None
+    return place, at
 
 
 def remove(path: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner.folder import RunFolder
@@ -22,6 +23,12 @@ READS = 4
 """How many times in a row the steps file is read: a script that floods it must not keep the child from its work."""
 LAST_READS = 256
 """The same for the last look: all that is there is taken, but nobody can keep it growing for ever."""
+CLOSEST = 0.02
+"""Seconds between marks of the time, as long as a run is young: pages show no shorter ones."""
+PRECISION = 10_000
+"""Later, marks are at least this part of the run's age apart: so there are never too many."""
+BURST = 50
+"""How many marks may come closer than that after a pause: then a step told by HTTP is found by its time."""
 STATES = ("pending", "running", "success", "failure", "skipped")
 
 
@@ -43,6 +50,7 @@ class Log:
         """How many of them the disk did not take."""
         self._folder = folder
         self._masker = masker
+        self._times = Times(folder)
         self._waits_since = 0.0
         self._head = limit // 2
         self._tail = limit - self._head
@@ -50,11 +58,21 @@ class Log:
         self._starts: list[int] = []
         self._file = -1
 
-    def write(self, data: bytes) -> None:
-        """Take output; never raises, a full disk costs the bytes and nothing else."""
-        self._keep(self._masker.feed(data))
+    @property
+    def place(self) -> int:
+        """How many bytes there were with those that still wait; should they become a secret, about so many."""
+        return self.end + self._masker.pending
+
+    def write(self, data: bytes, at: int) -> None:
+        """Take output that was read at that moment; never raises, a full disk costs the bytes and nothing else."""
+        if not data:
+            return
+        waited = self._masker.pending
+        masked = self._masker.feed(data)
         if self._masker.pending <= len(data):
             self._waits_since = time.monotonic()
+        self._times.note(self.end + min(waited, len(masked)), at)  # first, so that no byte is there without its time
+        self._keep(masked)
 
     def settle(self) -> None:
         """Write what has waited long enough for what would make a secret of it."""
@@ -68,6 +86,7 @@ class Log:
     def say(self, text: str) -> None:
         """Add a line of the bot's own."""
         self.flush()
+        self._times.note(self.end, now())
         self._keep(self._masker.text(f"fastdeploy: {text}\n").encode())
 
     def _keep(self, masked: bytes) -> None:
@@ -119,6 +138,31 @@ class Log:
         self._file = -1
 
 
+class Times:
+    """Notes when which byte of the log was read, for the supervisor to read: `[offset, ms]`, one a line."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._path = folder.file("times")
+        self._begun = time.monotonic()
+        self._free = 0.0
+        """When marks may come again, were there no bursts."""
+        self._last = (-1, -1)
+
+    def note(self, place: int, at: int) -> None:
+        """The bytes from that place on were read at that moment, or so soon after the last ones that it is the same."""
+        if place <= self._last[0] or at == self._last[1]:
+            return
+        here = time.monotonic()
+        apart = max(CLOSEST, (here - self._begun) / PRECISION)
+        self._free = max(self._free, here - BURST * apart)
+        if here < self._free:
+            return
+        self._free += apart
+        self._last = (place, at)
+        with contextlib.suppress(OSError):  # a full disk costs the time and nothing else
+            _append(self._path, b"[%d, %d]\n" % self._last)
+
+
 class Lines:
     """Cuts a stream into lines; one that is too long is left out whole."""
 
@@ -150,6 +194,21 @@ class Lines:
         return [(rest, self._place)] if rest and not self._skipping else []
 
 
+class Told:
+    """A step that a script told of."""
+
+    __slots__ = ("message", "name", "output", "state", "taken")
+
+    def __init__(self, name: str, state: str, message: str, output: int | None) -> None:
+        self.name = name
+        self.state = state
+        self.message = message
+        self.output = output
+        """How much the script had printed by then, masked or not, if it knew."""
+        self.taken: list[int] | None = None
+        """The steps file's inode, and the place behind the step in it, if it came from there."""
+
+
 class Journal:
     """The step journal: what was said of steps, checked, masked and with times, for the supervisor to read."""
 
@@ -157,57 +216,66 @@ class Journal:
         self, folder: RunFolder, masker: Masker, say: Callable[[str], None], clock: Callable[[], int] = now
     ) -> None:
         self.count = 0
+        """How many steps were told."""
         self._masker = masker
         self._say = say
         """Tells people of what is amiss."""
         self._clock = clock
         self._path = folder.file("steps.log")
         self._complained = False
-        self._last = clock()
+        self._last: tuple[int, int | None] = (clock(), 0)
+        """When, and where in the log, the last step was told."""
         self._taken = [0, 0]
-        """The steps file's inode, and the place in it up to which its steps stand here."""
+        """The place in the steps file up to which its steps stand here."""
 
-    def from_file(self, line: bytes, inode: int, behind: int) -> None:
-        """A line of the steps file; one that is not a step is told once."""
-        step = self._step(line)
-        if step is not None:
-            self._taken = [inode, behind]
-            self._add(step, None)
-        elif line.strip() and not self._complained:
+    def from_file(self, line: bytes, inode: int, behind: int) -> Told | None:
+        """The step in a line of the steps file; a line that is none is told once."""
+        told = _step(line)
+        if told is not None:
+            told.taken = [inode, behind]
+            return self._masked(told)
+        if line.strip() and not self._complained:
             self._complained = True
             self._say(
                 "a line of the steps file is not a step and was passed over: "
                 f"{self._masker.text(line.decode(errors='replace'))[:80]!r}; "
                 'write {"name": …, "state": "running", "success" or "failure"}'
             )
+        return None
 
-    def from_output(self, line: bytes) -> None:
-        """A line of output; most are just that."""
-        if line.startswith(b"{") and (step := self._step(line)) is not None:
-            self._add(step, self._last)
+    def from_output(self, line: bytes) -> Told | None:
+        """The step in a line of output; most are just that."""
+        told = _step(line) if line.startswith(b"{") else None
+        return None if told is None else self._masked(told)
 
-    def _step(self, line: bytes) -> dict[str, object] | None:
-        """A step as a script told it, masked; cut only then, or it might end in the middle of a secret."""
-        told = _step(line)
-        if told is None:
-            return None
-        name, state, message = told
-        return {
-            "name": self._masker.text(name)[:LONGEST_NAME],
-            "state": state,
-            "message": self._masker.text(message)[:LONGEST_MESSAGE],
+    def add(self, step: Told, place: int | None) -> None:
+        """Write a step down that was told at that place in the log; one in the output began with the one before it."""
+        self._taken = step.taken or self._taken
+        started, begun = self._last if step.taken is None else (None, None)
+        self._last = (self._clock(), place)
+        entry = {
+            "at": self._last[0],
+            "place": place,
+            "started": started,
+            "begun": begun,
+            "name": step.name,
+            "state": step.state,
+            "message": step.message,
+            "taken": self._taken,
         }
-
-    def _add(self, step: dict[str, object], started: int | None) -> None:
-        self.count += 1
-        if self.count > MOST_STEPS:
-            return
-        self._last = self._clock()
-        entry = json.dumps({"at": self._last, "started": started, **step, "taken": self._taken}) + "\n"
         try:
-            _append(self._path, entry.encode())
+            _append(self._path, (json.dumps(entry) + "\n").encode())
         except OSError:
             self._say("a step could not be written down: no space left")
+
+    def _masked(self, told: Told) -> Told | None:
+        """The step without secrets, cut only then, or it might end in the middle of one; None for one too many."""
+        self.count += 1
+        if self.count > MOST_STEPS:
+            return None
+        told.name = self._masker.text(told.name)[:LONGEST_NAME]
+        told.message = self._masker.text(told.message)[:LONGEST_MESSAGE]
+        return told
 
 
 class StepsFile:
@@ -220,16 +288,20 @@ class StepsFile:
         self._offset = offset
         self._inode = inode
 
-    def poll(self, *, last: bool = False) -> None:
-        """Take what was added; at the end of the script, also a line without an end."""
+    def poll(self, *, last: bool = False) -> Iterator[Told]:
+        """The steps that were added; at the end of the script, also one whose line has no end."""
         for _ in range(LAST_READS if last else READS):
             data = self._read()
             if not data:
                 break
-            for line, behind in self._lines.feed(data):
-                self._journal.from_file(line, self._inode, behind)
-        for line, behind in self._lines.flush() if last else []:
-            self._journal.from_file(line, self._inode, behind)
+            yield from self._steps(self._lines.feed(data))
+        yield from self._steps(self._lines.flush() if last else [])
+
+    def _steps(self, lines: list[tuple[bytes, int]]) -> Iterator[Told]:
+        for line, behind in lines:
+            step = self._journal.from_file(line, self._inode, behind)
+            if step is not None:
+                yield step
 
     def _read(self) -> bytes:
         try:
@@ -266,15 +338,16 @@ def take_rest(folder: RunFolder, masker: Masker) -> None:
     except OSError:
         return
     journal = Journal(folder, masker, _to_nobody, lambda: written)
-    StepsFile(folder, journal, inode, offset).poll(last=True)
+    for step in StepsFile(folder, journal, inode, offset).poll(last=True):
+        journal.add(step, None)
 
 
 def _to_nobody(_text: str) -> None:
     """Where a run's own log has ended, nothing more can be said in it."""
 
 
-def _step(line: bytes) -> tuple[str, str, str] | None:
-    """A step's name, state and message, in the API's form or in that of ephes/fastdeploy; None where it is no step."""
+def _step(line: bytes) -> Told | None:
+    """A step, in the API's form or in that of ephes/fastdeploy; None where it is no step."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -287,7 +360,8 @@ def _step(line: bytes) -> tuple[str, str, str] | None:
         return None
     if not name.strip() or len(name) > LONGEST_NAME or "\0" in name or state not in STATES:
         return None
-    return _mended(name), state, _mended(message)
+    output = value.get("output_bytes")
+    return Told(_mended(name), state, _mended(message), output if type(output) is int else None)
 
 
 def _mended(text: str) -> str:

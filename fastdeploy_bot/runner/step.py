@@ -6,15 +6,21 @@ start at once. Steps go into the steps file, where nothing is lost while the bot
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import stat
 import sys
+import termios
+import time
 
 USAGE = 'usage: fastdeploy step NAME -- COMMAND…   for example: fastdeploy step "Migrate" -- ./manage.py migrate'
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """A command would inherit that, and for example write on into a closed pipe."""
+LOOKS, BETWEEN_LOOKS = 50, 0.0002
+"""How often, and after how many seconds, it is looked again how much was read, where that changes at the moment."""
 
 
 def main(argv: list[str]) -> int:
@@ -62,13 +68,63 @@ def _report(name: str, state: str, message: str) -> None:
     path = os.environ.get("FASTDEPLOY_STEPS_FILE")
     if not path:
         return
-    line = json.dumps({"name": name, "state": state, "message": message}) + "\n"
+    place = _place(os.path.join(os.path.dirname(path), "pipe"))
+    told = {"name": name, "state": state, "message": message} | ({} if place is None else {"output_bytes": place})
+    line = json.dumps(told) + "\n"
     try:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.write(file, line.encode())
         os.close(file)
     except OSError as error:
         sys.stderr.write(f"fastdeploy step: cannot report {name!r}: {error.strerror}\n")
+
+
+def _place(path: str) -> int | None:
+    """How much the deployment has printed by now: what was read of it, and what still waits in the pipe to be read.
+
+    None where our output goes elsewhere, or nobody says how much was read.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        output = _output(_number(file, 0))
+        return None if output is None else _printed(file, output)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def _printed(file: int, output: int) -> int | None:
+    for _ in range(LOOKS):
+        read, waits = _number(file, 8), _waiting(output)
+        if read >= 0 and read == _number(file, 8):
+            return read + waits
+        time.sleep(BETWEEN_LOOKS)
+    return None
+
+
+def _number(file: int, place: int) -> int:
+    return int.from_bytes(os.pread(file, 8, place), "little", signed=True)
+
+
+def _output(inode: int) -> int | None:
+    """Which of our own descriptors writes into the pipe with that inode."""
+    for number in (1, 2):
+        try:
+            about = os.fstat(number)
+        except OSError:
+            continue
+        if stat.S_ISFIFO(about.st_mode) and about.st_ino == inode:
+            return number
+    return None
+
+
+def _waiting(output: int) -> int:
+    """How many bytes are in a pipe."""
+    return int.from_bytes(fcntl.ioctl(output, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _described(status: int) -> str:

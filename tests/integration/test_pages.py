@@ -326,7 +326,9 @@ def test_nothing_from_outside_is_markup(app: Flask, deployer: Browser, github: G
     github.push(ref=f"refs/heads/{HOSTILE}", title=HOSTILE, actor=HOSTILE)
     host.begin(1)
     store.write(
-        lambda: steps.report(1, StepReport(name=HOSTILE, state=StepState.RUNNING, message=HOSTILE), at=clock.now())
+        lambda: steps.report(
+            1, StepReport(name=HOSTILE, state=StepState.RUNNING, message=HOSTILE), at=steps.Moment(clock.now())
+        )
     )
     store.write(lambda: logs.append(1, 0, HOSTILE.encode() + b"\n", limit=KIB))
     host.end(1, DeploymentState.FAILURE, reason=HOSTILE, exit_status=1)

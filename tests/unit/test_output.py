@@ -15,7 +15,7 @@ from disks import full_disk
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import output
 from fastdeploy_bot.runner.folder import RunFolder
-from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile
+from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, Told
 
 KIB = 1024
 NOWHERE = (1, 0)
@@ -42,6 +42,18 @@ def line(**step: Any) -> bytes:
     return json.dumps(step).encode() + b"\n"
 
 
+def note(journal: Journal, step: Told | None) -> None:
+    """Write down what was told, if that was a step."""
+    if step is not None:
+        journal.add(step, None)
+
+
+def poll(steps_file: StepsFile, *, last: bool = False) -> None:
+    """Write down what has come."""
+    for step in steps_file.poll(last=last):
+        note(steps_file._journal, step)
+
+
 # --- the log ---
 
 
@@ -50,7 +62,7 @@ def test_output_within_the_limit_is_kept_whole(folder: RunFolder) -> None:
     log = Log(folder, 1024 * KIB, Masker([]))
     data = os.urandom(1024 * KIB)
 
-    log.write(data)
+    log.write(data, 5)
     log.flush()
 
     assert data == b"".join(piece for _, piece in pieces(folder))
@@ -68,7 +80,7 @@ def test_head_and_tail_are_kept_however_the_output_comes(
     data = os.urandom(sum(sizes))
 
     for end, size in zip(_sums(sizes), sizes, strict=True):
-        log.write(data[end - size : end])
+        log.write(data[end - size : end], 5)
     log.flush()
 
     kept = bytearray(len(data))
@@ -88,12 +100,12 @@ def _sums(sizes: list[int]) -> list[int]:
 def test_full_disk_costs_the_bytes_and_nothing_else(folder: RunFolder) -> None:
     """What could not be written is counted, so that later bytes stand at their true offsets."""
     log = Log(folder, 1024 * KIB, Masker([]))
-    log.write(b"before")
+    log.write(b"before", 5)
 
     with full_disk(10):
-        log.write(b"0123456789")
-        log.write(b"lost because the folder's file cannot grow")
-    log.write(b"after")
+        log.write(b"0123456789", 5)
+        log.write(b"lost because the folder's file cannot grow", 5)
+    log.write(b"after", 5)
 
     assert (0, b"before0123") == pieces(folder)[0]
     assert (58, b"after") == pieces(folder)[-1]
@@ -104,11 +116,11 @@ def test_full_disk_costs_the_bytes_and_nothing_else(folder: RunFolder) -> None:
 def test_segment_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> None:
     """A script that tidies up where it should not loses what was there, not what comes."""
     log = Log(folder, 128 * KIB, Masker([]))
-    log.write(bytes(256 * KIB))
+    log.write(bytes(256 * KIB), 5)
     for start in folder.segments():
         Path(folder.segment(start)).unlink()
 
-    log.write(bytes(512 * KIB) + b"end")
+    log.write(bytes(512 * KIB) + b"end", 5)
 
     assert pieces(folder)[-1][1].endswith(b"end")
     assert 0 == log.dropped
@@ -117,10 +129,10 @@ def test_segment_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) ->
 def test_folder_that_was_taken_away_does_not_stop_the_log(folder: RunFolder) -> None:
     """The child goes on to the end of its script, whatever became of its folder."""
     log = Log(folder, 128 * KIB, Masker([]))
-    log.write(b"some")
+    log.write(b"some", 5)
     folder.remove()
 
-    log.write(bytes(512 * KIB))
+    log.write(bytes(512 * KIB), 5)
 
     assert 4 + 512 * KIB == log.end
 
@@ -130,9 +142,9 @@ def test_no_byte_of_a_secret_reaches_the_disk_or_counts(folder: RunFolder) -> No
     log = Log(folder, 1024 * KIB, Masker(["hunter2!", "hunter2!!"]))
 
     for piece in (b"one hunt", b"er2! two hun"):
-        log.write(piece)
+        log.write(piece, 5)
     log.say("cannot run hunter2!")
-    log.write(b"three hunter2!")
+    log.write(b"three hunter2!", 5)
     log.flush()
 
     told = b"one ******** two hunfastdeploy: cannot run ********\nthree ********"
@@ -148,9 +160,9 @@ def test_what_could_become_a_secret_is_written_when_it_has_waited(
     monkeypatch.setattr("fastdeploy_bot.runner.output.time.monotonic", lambda: at[0])
     log = Log(folder, 1024 * KIB, Masker(["hunter2!"]))
 
-    log.write(b"hunt")
+    log.write(b"hunt", 5)
     at[0] += output.HELD / 2
-    log.write(b"er")
+    log.write(b"er", 5)
     log.settle()
     early = pieces(folder)
     at[0] += output.HELD
@@ -200,7 +212,7 @@ def test_step_is_journalled_with_its_time(folder: RunFolder, journal: Journal) -
     """A step of the steps file says when it came, and not when it began."""
     before = output.now()
 
-    journal.from_file(line(name="Build", state="running", message="off we go"), *NOWHERE)
+    note(journal, journal.from_file(line(name="Build", state="running", message="off we go"), *NOWHERE))
 
     (entry,), _ = folder.read_steps(0)
     assert ("Build", "running", "off we go", None) == tuple(
@@ -229,8 +241,8 @@ def test_step_is_journalled_with_its_time(folder: RunFolder, journal: Journal) -
 )
 def test_line_that_is_no_step_is_told_once_in_the_log(folder: RunFolder, journal: Journal, junk: bytes) -> None:
     """Its author should learn of it; a thousand complaints would not help."""
-    journal.from_file(junk, *NOWHERE)
-    journal.from_file(junk, *NOWHERE)
+    note(journal, journal.from_file(junk, *NOWHERE))
+    note(journal, journal.from_file(junk, *NOWHERE))
 
     assert [] == steps(folder)
     (_, told), *more = pieces(folder)
@@ -240,14 +252,14 @@ def test_line_that_is_no_step_is_told_once_in_the_log(folder: RunFolder, journal
 
 def test_empty_lines_of_the_steps_file_are_passed_over_silently(folder: RunFolder, journal: Journal) -> None:
     """`echo >> $FASTDEPLOY_STEPS_FILE` is no fault."""
-    journal.from_file(b" ", *NOWHERE)
+    note(journal, journal.from_file(b" ", *NOWHERE))
 
     assert [] == pieces(folder)
 
 
 def test_step_with_broken_characters_is_mended(folder: RunFolder, journal: Journal) -> None:
     """Half a surrogate pair can stand in JSON, but in no database."""
-    journal.from_file(rb'{"name": "a\ud800b", "state": "running", "message": "\udfff\u0000"}', *NOWHERE)
+    note(journal, journal.from_file(rb'{"name": "a\ud800b", "state": "running", "message": "\udfff\u0000"}', *NOWHERE))
 
     ((name, _, message),) = steps(folder)
     assert ("a?b", "?\ufffd") == (name, message)
@@ -255,16 +267,16 @@ def test_step_with_broken_characters_is_mended(folder: RunFolder, journal: Journ
 
 def test_long_message_is_cut(folder: RunFolder, journal: Journal) -> None:
     """A message is a sentence, not a log."""
-    journal.from_file(line(name="Build", state="failure", message="m" * 10_000), *NOWHERE)
+    note(journal, journal.from_file(line(name="Build", state="failure", message="m" * 10_000), *NOWHERE))
 
     assert [("Build", "failure", "m" * 4096)] == steps(folder)
 
 
 def test_step_of_an_ephes_script_is_found_in_the_output(folder: RunFolder, journal: Journal) -> None:
     """Its error_message is the step's message, and it began when the one before it was told."""
-    journal.from_output(line(name="one", state="success", message=""))
-    journal.from_output(line(name="two", state="failure", error_message="no space"))
-    journal.from_output(b"ordinary output\n")
+    note(journal, journal.from_output(line(name="one", state="success", message="")))
+    note(journal, journal.from_output(line(name="two", state="failure", error_message="no space")))
+    note(journal, journal.from_output(b"ordinary output\n"))
 
     (one, two), _ = folder.read_steps(0)
     assert [("one", "success", ""), ("two", "failure", "no space")] == steps(folder)
@@ -276,9 +288,14 @@ def test_secrets_in_a_step_are_hidden_before_they_are_cut_short(folder: RunFolde
     said: list[str] = []
     journal = Journal(folder, Masker(["hunter2!"]), said.append)
 
-    journal.from_file(line(name="n" * 190 + "hunter2!", state="running", message="m" * 4090 + "hunter2!"), *NOWHERE)
-    journal.from_output(line(name="two", state="failure", error_message='{"password": "hunter2!"}'))
-    journal.from_file(b"no step: hunter2! " + b"x" * 59 + b"hunter2!", *NOWHERE)
+    note(
+        journal,
+        journal.from_file(
+            line(name="n" * 190 + "hunter2!", state="running", message="m" * 4090 + "hunter2!"), *NOWHERE
+        ),
+    )
+    note(journal, journal.from_output(line(name="two", state="failure", error_message='{"password": "hunter2!"}')))
+    note(journal, journal.from_file(b"no step: hunter2! " + b"x" * 59 + b"hunter2!", *NOWHERE))
 
     assert [
         ("n" * 190 + "********", "running", "m" * 4090 + "******"),
@@ -292,19 +309,19 @@ def test_journal_is_bounded(folder: RunFolder, journal: Journal, monkeypatch: py
     monkeypatch.setattr(output, "MOST_STEPS", 3)
 
     for number in range(10):
-        journal.from_file(line(name=str(number), state="running"), *NOWHERE)
+        note(journal, journal.from_file(line(name=str(number), state="running"), *NOWHERE))
 
     assert ["0", "1", "2"] == [name for name, _, _ in steps(folder)]
 
 
 def test_step_that_the_disk_refuses_leaves_no_torn_line(folder: RunFolder, journal: Journal) -> None:
     """Steps that come when there is room again are read as if nothing had been."""
-    journal.from_file(line(name="one", state="success"), *NOWHERE)
+    note(journal, journal.from_file(line(name="one", state="success"), *NOWHERE))
     size = Path(folder.file("steps.log")).stat().st_size
 
     with full_disk(size + 20):
-        journal.from_file(line(name="two", state="success"), *NOWHERE)
-    journal.from_file(line(name="three", state="success"), *NOWHERE)
+        note(journal, journal.from_file(line(name="two", state="success"), *NOWHERE))
+    note(journal, journal.from_file(line(name="three", state="success"), *NOWHERE))
 
     assert ["one", "three"] == [name for name, _, _ in steps(folder)]
     assert b"a step could not be written down" in b"".join(piece for _, piece in pieces(folder))
@@ -335,10 +352,10 @@ def test_line_that_comes_in_pieces_is_one_step(folder: RunFolder, steps_file: St
     whole = line(name="Build", state="running")
 
     append(folder, whole[:10])
-    steps_file.poll()
+    poll(steps_file)
     early = names(folder)
     append(folder, whole[10:])
-    steps_file.poll()
+    poll(steps_file)
 
     assert [] == early
     assert ["Build"] == names(folder)
@@ -348,9 +365,9 @@ def test_last_line_counts_without_its_end(folder: RunFolder, steps_file: StepsFi
     """`printf` forgets the newline; at the end of the script that is a step all the same."""
     append(folder, line(name="Build", state="success").rstrip())
 
-    steps_file.poll()
+    poll(steps_file)
     early = names(folder)
-    steps_file.poll(last=True)
+    poll(steps_file, last=True)
 
     assert [] == early
     assert ["Build"] == names(folder)
@@ -362,7 +379,7 @@ def test_much_that_comes_just_before_the_end_is_all_taken(folder: RunFolder, ste
     append(folder, b"".join(line(name=f"step {number}", state="running", message=padding) for number in range(3000)))
     append(folder, line(name="last", state="success"))
 
-    steps_file.poll(last=True)
+    poll(steps_file, last=True)
 
     assert 3001 == len(names(folder))
     assert "last" == names(folder)[-1]
@@ -373,7 +390,7 @@ def test_line_of_many_megabytes_is_passed_over(folder: RunFolder, steps_file: St
     append(folder, b"x" * (20 * KIB * KIB) + b"\n" + line(name="after", state="running"))
 
     for _ in range(10):
-        steps_file.poll()
+        poll(steps_file)
 
     assert ["after"] == names(folder)
 
@@ -381,10 +398,10 @@ def test_line_of_many_megabytes_is_passed_over(folder: RunFolder, steps_file: St
 def test_steps_file_that_was_emptied_is_read_from_its_beginning(folder: RunFolder, steps_file: StepsFile) -> None:
     """A script may write it with `>` where it should have used `>>`."""
     append(folder, line(name="one", state="running", message="a longer line than the next") + b"half a line")
-    steps_file.poll()
+    poll(steps_file)
 
     Path(folder.file("steps")).write_bytes(line(name="two", state="running"))
-    steps_file.poll()
+    poll(steps_file)
 
     assert ["one", "two"] == names(folder)
 
@@ -392,12 +409,12 @@ def test_steps_file_that_was_emptied_is_read_from_its_beginning(folder: RunFolde
 def test_steps_file_that_was_replaced_is_read_from_its_beginning(folder: RunFolder, steps_file: StepsFile) -> None:
     """Editors, and `sed -i`, put a new file in the old one's place."""
     append(folder, line(name="one", state="running"))
-    steps_file.poll()
+    poll(steps_file)
 
     draft = Path(folder.file("draft"))
     draft.write_bytes(line(name="two", state="running") + line(name="three", state="running"))
     draft.rename(folder.file("steps"))
-    steps_file.poll()
+    poll(steps_file)
 
     assert ["one", "two", "three"] == names(folder)
 
@@ -414,7 +431,7 @@ def test_steps_file_that_is_no_file_gives_no_steps(folder: RunFolder, steps_file
     Path(folder.file("steps")).unlink()
     make(Path(folder.file("steps")))
 
-    steps_file.poll(last=True)
+    poll(steps_file, last=True)
 
     assert [] == names(folder)
 
@@ -427,8 +444,8 @@ def test_steps_that_a_dead_child_did_not_come_to_are_journalled_and_no_other_twi
     masker = Masker(["hunter2!"])
     append(folder, line(name="one", state="success") + b"junk\n" + line(name="two", state="running"))
     child = Journal(folder, masker, print)
-    StepsFile(folder, child).poll()
-    child.from_output(line(name="printed", state="success"))
+    poll(StepsFile(folder, child))
+    note(child, child.from_output(line(name="printed", state="success")))
     append(folder, b"more junk\n" + line(name="two", state="success", message="hunter2!"))
     append(folder, line(name="three", state="success").rstrip())
     os.utime(folder.file("steps"), (1_700_000_000, 1_700_000_000))
@@ -448,7 +465,7 @@ def test_entry_that_a_child_died_over_is_written_anew(tmp_path_factory: pytest.T
     folder = RunFolder(str(tmp_path_factory.mktemp("runs") / "7-0badcafe"))
     folder.create(7)
     append(folder, line(name="one", state="success") + line(name="two", state="success"))
-    StepsFile(folder, Journal(folder, Masker([]), print)).poll()
+    poll(StepsFile(folder, Journal(folder, Masker([]), print)))
     whole = Path(folder.file("steps.log")).read_bytes()
     Path(folder.file("steps.log")).write_bytes(whole[: min(torn, len(whole))])
 
@@ -460,7 +477,7 @@ def test_entry_that_a_child_died_over_is_written_anew(tmp_path_factory: pytest.T
 def test_steps_file_that_was_replaced_is_taken_from_its_beginning(folder: RunFolder) -> None:
     """It is another file, whatever it is called."""
     append(folder, line(name="one", state="success"))
-    StepsFile(folder, Journal(folder, Masker([]), print)).poll()
+    poll(StepsFile(folder, Journal(folder, Masker([]), print)))
     Path(folder.file("steps.new")).write_bytes(line(name="two", state="success") * 2)
     Path(folder.file("steps.new")).rename(folder.file("steps"))
 
