@@ -28,6 +28,9 @@ DatabaseError = peewee.DatabaseError
 AWAY: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
 """What the driver raises where nothing can be written now: gone, locked, full, read-only, restarted in the middle."""
 
+UNWRITTEN: Final = "the database cannot be written"
+UNHEARD: Final = "the database broke off at a commit, and it may have been made"
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -109,19 +112,20 @@ class _Part(Generic[T]):
 
 def _together(parts: Sequence[_Part[Any]]) -> None:
     """Write them in one transaction; where one of them raises, each in one of its own, so that it undoes no other."""
-    begun = False
+    begun = done = False
     try:
         with _dialect().writing(proxy.obj):
             begun = True
             for part in parts:
                 part.run()
+            done = True
     except Exception as error:  # noqa: BLE001 - raised again, in the thread whose write it is
-        alone = len(parts) == 1
+        unheard = done and _dialect().is_lost(proxy.obj)
         for part in parts:
-            if begun and not alone:
+            if begun and not unheard and len(parts) > 1:
                 _together([part])
             else:
-                part.settle(_problem(error))
+                part.settle(_problem(error, UNHEARD if unheard else UNWRITTEN))
         return
     for part in parts:
         part.settle(None)
@@ -130,11 +134,11 @@ def _together(parts: Sequence[_Part[Any]]) -> None:
             herald()
 
 
-def _problem(error: Exception) -> Exception:
+def _problem(error: Exception, what: str) -> Exception:
     """What whoever wanted to write is told."""
     if not isinstance(error, AWAY):
         return error
-    problem = StoreUnavailable(f"the database cannot be written: {_first(error)}; try again shortly")
+    problem = StoreUnavailable(f"{what}: {_first(error)}; try again shortly")
     problem.__cause__ = error
     return problem
 

@@ -38,6 +38,9 @@ class Dialect(Protocol):
     def writing(self, base: Any) -> AbstractContextManager[None]:
         """A transaction that nobody else writes beside."""
 
+    def is_lost(self, base: Any) -> bool:
+        """Whether this thread's connection broke: then nobody heard whether a commit on it was made."""
+
     def reading(self, base: Any) -> AbstractContextManager[None]:
         """A transaction on one snapshot."""
 

@@ -95,6 +95,11 @@ def writing(base: _Pool) -> Iterator[None]:
         yield
 
 
+def is_lost(base: _Pool) -> bool:
+    """Whether this thread's connection broke: then nobody heard whether a commit on it was made."""
+    return base.is_closed() or bool(base.connection().closed)
+
+
 @contextlib.contextmanager
 def reading(base: _Pool) -> Iterator[None]:
     """A transaction that sees the rows as they were at its first look, and keeps nobody from writing."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from callers import at_once, be_patient, on_sqlite
 from databases import Raw, Server
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.errors import SettingsError, Unavailable
-from fastdeploy_bot.store import database, models, sqlite
-from fastdeploy_bot.store.models import Service, proxy
+from fastdeploy_bot.store import database, models, postgres, sqlite
+from fastdeploy_bot.store.models import Attempt, Service, proxy
 from runs import eventually
 
 MODELS = models._Row.__subclasses__()
@@ -295,6 +296,35 @@ def test_a_database_that_is_away_is_told_to_all_who_wait(line: Line, monkeypatch
     assert ["NoneType", "StoreUnavailable", "StoreUnavailable"] == [type(answer).__name__ for answer in answers]
     assert answers[1] is not answers[2]
     assert [1] == tries
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("made", [True, False])
+def test_a_commit_that_may_have_been_made_is_not_made_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    """Where the connection breaks at the commit, nobody knows: all who share it are told to look, and to try again."""
+    writing, broken = postgres.writing, list[str]()
+
+    @contextmanager
+    def break_once(base: Any) -> Iterator[None]:
+        with writing(base):
+            yield
+            if not made:
+                base.rollback()
+        if not broken:
+            broken.append("the connection")
+            base.connection().close()
+            raise peewee.OperationalError("server closed the connection unexpectedly")
+
+    answers = line.run(
+        lambda: monkeypatch.setattr(postgres, "writing", break_once),
+        *(partial(Attempt.create, key=key, at=1) for key in ("one", "two")),
+    )
+
+    assert ["NoneType", "StoreUnavailable", "StoreUnavailable"] == [type(answer).__name__ for answer in answers]
+    assert "it may have been made" in str(answers[1])
+    assert (["one", "two"] if made else []) == [row.key for row in Attempt.select().order_by(Attempt.id)]
 
 
 @on_sqlite
