@@ -17,6 +17,8 @@ from fastdeploy_bot.web import (
     answers,
     api,
     assets,
+    atom,
+    badges,
     bodies,
     browser,
     display,
@@ -97,8 +99,9 @@ def _connect(settings: Settings) -> None:
 def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
-    blueprints = (hooks, api, health, metrics, openapi, assets, signin, accounts, setup, pages, acting, sockets)
-    for blueprint in (each.bp for each in blueprints):
+    programs = (hooks, api, health, metrics, openapi, sockets)
+    people = (assets, signin, accounts, setup, pages, badges, atom, acting)
+    for blueprint in (each.bp for each in (*programs, *people)):
         app.register_blueprint(blueprint)
     return app
 

@@ -179,6 +179,13 @@ def runs(services: Sequence[Seen], *, before: int, limit: int = RECENT, query: s
     return [run(row, much[row.service_id]) for row in rows.order_by(Deployment.id.desc()).limit(limit)]
 
 
+def ended(service: Seen, *, limit: int) -> list[Run]:
+    """The last deployments of a service that have ended, however that was, newest first."""
+    final = [state for state in DeploymentState if state.final]
+    rows = _rows([service.service.id]).where(Deployment.state.in_(final))
+    return [run(row, service.sight) for row in rows.order_by(Deployment.id.desc()).limit(limit)]
+
+
 def run(row: Deployment, sight: Sight) -> Run:
     """A deployment from its row, as somebody with that sight sees it."""
     state = DeploymentState(row.state)

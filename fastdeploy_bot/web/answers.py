@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import FastdeployError, Unauthenticated, Unavailable
+from fastdeploy_bot.web import faults, request_ids
 
 log = logging.getLogger(__name__)
 
@@ -70,17 +71,35 @@ def page(
     drawn = render_template(template, error=error, **values)
     answer = Response(drawn, status if error is None else error.status, mimetype="text/html")
     if error is not None:
-        _say_when(answer, error)
+        _say_when(answer, error.retry_after)
     return answer
 
 
-def problem(status: int, title: str, detail: str) -> Response:
+def asked_again(answer: Response) -> Response:
+    """An answer that may be kept, but is asked for anew each time: 304 while it is the same.
+
+    GitHub keeps a picture that says nothing of that, and asks anew for one that is `no-cache`.
+    """
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.headers["Vary"] = "Cookie"
+    if answer.status_code != HTTPStatus.OK:
+        return answer
+    answer.add_etag()
+    made: Response = answer.make_conditional(request)  # type: ignore[assignment]  # it answers itself
+    return made
+
+
+def problem(status: int, title: str, detail: str, *, retry_after: int | None = None) -> Response:
     """An error's answer: a page for browsers, problem+json for everyone else."""
     if _is_browser():
-        page = render_template("error.html", status=status, title=title, detail=detail)
-        return Response(page, status, mimetype="text/html")
-    body = _encoder.encode(Problem("about:blank", title, status, detail))
-    return Response(body, status, mimetype="application/problem+json")
+        number = request_ids.facts_of(request.environ).get("request", "")
+        told = faults.told(status, title, detail, retry_after=retry_after)
+        answer = Response(render_template("error.html", told=told, number=number), status, mimetype="text/html")
+    else:
+        body = _encoder.encode(Problem("about:blank", title, status, detail))
+        answer = Response(body, status, mimetype="application/problem+json")
+    _say_when(answer, retry_after)
+    return answer
 
 
 def register(app: Flask) -> None:
@@ -98,16 +117,15 @@ def _is_browser() -> bool:
 
 
 def _mendable(error: FastdeployError) -> Response:
-    answer = problem(error.status, error.title, str(error))
+    answer = problem(error.status, error.title, str(error), retry_after=error.retry_after)
     if isinstance(error, Unauthenticated):
         answer.headers["WWW-Authenticate"] = "Bearer"
-    _say_when(answer, error)
     return answer
 
 
-def _say_when(answer: Response, error: FastdeployError) -> None:
-    if error.retry_after is not None:
-        answer.headers["Retry-After"] = str(error.retry_after)
+def _say_when(answer: Response, retry_after: int | None) -> None:
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
 
 
 def _http(error: HTTPException) -> Response:
@@ -123,9 +141,8 @@ def _http(error: HTTPException) -> Response:
 
 def _database(error: Exception) -> Response:
     log.error("database unavailable", exc_info=error)
-    answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database is not available", "try again shortly")
-    answer.headers["Retry-After"] = str(Unavailable.retry_after)
-    return answer
+    status, wait = HTTPStatus.SERVICE_UNAVAILABLE, Unavailable.retry_after
+    return problem(status, "The database is not available", "try again shortly", retry_after=wait)
 
 
 def _bug(error: Exception) -> Response:

@@ -47,6 +47,9 @@ HEADERS: Final = {
     "X-Frame-Options": "DENY",
     # Not `no-referrer`: under that, forms are sent with the origin "null".
     "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cache-Control": "no-store",
 }
 """Sent with every answer that does not say otherwise itself."""
@@ -137,12 +140,19 @@ def own_origin() -> str:
 
 
 def is_own_origin() -> bool:
-    """Whether the request comes from a page of this bot: by its Origin, or by what else the browser says of that."""
+    """Whether the request comes from a page of this bot: by its Origin, and by what else the browser says of that."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    if is_from_elsewhere():
+        return False
     if origin is None and site is not None:
         return site == "same-origin"
     told = _origin(request.headers.get("Referer", "") if origin is None else origin)
     return bool(told) and told == own_origin()
+
+
+def is_from_elsewhere() -> bool:
+    """Whether the browser says that another site's page makes it send this; older browsers say nothing."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}
 
 
 def _session() -> Found | None:
@@ -160,7 +170,8 @@ def _shown_reader() -> Principal:
     try:
         return reader()
     except store.DatabaseError:
-        return Principal(PrincipalKind.VISITOR, "")
+        g.session = None  # nothing else of this page asks it again
+        return reader()
 
 
 def _may(action: str, *, service: str | None = None, visibility: Visibility = Visibility.PRIVATE) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal as signals
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ _PHRASES: Final = {
     DeploymentState.SUCCESS: "deployed",
     DeploymentState.FAILURE: "failed to deploy",
 }
+_WEB: Final = re.compile(r"https?://[^\s<>\"'\\\x00-\x20\x7f]+\Z")
 SHORT_SHA: Final = 7
 _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was not found"}
 """What shells mean by an exit status. Source: POSIX.1-2024, Shell Command Language, 2.8.2."""
@@ -44,7 +46,7 @@ _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was 
 
 def register(app: Flask) -> None:
     """Give templates these words as filters."""
-    app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name, recovered=recovered)
+    app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name, recovered=recovered, link=link)
     app.jinja_env.filters.update(
         age=age, left=left, remaining=remaining, duration=duration, moment=clock.text, stamp=stamp
     )
@@ -127,6 +129,14 @@ def short(sha: str) -> str:
 def ref_name(ref: str) -> str:
     """A branch or tag by its own name."""
     return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+def link(url: str | None) -> str:
+    """The address, where a page may lead there: one of the web; else none.
+
+    What browsers would run in place of going there, `javascript:` and the like, is nothing that was meant as one.
+    """
+    return url if url and _WEB.match(url) else ""
 
 
 def ending(exit_status: int | None, signal: int | None) -> str:

@@ -363,7 +363,7 @@ def _session() -> Credential | None:
     origin = request.headers.get("Origin")
     if not cookie or (origin is None and "Authorization" in request.headers):
         return None
-    if origin != browser.own_origin():
+    if origin != browser.own_origin() or browser.is_from_elsewhere():
         raise Forbidden(f"with a cookie this socket is for pages of {browser.own_origin()} alone")
     return None if browser.session() is None else Credential(Proof.SESSION, tokens.digest(cookie))
 

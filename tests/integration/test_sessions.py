@@ -302,7 +302,7 @@ def test_a_form_after_the_session_ended_does_nothing_and_says_so(app: Flask) -> 
     )
 
     assert 401 == answer.status_code
-    assert "nothing was done" in answer.text
+    assert "Nothing was done" in answer.text
     assert 'href="/login"' in answer.text
 
 

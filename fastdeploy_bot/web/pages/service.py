@@ -54,6 +54,7 @@ def service(name: str) -> ResponseReturnValue:
         it=it,
         file=entry.file if entry is not None and whole else None,
         removed=row.removed,
+        visibility=visibility,
         repository=row.repository,
         head=_head(row, entry) if whole else None,
         held_back=holdbacks.why(row) if whole else "",
