@@ -41,7 +41,8 @@ LONGEST_PATH: Final = 2_000
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "require-trusted-types-for 'script'; trusted-types fastdeploy"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

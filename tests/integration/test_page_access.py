@@ -82,6 +82,8 @@ class Page:
     fields: Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
     """The same for a thing that does not exist, where its path names one."""
+    others: int | None = None
+    """What everyone else is answered, where that is neither an invitation to sign in nor 403."""
 
     @property
     def name(self) -> str:
@@ -92,6 +94,8 @@ class Page:
         """The status that somebody is owed."""
         if who in self.who:
             return self.status
+        if self.others is not None:
+            return self.others
         if who in STRANGERS:
             return 303 if self.method == "GET" else 401
         return 403
@@ -105,6 +109,8 @@ PAGES: Final = [
     Page("GET", "/static/<digest>/<name>", "/static/0/fastdeploy.css", 200, list(Who)),
     Page("GET", "/", "/", 200, READERS),
     Page("GET", "/services/<name>", "/services/shop", 200, READERS, missing="/services/none"),
+    Page("GET", "/services/<name>.atom", "/services/shop.atom", 200, READERS, missing="/services/none.atom"),
+    Page("GET", "/badges/<name>.svg", "/badges/shop.svg", 200, READERS, missing="/badges/none.svg", others=404),
     Page("POST", "/services/<name>/deploy", "/services/shop/deploy", 303, DEPLOYERS, WISH, "/services/none/deploy"),
     Page(
         "POST",
@@ -300,6 +306,9 @@ def world(app: Flask, service: ServiceFiles, auth: Auth, github: GitHub, host: H
     return World(browsers, {Who.TOKEN: token})
 
 
+GUARDS: Final = ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy")
+
+
 def by_name(page: Page) -> str:
     """What a page is called in a test's name."""
     return page.name
@@ -370,11 +379,19 @@ def test_only_those_who_may_learn_that_something_is_missing(world: World) -> Non
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_every_answer_is_guarded(world: World, page: Page) -> None:
-    """No foreign script, frame, form or sniffing; and nothing of it stays in a cache."""
+    """No foreign script, frame, form, opener or sniffing; and nothing of it stays in a cache."""
     for who in (Who.VISITOR, Who.VIEWER, Who.ADMIN):
         headers = world.call(who, page).headers
 
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
-        guards = [headers[name] for name in ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy")]
-        assert ["nosniff", "DENY", "same-origin"] == guards
-        assert page.rule.startswith("/static/") or headers["Cache-Control"] == "no-store"
+        picture = page.rule.startswith("/badges/")
+        policy = headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';") or picture
+        assert policy.endswith("; require-trusted-types-for 'script'; trusted-types fastdeploy") or picture
+        guards = [headers[name] for name in GUARDS]
+        assert ["nosniff", "DENY", "same-origin", "same-origin"] == guards
+        assert ("cross-origin" if picture and who is Who.VISITOR else "same-origin") == headers[
+            "Cross-Origin-Resource-Policy"
+        ]
+        assert "camera=()" in headers["Permissions-Policy"]
+        kept = page.rule.startswith("/static/") or (picture and who is Who.VISITOR)
+        assert kept or headers["Cache-Control"] == "no-store"
