@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from flask import Flask
 
-from callers import Browser, GitHub, Host, ServiceFiles, sha, sync
+from callers import SOON, Browser, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot.core.standing import Run, Sight
 from fastdeploy_bot.store.models import Service
 from fastdeploy_bot.web import atom, markup
@@ -51,9 +51,17 @@ def entries(feed: Element) -> list[dict[str, str]]:
     return found
 
 
-def run(github: GitHub, host: Host, number: int, state: DeploymentState = DeploymentState.SUCCESS, **push: str) -> None:
+def run(
+    github: GitHub,
+    host: Host,
+    number: int,
+    state: DeploymentState = DeploymentState.SUCCESS,
+    *,
+    title: str = "",
+    actor: str = "",
+) -> None:
     """A push, deployed to its end."""
-    github.push(before=sha(number), after=sha(number + 1), pushed_at=1_700_000_000 + number, **push)
+    github.push(before=sha(number), after=sha(number + 1), pushed_at=SOON + number, title=title, actor=actor)
     host.begin(number)
     host.end(number, state)
 
@@ -82,7 +90,7 @@ def test_a_public_feed_tells_of_each_deployment_as_it_ended(
     sync(app)
     run(github, host, 1, title="Fix <the> feed & more", actor="anna")
     run(github, host, 2, DeploymentState.FAILURE, title="Break it")
-    github.push(before=sha(3), after=sha(4), pushed_at=1_700_000_009)
+    github.push(before=sha(3), after=sha(4), pushed_at=SOON + 9)
 
     feed = read(visitor)
 
