@@ -370,8 +370,9 @@ def _mended(text: str) -> str:
 
 
 def _append(path: str, data: bytes) -> None:
-    """Append the data, all of it or nothing."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Append the data, all of it or nothing; what a script put in the file's place neither leads astray nor blocks."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    file = os.open(path, flags, 0o600)
     size = os.fstat(file).st_size
     try:
         while data:

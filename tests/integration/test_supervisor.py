@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, logs, queue, secrets, services
+from fastdeploy_bot.core import clock, deployments, locking, logparts, logs, queue, secrets, services, steps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.core.logs import Mark
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.dispatcher import SETTLE, Dispatcher
 from fastdeploy_bot.engine.supervisor import Supervisor
@@ -271,6 +273,116 @@ def test_many_runs_leave_neither_processes_nor_open_files(bot: Bot) -> None:
 
     assert len(before) == len(os.listdir("/proc/self/fd"))
     eventually(no_child_left, "the last child's end")
+
+
+# --- when and where it was written ---
+
+
+def when(marks: Sequence[Mark], end: int) -> list[int | None]:
+    """The time of each byte before `end`."""
+    found: list[int | None] = [None] * end
+    for place, at in marks:
+        found[place:] = [at] * (end - place)
+    return found
+
+
+def grown(bot: Bot, number: int, size: int) -> bool:
+    """Whether there is more log than that by now, or nothing more to come."""
+    return len(bot.log(number)) > size or deployments.find(number).finished is not None
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run folders stay after the end, to be compared with the rows; the test's own end takes them away."""
+    monkeypatch.setattr(RunFolder, "remove", lambda _: None)
+
+
+def test_rows_know_when_each_byte_was_written(bot: Bot, kept: None) -> None:
+    """The same as the child noted, whichever of several supervisors took a byte over, and however often they change."""
+    assert kept is None
+    bot.service("shop", "for each in $(seq 60); do echo $each; sleep 0.02; done")
+    number = bot.order("shop")
+
+    while not DeploymentState(deployments.find(number).state).final:
+        dispatcher, size = bot.dispatcher(), len(bot.log(number))
+        dispatcher.tick(now=clock.now())
+        eventually(partial(grown, bot, number, size), "some more output")
+        bot.stop(dispatcher)
+
+    log, noted = bot.log(number), bot.folder(number).read_times(0)[0]
+    assert b"".join(b"%d\n" % each for each in range(1, 61)) == log
+    assert when(noted, len(log)) == when(logs.marks(number), len(log))
+    assert noted == logs.marks(number)
+
+
+def test_what_is_left_of_a_long_log_knows_when_it_was_written(bot: Bot, kept: None) -> None:
+    """Also where the marks of its beginning were told long before it, and of bytes that are gone."""
+    assert kept is None
+    bot.service("shop", "seq 300000")
+    number = bot.order("shop")
+
+    bot.until(bot.dispatcher(log_limit=200_000), number)
+
+    log, noted = logs.read(number), bot.folder(number).read_times(0)[0]
+    assert log.gap is not None
+    told, true = when(logs.marks(number), log.end), when(noted, log.end)
+    assert true[: log.gap[0]] == told[: log.gap[0]]
+    assert true[log.gap[1] :] == told[log.gap[1] :]
+
+
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo", "ln -s /dev/full"])
+def test_run_whose_times_nobody_could_note_is_followed_all_the_same(bot: Bot, make: str) -> None:
+    """A script is in the way; or the child was of an earlier version, and was adopted."""
+    bot.service("shop", f"{make} ${{FASTDEPLOY_STEPS_FILE%steps}}times; echo hello; {says('Build', 'running')}")
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert ("success", b"hello\n", [("Build", "success")]) == (row.state, bot.log(number), bot.steps(number))
+    assert [] == logs.marks(number)
+
+
+NONSENSE = ("[9]", "[]", "null", "{}", "[-1, 5]", f"[0, {10**30}]", "[true, 1]", '["0", 1]', "[" * 9_000, "[7, 5", "[3")
+
+
+def test_nonsense_among_the_times_does_not_stop_the_supervisor(bot: Bot) -> None:
+    """A script that finds them and writes there harms its own log's times only."""
+    lines = "\n".join([*NONSENSE, "[500, 1000]", "[200, 2000]"])
+    folder = bot.service("shop", "cat junk >> ${FASTDEPLOY_STEPS_FILE%steps}times; seq 1000")
+    (folder / "junk").write_text(f"{lines}\n")
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert "success" == row.state
+    assert b"".join(b"%d\n" % each for each in range(1, 1_001)) == bot.log(number)
+    assert (500, 1_000) in logs.marks(number)
+
+
+def test_steps_know_their_place_in_the_log(bot: Bot) -> None:
+    """Where they began, where they ended; one that the end ended has all that came after its beginning."""
+    bot.service("shop", "echo before; fastdeploy step Build -- echo built; echo between; " + says("Last", "running"))
+    number = bot.order("shop")
+    process.write_shim(bot.settings.bin_dir)
+
+    bot.until(bot.dispatcher(), number)
+
+    build, last = steps.spans(number)
+    assert ("Build", 7, 13) == (build.name, build.log_from, build.log_to)
+    assert last.log_from is not None
+    assert (13 <= last.log_from <= 21, None, True) == (True, last.log_to, last.finished is not None)
+    parts = logparts.parts([build], logs.marks(number), 21)
+    assert [(None, 7), ("Build", 13), (None, 21)] == [(part.name, part.end) for part in parts]
+
+
+def test_line_of_the_bots_own_knows_its_time(bot: Bot) -> None:
+    """Also where there was no child to note it."""
+    bot.service("shop", "true", secrets=["MISSING"])
+    number = bot.order("shop")
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert [(0, row.finished)] == logs.marks(number)
 
 
 # --- who may begin ---

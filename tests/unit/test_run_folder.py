@@ -330,6 +330,29 @@ def test_stray_files_are_no_segments(folder: RunFolder) -> None:
     assert (0, b"output") == folder.read_log(0, 100)
 
 
+def test_times_are_read_on_from_where_they_were_read(folder: RunFolder) -> None:
+    """A mark that is only half written is left for later."""
+    file = Path(folder.file("times"))
+    file.write_bytes(b"[0, 1000]\n[7, 20")
+
+    marks, offset = folder.read_times(0)
+    file.write_bytes(b"[0, 1000]\n[7, 2000]\n")
+
+    assert [(0, 1_000)] == marks
+    assert ([(7, 2_000)], 20) == folder.read_times(offset)
+    assert ([], 20) == folder.read_times(20)
+
+
+@pytest.mark.parametrize(
+    "line", ["[9]", "[]", "null", "{}", "[-1, 5]", f"[0, {10**30}]", "[true, 1]", '["0", 1]', "[1.5, 2]", "[" * 9_000]
+)
+def test_times_that_are_none_are_passed_over(folder: RunFolder, line: str) -> None:
+    """What a script or a power cut left there does not stop its reader."""
+    Path(folder.file("times")).write_text(f"{line}\n[7, 2000]\n")
+
+    assert [(7, 2_000)] == folder.read_times(0)[0]
+
+
 def test_step_that_is_only_half_written_is_left_for_later(folder: RunFolder) -> None:
     """The offset behind the entries is where reading goes on."""
     journal = Path(folder.file("steps.log"))
@@ -350,7 +373,7 @@ def test_journal_lines_that_are_no_steps_are_passed_over(folder: RunFolder) -> N
     assert ([{"name": "a"}], len(journal)) == folder.read_steps(0)
 
 
-@pytest.mark.parametrize("name", ["exit", "claim", "cancel", "finish", "steps.log", "log.5"])
+@pytest.mark.parametrize("name", ["exit", "claim", "cancel", "finish", "steps.log", "log.5", "times"])
 @pytest.mark.parametrize("shape", ["folder", "fifo", "junk", "link"])
 def test_nothing_in_a_file_s_place_makes_a_look_fail(folder: RunFolder, name: str, shape: str) -> None:
     """A script may write whatever it likes where it runs; looking at it answers, and does not wait."""
@@ -369,6 +392,7 @@ def test_nothing_in_a_file_s_place_makes_a_look_fail(folder: RunFolder, name: st
     assert folder.judge() in {run_folder.NOT_STARTED, run_folder.LOST}
     assert folder.exit_record() is None
     assert ([], True) == (folder.read_steps(0)[0], folder.read_log(0, 10)[0] in {0, 5})
+    assert [] == folder.read_times(0)[0]
     assert folder.requested("cancel") is None
 
 
