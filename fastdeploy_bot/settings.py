@@ -32,6 +32,7 @@ OTHER_VARIABLES: Final = frozenset(f"{_SCRIPT_VARIABLES} {_COMMAND_VARIABLES}".s
 SECRETS: Final = frozenset(
     {
         "database_url",
+        "github_client_secret",
         "github_private_key",
         "github_token",
         "metrics_token",
@@ -66,6 +67,16 @@ class AppKey(msgspec.Struct, frozen=True):
         return f"AppKey({self.issuer!r}, '********')"
 
 
+class OAuthApp(msgspec.Struct, frozen=True):
+    """The GitHub App that people sign in by."""
+
+    client_id: str
+    client_secret: str
+
+    def __repr__(self) -> str:
+        return f"OAuthApp({self.client_id!r}, '********')"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting. Durations are in seconds, sizes in bytes."""
 
@@ -85,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     github_url: str = "https://github.com"
     github_app_id: str | None = None
     github_client_id: str | None = None
+    github_client_secret: str | None = None
     github_private_key: str | None = None
     github_token: str | None = None
     max_running: int = 4
@@ -143,6 +155,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.github_private_key is not None:
             return AppKey(self.github_client_id or self.github_app_id or "", self.github_private_key)
         return None if (app := self.app) is None else AppKey(app.issuer, app.pem)
+
+    @property
+    def oauth_app(self) -> OAuthApp | None:
+        """The App that people may sign in by, which is the one that the bot signs in as; None where they may not."""
+        if self.github_token is not None:
+            return None
+        pair = (self.github_client_id, self.github_client_secret)
+        if self.github_private_key is None:
+            pair = (None, None) if (app := self.app) is None else (app.client_id, app.client_secret)
+        client_id, client_secret = pair
+        return OAuthApp(client_id, client_secret) if client_id and client_secret else None
 
     @property
     def app_names(self) -> frozenset[str]:
@@ -212,7 +235,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def own_secrets(self) -> list[str]:
         """What the bot's own log must not show."""
-        given = (self.github_token, self.github_private_key, self.metrics_token)
+        given = (self.github_token, self.github_private_key, self.github_client_secret, self.metrics_token)
         webhooks = [each.secret for each in self.webhook_secrets]
         app = [] if (kept := self.app) is None else kept.secrets
         return [*self.keys, *webhooks, *_passwords(self.effective_database_url), *filter(None, given), *app]
@@ -310,6 +333,7 @@ def _of_app(settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if not signs_in_by_hand(settings):
         found = {"github_app_id": str(app.id), "github_client_id": app.client_id, "github_private_key": app.pem}
+        found |= {"github_client_secret": app.client_secret} if app.client_secret else {}
     if app.webhook_secret and not settings.webhook_secrets:
         found["webhook_secrets"] = (WebhookSecret(app.webhook_secret),)
     return found
@@ -416,6 +440,8 @@ class _Reading:
 def _half_an_app(settings: Settings) -> str | None:
     """What is wrong with the settings that sign in to GitHub, each of which may be right."""
     named = settings.github_client_id or settings.github_app_id
+    if settings.github_client_secret and not (settings.github_client_id and settings.github_private_key):
+        return "github_client_secret: it needs the github_client_id and the github_private_key of its GitHub App"
     if settings.github_token and (named or settings.github_private_key):
         return "github_token: a GitHub App is given as well; keep one of them"
     if named and not settings.github_private_key:

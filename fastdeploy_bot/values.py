@@ -297,6 +297,7 @@ CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "github_api_version": _matching(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "a version such as 2022-11-28"),
     "github_app_id": _app_id,
     "github_client_id": _matching(r"[A-Za-z0-9._-]{1,100}", "a client id such as Iv23abcdefghijklmnop"),
+    "github_client_secret": _matching(r"[!-~]{1,1000}", "a client secret, without spaces"),
     "github_private_key": private_key,
     "github_token": _matching(r"[!-~]{1,1000}", "a token such as github_pat_…, without spaces"),
     "max_running": _integer(0, 1_000),

@@ -30,6 +30,8 @@ OPERATIONS: Final = (
     ("GET", "/repos/{owner}/{repo}/collaborators/{username}/permission"),
     ("POST", "/app/installations/{installation_id}/access_tokens"),
     ("POST", "/app-manifests/{code}/conversions"),
+    ("GET", "/user"),
+    ("DELETE", "/applications/{client_id}/token"),
     ("GET", "/app"),
     ("GET", "/app/installations"),
     ("GET", "/installation/repositories"),

@@ -67,10 +67,10 @@ def hashed(password: str) -> str:
 
 
 def is_right(password: str, kept: str | None) -> bool:
-    """Whether a password is the one that is kept; None is nobody's, and as much work. To be called in one's turn."""
+    """Whether a password is the one that is kept; where none is, none is right, after as much work. In one's turn."""
     plain = _plain(password)
     right = check_password_hash(kept or _NOBODYS, plain)
-    return right and kept is not None and plain == password
+    return right and bool(kept) and plain == password
 
 
 def _plain(password: str) -> str:

@@ -1,6 +1,7 @@
 """Sessions: browsers that signed in. The row decides; the cookie is known by its SHA-256 only.
 
-A session lasts 12 hours, prolonged by what its owner does, never by what they read, and at most 30 days.
+A session lasts 12 hours, prolonged by what its owner does, never by what they read, and at most 30 days; a guest's
+of GitHub at most a day.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from fastdeploy_bot.words import Principal, PrincipalKind, Role
 LIFE: Final = 12 * 3_600 * clock.SECOND
 LONGEST: Final = 30 * clock.DAY
 """How old a session can become, however often it is prolonged."""
+LONGEST_OF_GUEST: Final = clock.DAY
+"""How old one of somebody can become who lives by GitHub's word, which is asked when they sign in."""
 LONGEST_AGENT: Final = 200
 _WORTHWHILE: Final = 60 * clock.SECOND
 """A session that would gain less than this is left as it is."""
@@ -40,6 +43,8 @@ class Found(msgspec.Struct, frozen=True):
     id: int
     created: int
     expires: int
+    longest: int = LONGEST
+    """How old it can become."""
 
 
 def begin(user: User, *, peer: str, agent: str, now: int) -> Begun:
@@ -67,12 +72,13 @@ def find(cookie: str, *, now: int) -> Found:
     if row.expires <= now:
         raise Unauthenticated("this session has expired: sign in again")
     who = Principal(PrincipalKind.USER, row.user.username, role=Role(row.user.role))
-    return Found(who, row.id, row.created, row.expires)
+    longest = LONGEST if row.user.password else LONGEST_OF_GUEST
+    return Found(who, row.id, row.created, row.expires, longest)
 
 
 def prolong(found: Found, *, now: int) -> Found:
     """The session as it lasts 12 hours from now, as far as it is not too old for that."""
-    expires = min(now + LIFE, found.created + LONGEST)
+    expires = min(now + LIFE, found.created + found.longest)
     if expires - found.expires < _WORTHWHILE:
         return found
     mine = (Session.id == found.id) & Session.ended.is_null()

@@ -25,6 +25,8 @@ SKEW: Final = 60 * clock.SECOND
 MOST_OF_PAIR: Final = 5
 MOST_OF_ADDRESS: Final = 30
 MOST_OF_NAME: Final = 50
+MOST_OF_GUEST: Final = 10
+"""How often one account elsewhere may be refused, from wherever it comes."""
 _PRUNE_EVERY: Final = 50
 
 
@@ -40,17 +42,14 @@ class Entered(msgspec.Struct, frozen=True):
 
     rows: tuple[int, ...]
     pair: str
-    """The key of this name from this address."""
+    """The key under which earlier attempts are forgiven as well: of this name from this address; empty for none."""
     last: bool
     """Whether it is the last one for a while, if it fails."""
 
 
 def check(name: str, address: str, *, now: int) -> None:
     """Raise TooMany where an attempt may not be made now. Only reads."""
-    for limit in _limits(name, address):
-        recent = _recent(limit, now)
-        if len(recent) >= limit.most:
-            raise _refusal(recent[limit.most - 1] + WINDOW - now)
+    _require_within(_limits(name, address), now)
 
 
 def enter(name: str, address: str, *, now: int) -> Entered:
@@ -58,12 +57,19 @@ def enter(name: str, address: str, *, now: int) -> Entered:
 
     To be called inside a write.
     """
-    check(name, address, now=now)
     limits = _limits(name, address)
-    rows = tuple(int(Attempt.create(key=limit.key, at=now).id) for limit in limits)
-    if any(row % _PRUNE_EVERY == 0 for row in rows):
-        Attempt.delete().where(old(now)).execute()
-    return Entered(rows, limits[0].key, any(len(_recent(limit, now)) >= limit.most for limit in limits))
+    return _entered(limits, limits[0].key, now)
+
+
+def enter_from(address: str, *, now: int) -> Entered:
+    """Count an attempt of somebody of whom nothing is known but the address. Inside a write; raises TooMany."""
+    return _entered([_of_address(network(address))], "", now)
+
+
+def enter_as(guest: str, *, now: int) -> Entered:
+    """Count an attempt of somebody who has shown another site who they are. Inside a write; raises TooMany."""
+    limit = Limit(_key("guest", guest), MOST_OF_GUEST)
+    return _entered([limit], limit.key, now)
 
 
 def forgive(entered: Entered) -> None:
@@ -96,9 +102,28 @@ def _limits(name: str, address: str) -> list[Limit]:
     known = where in map(network, sessions.peers(name))
     return [
         Limit(_key("pair", where, name), MOST_OF_PAIR),
-        Limit(_key("address", where), MOST_OF_ADDRESS),
+        _of_address(where),
         *([] if known else [of_name]),
     ]
+
+
+def _of_address(where: str) -> Limit:
+    return Limit(_key("address", where), MOST_OF_ADDRESS)
+
+
+def _entered(limits: Sequence[Limit], pair: str, now: int) -> Entered:
+    _require_within(limits, now)
+    rows = tuple(int(Attempt.create(key=limit.key, at=now).id) for limit in limits)
+    if any(row % _PRUNE_EVERY == 0 for row in rows):
+        Attempt.delete().where(old(now)).execute()
+    return Entered(rows, pair, any(len(_recent(limit, now)) >= limit.most for limit in limits))
+
+
+def _require_within(limits: Sequence[Limit], now: int) -> None:
+    for limit in limits:
+        recent = _recent(limit, now)
+        if len(recent) >= limit.most:
+            raise _refusal(recent[limit.most - 1] + WINDOW - now)
 
 
 def _key(*parts: str) -> str:

@@ -107,9 +107,9 @@ def revoke_all(service: Service, *, now: int) -> None:
     Token.update(revoked=now).where(Token.service == service, Token.revoked.is_null()).execute()
 
 
-def revoke_of_user(user: User, *, now: int) -> None:
-    """End every token of the user. To be called inside a write."""
-    Token.update(revoked=now).where(Token.user == user, Token.revoked.is_null()).execute()
+def revoke_of_user(user: User, *, now: int) -> int:
+    """End every token of the user; answers how many there were. To be called inside a write."""
+    return int(Token.update(revoked=now).where(Token.user == user, Token.revoked.is_null()).execute())
 
 
 def principal(bearer: str, *, keys: Sequence[str], now: int) -> Principal:

@@ -13,9 +13,11 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import audit, idempotency, passwords, sessions, tokens
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound
 from fastdeploy_bot.store.models import Session, Token, User
-from fastdeploy_bot.words import LOCAL, Principal, Role
+from fastdeploy_bot.words import BOT, LOCAL, Person, Principal, PrincipalKind, Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_RESERVED: Final = frozenset({LOCAL.name, BOT.name, PrincipalKind.VISITOR.value})
+"""Names by which the audit tells of others than users."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +38,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 def add(username: str, password: str, role: Role, *, by: Principal, now: int) -> User:
     """A new user. Raises Invalid for a name or password that cannot be, Conflict where the name is taken."""
-    if not _NAME.fullmatch(username) or username == LOCAL.name:
-        raise Invalid(f"user name {username!r}: expected letters, digits, '.', '_' or '-', and not '{LOCAL.name}'")
+    if not _NAME.fullmatch(username) or username in _RESERVED:
+        names = ", ".join(sorted(_RESERVED))
+        raise Invalid(f"user name {username!r}: expected letters, digits, '.', '_' or '-', and none of {names}")
     hashed = passwords.hashed(password)
 
     def insert() -> User:
@@ -60,6 +63,54 @@ def set_password(username: str, password: str, *, by: Principal, now: int) -> No
         audit.note(by, "set password", f"user {username}", now=now)
 
     _change(username, replace, now)
+
+
+def add_guest(person: Person, role: Role, *, peer: str, now: int) -> User:
+    """A new user whom GitHub vouches for, by a name that nobody has. To be called inside a write; raises Conflict."""
+    username = _free_name(person)
+    User.create(username=username, password="", role=role, created=now, github_id=person.id, github_login=person.login)
+    who = Principal(PrincipalKind.USER, username, role=role, peer=peer)
+    audit.note(who, "add", f"user {username}", now=now, detail=f"{role}, as GitHub says")
+    return find(username)
+
+
+def link(username: str, github_id: int, *, by: Principal, now: int) -> None:
+    """Let an account of GitHub's sign in as that user. Raises NotFound, Conflict where it is somebody else already."""
+
+    def open_door(user: User) -> None:
+        other = User.get_or_none(User.github_id == github_id, User.id != user.id)
+        if other is not None:
+            raise Conflict(f"that account of GitHub's is {other.username} already: remove that user first")
+        User.update(github_id=github_id, github_login=None).where(User.id == user.id).execute()
+        audit.note(by, "link", f"user {username}", now=now, detail=f"GitHub account {github_id}")
+
+    _change(username, open_door, now)
+
+
+def unlink(username: str, *, by: Principal, now: int) -> None:
+    """Let nobody sign in as that user by GitHub. Raises NotFound, Conflict where they could not sign in any more."""
+
+    def close_door(user: User) -> None:
+        if not user.password:
+            raise Conflict(f"{username} signs in by GitHub alone: give them a password first, or remove them")
+        User.update(github_id=None, github_login=None).where(User.id == user.id).execute()
+        audit.note(by, "unlink", f"user {username}", now=now)
+
+    _change(username, close_door, now)
+
+
+def lower(user: User, role: Role, why: str, *, now: int) -> None:
+    """Take rights away from a user, and end all that they are signed in with. Inside a write; raises Conflict."""
+    _require_another_admin(user)
+    _end_all(user, now)
+    User.update(role=role).where(User.id == user.id).execute()
+    audit.note(BOT, "set role", f"user {user.username}", now=now, detail=f"{user.role} → {role}, {why}")
+
+
+def shut_out(user: User, why: str, *, now: int) -> None:
+    """End all that a user is signed in with. To be called inside a write."""
+    if _end_all(user, now):
+        audit.note(BOT, "sign out everywhere", f"user {user.username}", now=now, detail=why)
 
 
 def set_role(username: str, role: Role, *, by: Principal, now: int) -> None:
@@ -156,11 +207,25 @@ def _change(username: str, change: Callable[[User], None], now: int) -> None:
 
     def act() -> None:
         user = find(username)
-        sessions.end_all(user, now=now)
-        tokens.revoke_of_user(user, now=now)
+        _end_all(user, now)
         change(user)
 
     store.write(act)
+
+
+def _end_all(user: User, now: int) -> bool:
+    """End what a user is signed in with; answers whether that was anything."""
+    ended = sessions.end_all(user, now=now)
+    return bool(tokens.revoke_of_user(user, now=now) + ended)
+
+
+def _free_name(person: Person) -> str:
+    """What to call somebody of GitHub's: never as somebody else of ours is called, in whatever case."""
+    taken = {each.username.lower() for each in everyone()} | _RESERVED
+    for name in (person.login, f"{person.login}.{person.id}"):
+        if _NAME.fullmatch(name) and name.lower() not in taken:
+            return name
+    raise Conflict(f"{person.login} cannot be a user's name here: ask an admin for another one")
 
 
 def _require_another_admin(user: User) -> None:

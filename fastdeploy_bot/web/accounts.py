@@ -107,6 +107,22 @@ def set_password(name: str) -> ResponseReturnValue:
     return _on_users(lambda: users.set_password(name, _field("password"), by=who, now=clock.now()))
 
 
+@bp.post("/users/<name>/github")
+def link_github(name: str) -> ResponseReturnValue:
+    """Let an account of GitHub's sign in as somebody, or none any more."""
+    who = browser.require(Action.MANAGE)
+    given = _field("github").strip()
+
+    def link() -> None:
+        if not given:
+            return users.unlink(name, by=who, now=clock.now())
+        if not (given.isascii() and given.isdigit() and 0 < int(given) <= NEWEST):
+            raise Invalid(f"GitHub account: expected its number, such as 583231, got {given[:60]!r}")
+        return users.link(name, int(given), by=who, now=clock.now())
+
+    return _on_users(link)
+
+
 @bp.post("/users/<name>/sign-out")
 def sign_out_user(name: str) -> ResponseReturnValue:
     """End somebody's sessions and tokens."""
@@ -170,14 +186,19 @@ def trail() -> ResponseReturnValue:
 
 
 def _account(error: FastdeployError | None = None) -> Response:
-    found, who = browser.session(), browser.reader()
-    rows = sessions.of_user(users.find(who.name), now=clock.now())
-    return _page("account.html", error, sessions=rows, present=None if found is None else found.id)
+    found, user = browser.session(), users.find(browser.reader().name)
+    rows = sessions.of_user(user, now=clock.now())
+    return _page("account.html", error, user=user, sessions=rows, present=None if found is None else found.id)
 
 
 def _users(error: FastdeployError | None = None) -> Response:
     return _page(
-        "users.html", error, users=users.accounts(), roles=list(Role), remembered=sessions.LONGEST // clock.DAY
+        "users.html",
+        error,
+        users=users.accounts(),
+        roles=list(Role),
+        remembered=sessions.LONGEST // clock.DAY,
+        by_github=context.bot().settings.oauth_app is not None,
     )
 
 

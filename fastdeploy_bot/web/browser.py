@@ -30,10 +30,14 @@ from fastdeploy_bot.words import Principal, PrincipalKind
 COOKIE: Final = "fastdeploy"
 FORM_COOKIE: Final = "fastdeploy-form"
 """What the form tokens of those are bound to who have not signed in."""
+DETOUR_COOKIE: Final = "fastdeploy-github"
+"""What the way to GitHub's sign-in and back is bound to."""
 SECURE_PREFIX: Final = "__Host-"
 FIELD: Final = "form_token"
 LOGIN, SIGN_IN = "signin.login", "signin.sign_in"
 """The views of the one form that is for those who have not signed in."""
+SIGN_INS: Final = (LOGIN, SIGN_IN, "signin.from_github")
+"""The views on whose pages that form is."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LONGEST_FORM: Final = 64 * 1024
 LONGEST_PATH: Final = 2_000
@@ -109,6 +113,22 @@ def sign_in(answer: Response, begun: Begun) -> Response:
 def sign_out(answer: Response) -> Response:
     """Let the browser forget its session."""
     answer.delete_cookie(cookie_name(), path="/", secure=_secure(), httponly=True, samesite="Lax")
+    return answer
+
+
+def detour() -> str:
+    """What this browser kept for its way back from GitHub."""
+    return request.cookies.get(_named(DETOUR_COOKIE), "")
+
+
+def keep_detour(answer: Response, cookie: str, *, seconds: int) -> Response:
+    """Have the browser keep what its way back from GitHub needs."""
+    return _set_cookie(answer, DETOUR_COOKIE, cookie, max_age=seconds)
+
+
+def forget_detour(answer: Response) -> Response:
+    """The way is gone: it cannot be gone again."""
+    answer.delete_cookie(_named(DETOUR_COOKIE), path="/", secure=_secure(), httponly=True, samesite="Lax")
     return answer
 
 
@@ -211,7 +231,7 @@ def _is_own_token(given: str) -> bool:
 
 def _bound_to() -> str | None:
     """The cookie that this page's form tokens are bound to."""
-    name = FORM_COOKIE if request.endpoint in (LOGIN, SIGN_IN) or session() is None else COOKIE
+    name = FORM_COOKIE if request.endpoint in SIGN_INS or session() is None else COOKIE
     return request.cookies.get(_named(name))
 
 

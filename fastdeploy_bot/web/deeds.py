@@ -18,6 +18,7 @@ VERBS: Final = {
     "create": "created",
     "create app": "created",
     "fail to sign in": "failed to sign in as",
+    "link": "let somebody on GitHub sign in as",
     "lock": "locked",
     "prune": "pruned",
     "remove": "removed",
@@ -34,6 +35,7 @@ VERBS: Final = {
     "sign out everywhere": "ended all sessions and tokens of",
     "start": "started",
     "sync": "took over changed",
+    "unlink": "let nobody on GitHub sign in any more as",
     "unlock": "unlocked",
 }
 """How each action is told, before what it was done to."""

@@ -25,7 +25,7 @@ from fastdeploy_bot.core import audit, clock, deliveries, deployments, leases, r
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, Invalid
-from fastdeploy_bot.forge.github import setup
+from fastdeploy_bot.forge.github import setup, signin
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.forge.github.setup import Look
 from fastdeploy_bot.settings import Settings, signs_in_by_hand
@@ -147,6 +147,7 @@ def _page(error: FastdeployError | None = None, *, organization: str = "") -> Re
         install="" if app is None else _link(settings, app.html_url, "/installations/new"),
         link=partial(_link, settings),
         public_url=settings.effective_public_url,
+        callback=signin.callback_url(settings.effective_public_url) if settings.oauth_app is not None else "",
         hook=settings.effective_public_url + setup.HOOK,
         organization=organization,
         action=action,

@@ -1,20 +1,48 @@
-"""Signing in and out by the browser."""
+"""Signing in and out by the browser: with a password, or by way of GitHub.
+
+The second page that asks GitHub itself: somebody waits for the answer, and what they came back with soon ends.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
 import msgspec
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, signin, users
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock, detours, guests, leases, signin, users
+from fastdeploy_bot.core.detours import Detour
+from fastdeploy_bot.core.guests import Visit
 from fastdeploy_bot.core.passwords import Busy
+from fastdeploy_bot.core.sessions import Begun
 from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.core.views import Moment
-from fastdeploy_bot.errors import FastdeployError, TooMany, Unauthenticated
+from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from fastdeploy_bot.forge.github import signin as github
+from fastdeploy_bot.forge.github.api.people import BadCode
+from fastdeploy_bot.forge.github.client import CallFailed
+from fastdeploy_bot.settings import OAuthApp
 from fastdeploy_bot.web import answers, browser, context
 from fastdeploy_bot.web.answers import Answer
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
 bp = Blueprint("signin", __name__)
+
+MOST_AT_GITHUB: Final = 4
+"""How many threads of a process wait for GitHub at most: others are for pushes."""
+TOLD: Final = (Conflict, Forbidden, TooMany, Unauthenticated, Unavailable)
+"""What is told on the card itself."""
+
+_places: Final = threading.BoundedSemaphore(MOST_AT_GITHUB)
 
 
 class Renewed(msgspec.Struct, frozen=True):
@@ -35,10 +63,36 @@ def sign_in() -> ResponseReturnValue:
     form = request.form
     given = Given(username=form.get("username", ""), password=form.get("password", ""), peer=context.peer())
     try:
-        begun = signin.begin_session(given, agent=request.headers.get("User-Agent", ""), now=clock.now())
+        begun = signin.begin_session(given, agent=_agent(), now=clock.now())
     except (Unauthenticated, TooMany, Busy) as error:
         return _card(error)
     return browser.sign_in(browser.go_to(_wanted()), begun)
+
+
+@bp.get("/login/github")
+def to_github() -> ResponseReturnValue:
+    """Begin the way to GitHub, which asks whether we may know who somebody is."""
+    settings, app = context.bot().settings, _required_app()
+    begun = detours.begin(_wanted(), key=settings.keys[0], now=clock.now())
+    answer = browser.go_to(github.page_url(settings, app, state=begun.state, challenge=begun.challenge))
+    return browser.keep_detour(answer, begun.cookie, seconds=detours.LONGEST // clock.SECOND)
+
+
+@bp.get(github.CALLBACK)
+def from_github() -> ResponseReturnValue:
+    """The way back from GitHub, with a code that tells it who somebody is.
+
+    What it changes is kept from forgers by the state and the cookie that belongs to it: no form of ours can lead here.
+    """
+    app, wanted = _required_app(), "/"
+    keys, state = context.bot().settings.keys, request.args.get("state", "")
+    try:
+        detour = detours.end(browser.detour(), state, keys=keys, now=clock.now())
+        wanted = browser.local_path(detour.wanted)
+        begun = _begin_as_guest(app, detour)
+    except TOLD as error:
+        return browser.forget_detour(_card(error, wanted))
+    return browser.forget_detour(browser.sign_in(browser.go_to(wanted), begun))
 
 
 @bp.post("/logout")
@@ -57,9 +111,65 @@ def renew() -> Answer[Renewed]:
     return answers.as_json(Renewed(clock.text(found.expires if found is not None else None)))
 
 
-def _card(error: FastdeployError | None = None) -> ResponseReturnValue:
-    return answers.page("login.html", error, next=_wanted(), username=request.form.get("username", ""))
+def _begin_as_guest(app: OAuthApp, detour: Detour) -> Begun:
+    """A session for whoever came back. Raises what is in TOLD."""
+    settings, peer, code = context.bot().settings, context.peer(), request.args.get("code", "")
+    if "error" in request.args:
+        log.info("github sent somebody back without a code", extra={"problem": request.args["error"][:100]})
+        raise Forbidden("GitHub was not allowed to say who you are, so nobody is signed in")
+    with _place():
+        entered = guests.enter(peer, now=clock.now())
+        person = _asked(lambda: github.identify(settings, app, code, verifier=detour.verifier))
+        again = guests.enter_as(person, now=clock.now())
+        role = None
+        if guests.lives_by_github(person):
+            deployed = guests.repositories()
+            role = _asked(lambda: github.role(settings, person, deployed, now=clock.now()))
+    visit = Visit(person=person, role=role, entered=(entered, again), peer=peer, agent=_agent())
+    return guests.begin_session(visit, now=clock.now())
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """What GitHub says; nobody keeps a connection to the database meanwhile. Raises Unauthenticated, Unavailable."""
+    if leases.silent_until(now=clock.now()) is not None:
+        raise Unavailable("GitHub wants to be asked nothing for a while: try again later, or sign in with a password")
+    store.release()
+    try:
+        return ask()
+    except BadCode as failed:
+        raise Unauthenticated("GitHub takes its answer back only once, and soon: sign in once more") from failed
+    except CallFailed as failed:
+        log.warning("github did not say who somebody is", extra={"problem": str(failed)})
+        raise Unavailable("GitHub could not be asked: try again shortly, or sign in with a password") from failed
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Be one of the few who wait for GitHub. Raises Busy."""
+    if not _places.acquire(blocking=False):
+        raise Busy("too many people sign in at this moment: try again shortly")
+    try:
+        yield
+    finally:
+        _places.release()
+
+
+def _required_app() -> OAuthApp:
+    app = context.bot().settings.oauth_app
+    if app is None:
+        raise NotFound("nobody signs in by GitHub here: this bot has no GitHub App with a client secret")
+    return app
+
+
+def _card(error: FastdeployError | None = None, wanted: str | None = None) -> Response:
+    by_github = context.bot().settings.oauth_app is not None
+    username = request.form.get("username", "")
+    return answers.page("login.html", error, next=wanted or _wanted(), username=username, by_github=by_github)
 
 
 def _wanted() -> str:
     return browser.local_path(request.values.get("next", ""))
+
+
+def _agent() -> str:
+    return request.headers.get("User-Agent", "")

@@ -31,6 +31,7 @@ from fakehub.hooks import Hook, Hooks
 from fakehub.manifest import Manifests
 from fakehub.refs import Refs, Remote
 from fakehub.repositories import Repositories
+from fakehub.signin import CLIENT_SECRET, SignIn
 from fakehub.statuses import Status, Statuses
 from fakehub.wire import (
     APP_ID,
@@ -54,6 +55,7 @@ from fakehub.wire import (
 __all__ = [
     "APP_ID",
     "CLIENT_ID",
+    "CLIENT_SECRET",
     "DROPPED",
     "INSTALLATION",
     "MOVED",
@@ -102,6 +104,10 @@ class FakeHub:
         """Whether the user may write to the repositories."""
         self.people = {"octocat": (583231, "write"), "reader": (2, "read"), "mona": (3, "admin")}
         """GitHub's id of each user by their name, in lower case, and their role in the repositories."""
+        self.roles: dict[tuple[str, str], str] = {}
+        """The role of somebody in one repository, both in lower case, where it is another than in all others."""
+        self.visibility: dict[str, str] = {}
+        """How far a repository can be seen, where it is not private."""
         self.renamed: set[str] = set()
         """Names that octo-org/shop once had."""
         self.held = threading.Event()
@@ -118,6 +124,7 @@ class FakeHub:
         self.tokens: dict[str, Token] = {}
         self.app = Manifests(self)
         """The App that was made of a manifest, and the pages on the way to it."""
+        self.sign_in = SignIn(self)
         self._prefix = prefix
         self.remotes: dict[str, Remote] = {}
         self.history = History(self)
@@ -134,6 +141,7 @@ class FakeHub:
             Hooks(self),
             Apps(self),
             Collaborators(self),
+            self.sign_in,
             self.history,
         )
         self._faults: deque[tuple[str, Fault]] = deque()
@@ -202,8 +210,9 @@ class FakeHub:
     def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Answer:
         """What becomes of a request."""
         at = time.monotonic()
-        if (page := self.app.page(method, path, raw)) is not None:
-            return page
+        for pages in (self.app, self.sign_in):
+            if (page := pages.page(method, path, raw)) is not None:
+                return page
         body: Json | None = json.loads(raw) if raw else None
         fault = self._next_fault(path)
         if fault.hold is not None:
@@ -263,19 +272,21 @@ class FakeHub:
     def _check(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> None:
         # Where GitHub sends a renamed repository's calls is described nowhere.
         described = path.replace(f"/repositories/{MOVED}", "/repos/octo-org/shop")
-        wrongs = [githubapi.complaint(method, described, body)]
+        # Nor is the trade of a code, which is not of the API.
+        trade = path == "/login/oauth/access_token"
+        wrongs = [] if trade else [githubapi.complaint(method, described, body)]
         if not self.strangers:
-            wrongs += _wrong_headers(headers)
+            wrongs += _wrong_headers(headers, "application/json" if trade else "application/vnd.github+json")
         found = [wrong for wrong in wrongs if wrong]
         if found:
             self.wrongs += found
             raise Refused(400, "; ".join(found))
 
 
-def _wrong_headers(headers: Mapping[str, str]) -> list[str]:
+def _wrong_headers(headers: Mapping[str, str], accept: str) -> list[str]:
     """What is wrong with the headers of a client that should be ours."""
     wrongs = []
-    if headers.get("accept") != "application/vnd.github+json":
+    if headers.get("accept") != accept:
         wrongs.append(f"Accept: {headers.get('accept')}")
     if not headers.get("user-agent", "").startswith("fastdeploy_bot/"):
         wrongs.append(f"User-Agent: {headers.get('user-agent')}")

@@ -24,7 +24,11 @@ class Collaborators(Area):
         known = self.hub.people.get(found["login"].lower())
         if known is None:
             raise Refused(404, f"{found['login']} is not a user")
-        number, role = known
-        permission = ROLES.get(role, "none")
+        number, everywhere = known
+        repository = found["repository"].lower()
+        role = self.hub.roles.get((repository, found["login"].lower()), everywhere)
+        # What everybody may read, everybody may read.
+        nothing = "none" if self.hub.visibility.get(repository, "private") == "private" else "read"
+        permission = ROLES.get(role, nothing)
         user = {"id": number, "login": found["login"], "type": "User"}
         return answered({"permission": permission, "role_name": role, "user": user})

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import appkeys
+from fakehub.signin import CLIENT_SECRET
 from fakehub.wire import APP_ID, CLIENT_ID, INSTALLATION, Answer, Json, as_json
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Manifests:
             "owner": {"login": "octo-org"},
             "html_url": f"{self.hub.web}/apps/{SLUG}",
             "permissions": manifest["default_permissions"],
-            "client_secret": "client-secret-of-the-app",
+            "client_secret": CLIENT_SECRET,
             "webhook_secret": self.secret or None,
             "pem": appkeys.pem(),
         }
@@ -112,6 +113,7 @@ class Manifests:
     def _create(self, given: dict[str, str]) -> Answer:
         self.made = json.loads(given["manifest"])
         self.hub.granted = dict(self.made["default_permissions"])
+        self.hub.sign_in.callbacks = set(self.made["callback_urls"])
         self.secret = secrets.token_hex(20) if "hook_attributes" in self.made else ""
         code = secrets.token_hex(20)
         self.codes[code] = self.made

@@ -27,6 +27,8 @@ class Repositories(Area):
     def _got(self, repository: str, request: Request) -> Answer:
         self.hub.require(repository, request.bearer)
         seen: dict[str, object] = self.hub.remote(repository).facts()
+        visibility = self.hub.visibility.get(repository.lower(), "private")
+        seen |= {"private": visibility != "public", "visibility": visibility}
         if request.bearer == TOKEN:
             seen["permissions"] = {"pull": True, "push": self.hub.pushes}
         return answered(seen)

@@ -166,6 +166,9 @@ PAGES: Final = [
     ),
     Page("GET", "/login", "/login", 200, list(Who)),
     Page("POST", "/login", "/login", 401, list(Who), fields={"username": "nobody", "password": "guessed"}),
+    # This bot has no GitHub App that anybody could sign in by.
+    Page("GET", "/login/github", "/login/github", 404, list(Who)),
+    Page("GET", "/login/github/callback", "/login/github/callback", 404, list(Who)),
     Page("POST", "/session/renew", "/session/renew", 200, READERS),
     Page("GET", "/setup", "/setup", 200, [Who.ADMIN]),
     Page("GET", "/setup/created", "/setup/created", 403, [Who.ADMIN]),
@@ -224,6 +227,15 @@ PAGES: Final = [
         [Who.ADMIN],
         fields={"password": "correct horse"},
         missing="/settings/users/none/password",
+    ),
+    Page(
+        "POST",
+        "/settings/users/<name>/github",
+        "/settings/users/helper/github",
+        303,
+        [Who.ADMIN],
+        fields={"github": "583231"},
+        missing="/settings/users/none/github",
     ),
     Page(
         "POST",

@@ -23,6 +23,7 @@ from fastdeploy_bot.forge.github.api import (
     deployments,
     git,
     hooks,
+    people,
     repositories,
     statuses,
 )
@@ -31,6 +32,7 @@ from fastdeploy_bot.forge.github.app_auth import AppTokens
 from fastdeploy_bot.forge.github.check_texts import StepFacts
 from fastdeploy_bot.forge.github.client import CallFailed, Client
 from fastdeploy_bot.forge.github.texts import Facts, Status, StatusState
+from fastdeploy_bot.settings import OAuthApp
 from fastdeploy_bot.words import DeploymentState, StepState
 
 REPOSITORY = "octo-org/shop"
@@ -128,6 +130,12 @@ def test_a_deployment_is_as_described(described: Client) -> None:
 def test_what_somebody_may_do_is_as_described(described: Client) -> None:
     """By their name."""
     assert collaborators.permission(described, "t", REPOSITORY, "octocat").permission in ("admin", "write", "read")
+
+
+def test_who_somebody_is_is_as_described(described: Client) -> None:
+    """By their own token, which is ended by the App's secret."""
+    assert ("octocat", 1) == (people.me(described, "t").login, people.me(described, "t").id)
+    people.end_token(described, OAuthApp(fakehub.CLIENT_ID, "secret"), "t")
 
 
 def test_a_repository_is_as_described(described: Client) -> None:

@@ -153,6 +153,8 @@ def test_the_form_says_what_is_to_be_made(admin: Admin, hub: FakeHub) -> None:
             "checks": "write",
         },
         "default_events": ["push", "check_run", "check_suite", "status", "repository"],
+        "callback_urls": [f"{ORIGIN}/login/github/callback"],
+        "request_oauth_on_install": False,
     } == json.loads(manifest)
     assert f"form-action 'self' {hub.web};" in answer.headers["Content-Security-Policy"]
 

@@ -71,5 +71,6 @@ def written_in_code() -> set[str]:
     """The actions that the bot's own source writes down: the first text that each call to a note is given."""
     nodes = [node for path in PACKAGE.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
     calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) in ("audit.note", "_note")]
-    texts = [[each.value for each in call.args if isinstance(each, ast.Constant)] for call in calls]
-    return {str(each[0]) for each in texts if each}
+    constants = [[each.value for each in call.args if isinstance(each, ast.Constant)] for call in calls]
+    texts = [[each for each in found if isinstance(each, str)] for found in constants]
+    return {each[0] for each in texts if each}

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 import appkeys
-from fastdeploy_bot import settings, values
-from fastdeploy_bot.settings import BadSettings, Loaded, Settings
+from fastdeploy_bot import appfile, settings, values
+from fastdeploy_bot.appfile import App
+from fastdeploy_bot.settings import BadSettings, Loaded, OAuthApp, Settings
 from fastdeploy_bot.words import WebhookSecret
 
 KEY = "k" * 32
@@ -667,6 +668,15 @@ def test_app_id_is_kept_as_text(home: Path, value: str) -> None:
             "github_client_id: missing; github_private_key needs the client id, or the app id, of its GitHub App",
             {"private_key": "pem"},
         ),
+        *(
+            ("github_client_secret: it needs the github_client_id and the github_private_key of its GitHub App", given)
+            for given in (
+                {"client_secret": "s"},
+                {"client_secret": "s", "client_id": "Iv1.abc"},
+                {"client_secret": "s", "app_id": "7", "private_key": "pem"},
+                {"client_secret": "s", "token": "t"},
+            )
+        ),
     ],
 )
 def test_half_an_app_and_an_app_beside_a_token_are_refused(home: Path, problem: str, given: dict[str, str]) -> None:
@@ -685,6 +695,24 @@ def test_github_is_told_where_there_is_something_to_sign_in_with(home: Path) -> 
     assert not load(home).settings.tells_github
     assert load(home, FASTDEPLOY_GITHUB_TOKEN="github_pat_1").settings.tells_github
     assert load(home, **app).settings.tells_github
+
+
+def test_people_sign_in_by_the_app_that_the_bot_signs_in_as(home: Path) -> None:
+    """Its client id and secret are of one origin; the secret may be in a file, and is never shown."""
+    given = {"FASTDEPLOY_GITHUB_CLIENT_ID": "Iv1.abc", "FASTDEPLOY_GITHUB_PRIVATE_KEY": appkeys.pem()}
+    (home / "secret").write_text("hunter2\n")
+    by_file = load(home, "github_client_secret_file = 'secret'\n", **given)
+    made = App(id=7, client_id="Iv1.made", pem=appkeys.pem(), client_secret="made")
+    appfile.keep(home, made)
+
+    assert OAuthApp("Iv1.abc", "hunter2") == by_file.settings.oauth_app
+    assert load(home, "", **given).settings.oauth_app is None
+    assert OAuthApp("Iv1.made", "made") == load(home, "").settings.oauth_app
+    assert load(home, "", FASTDEPLOY_GITHUB_TOKEN="t").settings.oauth_app is None
+    assert "hunter2" not in f"{by_file.settings.oauth_app!r} {settings.describe(by_file)}"
+    assert "hunter2" in by_file.settings.own_secrets
+    appfile.keep(home, msgspec.structs.replace(made, client_secret=""))
+    assert load(home, "").settings.oauth_app is None
 
 
 def loaded_key(text: str | None) -> object:

@@ -6,6 +6,7 @@ Source: https://docs.github.com/en/rest
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -25,6 +26,7 @@ from fastdeploy_bot import __version__
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.forge.github import deadline, policy
 from fastdeploy_bot.forge.github.policy import Refusal
+from fastdeploy_bot.settings import OAuthApp
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ class Numbered(msgspec.Struct, frozen=True):
 class Client:
     """Calls one GitHub, given by its `github_api_url`. For one thread at a time."""
 
-    def __init__(self, api_url: str, api_version: str) -> None:
+    def __init__(self, api_url: str, api_version: str, *, accept: str = "application/vnd.github+json") -> None:
         self._base = api_url
         self.said: Mapping[str, str] = {}
         """The headers of the last answer that say how to go on."""
@@ -87,7 +89,7 @@ class Client:
         self._session.trust_env = urlsplit(api_url).scheme == "https"
         self._session.headers.update(
             {
-                "Accept": "application/vnd.github+json",
+                "Accept": accept,
                 "Accept-Encoding": "identity",
                 "User-Agent": f"fastdeploy_bot/{__version__}",
                 "X-GitHub-Api-Version": api_version,
@@ -102,7 +104,7 @@ class Client:
         self,
         method: str,
         path: str,
-        token: str | None,
+        token: str | OAuthApp | None,
         *,
         expected: Collection[int] = OK,
         body: Mapping[str, object] | None = None,
@@ -112,7 +114,8 @@ class Client:
     ) -> Answer:
         """What GitHub answers, where its status is one of those expected; raises CallFailed where it is not.
 
-        `token` is what the call is signed in with, a token or a JWT; None for the one call without that.
+        `token` is what the call is signed in with, a token, a JWT, or an App by its client secret; None for the calls
+        without that.
         With the `etag` of an earlier answer, GitHub says 304 where nothing has changed since; that has to be expected.
         Of an answer at most `largest` bytes are read.
         """
@@ -132,7 +135,7 @@ class Client:
         return Answer(answer.status_code, data, headers)
 
     def _send(
-        self, method: str, url: str, token: str | None, body: Mapping[str, object] | None, etag: str | None
+        self, method: str, url: str, token: str | OAuthApp | None, body: Mapping[str, object] | None, etag: str | None
     ) -> requests.Response:
         """Send a call, and once more to where a renamed repository is now."""
         answer = self._send_once(method, url, token, body, etag)
@@ -145,13 +148,13 @@ class Client:
         return self._send_once(method, there, token, body, etag)
 
     def _send_once(
-        self, method: str, url: str, token: str | None, body: Mapping[str, object] | None, etag: str | None
+        self, method: str, url: str, token: str | OAuthApp | None, body: Mapping[str, object] | None, etag: str | None
     ) -> requests.Response:
         return self._session.request(
             method,
             url,
             headers={} if etag is None else {"If-None-Match": etag},
-            auth=_Bearer(token),
+            auth=_Signed(token),
             json=body,
             timeout=TIMEOUT,
             allow_redirects=False,
@@ -216,14 +219,17 @@ class _Hurried(HTTPAdapter):
 _POOLS: Final = {"http": _PlainPool, "https": _SecurePool}
 
 
-class _Bearer(AuthBase):
+class _Signed(AuthBase):
     """Says who calls. Being there, it also keeps `requests` from looking for a password in ~/.netrc."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | OAuthApp | None) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
+        if isinstance(self._token, OAuthApp):
+            pair = f"{self._token.client_id}:{self._token.client_secret}"
+            request.headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        elif self._token is not None:
             request.headers["Authorization"] = f"Bearer {self._token}"
         return request
 

@@ -17,6 +17,7 @@ import msgspec
 from fastdeploy_bot import appfile
 from fastdeploy_bot.appfile import App
 from fastdeploy_bot.errors import Conflict, Invalid
+from fastdeploy_bot.forge.github import signin
 from fastdeploy_bot.forge.github.api import apps
 from fastdeploy_bot.forge.github.api.apps import Installation
 from fastdeploy_bot.forge.github.app_auth import AppTokens
@@ -77,6 +78,8 @@ def manifest(name: str, public_url: str, *, reachable: bool) -> dict[str, Any]:
         "redirect_url": f"{public_url}/setup/created",
         "setup_url": f"{public_url}/setup",
         "setup_on_update": True,
+        "callback_urls": [signin.callback_url(public_url)],
+        "request_oauth_on_install": False,
         "public": False,
         "default_permissions": PERMISSIONS,
         **(hook if reachable else {}),

@@ -35,7 +35,7 @@ class Permission(msgspec.Struct, frozen=True):
 
 
 def permission(client: Client, token: str, repository: str, login: str) -> Permission:
-    """The permission of somebody by their name; `none` where a repository that everybody reads has nothing more."""
+    """The permission of somebody by their name; in a public repository everybody has `read`."""
     path = f"{repository_path(repository)}/collaborators/{quote(login, safe='')}/permission"
     data = client.call("GET", path, token).data
     return understood(data, Permission, "permission")

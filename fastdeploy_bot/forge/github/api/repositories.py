@@ -21,6 +21,14 @@ class Repository(msgspec.Struct, frozen=True):
     full_name: str
     default_branch: str | None = None
     pushed_at: datetime | None = None
+    private: bool = False
+    visibility: str = ""
+    """`public`, `private` or `internal`; older servers do not say."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody may read it but those who were let in: what is internal all of an enterprise may read."""
+        return self.private and self.visibility in ("", "private")
 
 
 def get(client: Client, token: str, repository: str, *, before: Known[Repository] | None = None) -> Known[Repository]:

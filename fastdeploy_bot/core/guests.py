@@ -1,0 +1,128 @@
+"""Guests: people whom GitHub vouches for, known by GitHub's id of them and never by their name.
+
+Whom an admin has given a password is a user of the bot's own, to whom GitHub only opens the door: their role stays as
+it is. All others live by GitHub's word, which is asked each time they sign in: it lets them in, lowers their role, or
+shuts them out. It never raises a role, and makes nobody an admin.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from fastdeploy_bot import store
+from fastdeploy_bot.core import audit, sessions, throttle, users
+from fastdeploy_bot.core.sessions import Begun
+from fastdeploy_bot.core.throttle import Entered
+from fastdeploy_bot.errors import Forbidden
+from fastdeploy_bot.store.models import Service, User
+from fastdeploy_bot.words import Person, Principal, PrincipalKind, Role
+
+_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
+
+
+class Deployed(msgspec.Struct, frozen=True, order=True):
+    """A repository that is deployed here."""
+
+    name: str
+    """`owner/name`, in lower case."""
+    id: int | None
+    """GitHub's id of it; None where it was not seen yet."""
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who came back from GitHub."""
+
+    person: Person
+    role: Role | None
+    """What their permissions come to; None: to nothing, or they were not asked for."""
+    entered: tuple[Entered, ...]
+    peer: str
+    """The address from which they come."""
+    agent: str
+
+
+def repositories() -> list[Deployed]:
+    """All that is deployed here, by name."""
+    rows = Service.select(Service.repository, Service.repository_id).where(Service.removed.is_null())
+    return sorted({Deployed(row.repository, row.repository_id) for row in rows}, key=lambda each: each.name)
+
+
+def enter(peer: str, *, now: int) -> Entered:
+    """Count somebody who came back from GitHub, before it is asked who that is. Raises TooMany."""
+    return store.write(lambda: throttle.enter_from(peer, now=now))
+
+
+def enter_as(person: Person, *, now: int) -> Entered:
+    """Count them once more, now that it is known who they are. Raises TooMany."""
+    return store.write(lambda: throttle.enter_as(f"github {person.id}", now=now))
+
+
+def lives_by_github(person: Person) -> bool:
+    """Whether their role is for GitHub to say, and not for an admin alone."""
+    user = _found(person)
+    return user is None or not user.password
+
+
+def begin_session(visit: Visit, *, now: int) -> Begun:
+    """A session for somebody whom GitHub vouches for, who becomes a user where they were none.
+
+    Raises Forbidden where GitHub gives them nothing, Conflict where no name is free or the last admin would go.
+    """
+
+    def decide() -> Begun | None:
+        user = _found(visit.person)
+        if user is None or not user.password:
+            user = _admitted(visit, user, now)
+        return None if user is None else _begun(visit, user, now)
+
+    begun = store.write(decide)
+    if begun is None:
+        raise Forbidden(
+            "GitHub gives you too little here: it takes permission to read every private repository that this bot "
+            "deploys, and to write to every public one; else ask an admin for a user name"
+        )
+    return begun
+
+
+def _admitted(visit: Visit, user: User | None, now: int) -> User | None:
+    """Somebody who lives by GitHub's word, as that is by now; None where it shuts them out."""
+    if visit.role is None:
+        if user is not None:
+            users.shut_out(user, "GitHub gives them too little", now=now)
+        _note_the_last(visit, now)
+        return None
+    if user is None:
+        return users.add_guest(visit.person, visit.role, peer=visit.peer, now=now)
+    if _RANKS[visit.role] < _RANKS[_most(Role(user.role))]:
+        users.lower(user, visit.role, "as GitHub says", now=now)
+    return users.find(user.username)
+
+
+def _most(role: Role) -> Role:
+    """The most that GitHub can say of somebody with that role: of admins, too, no more than that they may write."""
+    return min(role, Role.DEPLOYER, key=_RANKS.__getitem__)
+
+
+def _begun(visit: Visit, user: User, now: int) -> Begun:
+    for entered in visit.entered:
+        throttle.forgive(entered)
+    User.update(github_login=visit.person.login).where(User.id == user.id).execute()
+    begun = sessions.begin(user, peer=visit.peer, agent=visit.agent, now=now)
+    who = Principal(PrincipalKind.USER, user.username, role=Role(user.role), peer=visit.peer)
+    audit.note(who, "sign in", f"session {begun.id}", now=now, detail=f"as {visit.person.login} on GitHub")
+    return begun
+
+
+def _note_the_last(visit: Visit, now: int) -> None:
+    """Write down that somebody was refused too often to be asked for again."""
+    if any(entered.last for entered in visit.entered):
+        visitor = Principal(PrincipalKind.VISITOR, "", peer=visit.peer)
+        name = f"{visit.person.login} on GitHub"
+        audit.note(visitor, "fail to sign in", name, now=now, detail="refused for a while")
+
+
+def _found(person: Person) -> User | None:
+    found: User | None = User.get_or_none(User.github_id == person.id)
+    return found
