@@ -14,7 +14,7 @@ from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.standing import Run, Sight
 from fastdeploy_bot.errors import NotFound
-from fastdeploy_bot.store.models import Deployment, Report, Step
+from fastdeploy_bot.store.models import Deployment, Report, Service, Step
 from fastdeploy_bot.web import browser, context, display
 from fastdeploy_bot.web.pages import shared
 from fastdeploy_bot.web.pages.shared import ID, bp
@@ -97,7 +97,8 @@ def log(id: int) -> ResponseReturnValue:
 
 def _readable(number: int) -> tuple[Deployment, Run]:
     """A deployment that the reader may read, as they see it."""
-    row = Deployment.get_or_none(Deployment.id == number)
+    # With its service at once: one question more for those that exist would tell of them by the time it takes.
+    row = Deployment.select(Deployment, Service).join(Service).where(Deployment.id == number).first()
     name = None if row is None else row.service.name
     entries = context.bot().catalogue.entries()
     visibility = standing.visibility_of(name or "", entries)
