@@ -138,6 +138,8 @@ def _newest(service: Service, push: Push) -> tuple[Known, ...]:
 def _act(case: Case, service: Service, decision: Decision) -> ToldVerdict:
     """Write down a decision, with the deployment or the question that it asks for."""
     deployment = deployment_of(case, service, decision)
+    if case.push.deleted and decision.counts and decision.verdict is VerdictKind.IGNORE:
+        deployments.stop_unchecked(service, ref=case.push.ref, why=decision.reason, now=case.now)
     verdict = write_down(case.delivery, service, decision, deployment, now=case.now)
     if decision.ask:
         _ask(case, service, decision, verdict)

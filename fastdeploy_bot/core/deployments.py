@@ -167,6 +167,13 @@ def stop(deployment: Deployment, *, why: str, now: int) -> None:
     move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
 
 
+def stop_unchecked(service: Service, *, ref: str | None = None, why: str, now: int) -> None:
+    """Cancel what of a service, or of one ref of it, still waits for checks. To be called inside a write."""
+    for deployment in _open(service):
+        if deployment.wanted is not None and ref in (None, deployment.ref):
+            stop(deployment, why=why, now=now)
+
+
 def place(service: Service, lock: Lock | None) -> None:
     """Put all that has not begun where it belongs, now that the service has that lock. To be called inside a write."""
     for deployment in _open(service):

@@ -103,9 +103,13 @@ def _in_step(entry: Entry, service: Service | None, now: int) -> Service:
         service = Service.create(name=entry.name, repository=_repository(entry, ""), problem=entry.problem, created=now)
         changes.of_service(service.id)
         return service
+    repository = service.repository
     if _apply(service, entry):
         service.save()
         changes.of_service(service.id)
+    if service.repository != repository:
+        why = f"service {service.name} is of another repository now: {service.repository}"
+        deployments.stop_unchecked(service, why=why, now=now)
     return service
 
 

@@ -777,6 +777,66 @@ def test_a_newer_push_that_was_tried_again_by_hand_is_not_followed_by_an_older(
     assert f"ships with {sha(3)[:7]} (deployment 3)" == row(1).reason
 
 
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_branch_that_is_deleted_meanwhile_deploys_nothing(
+    wait_for: Any, push: Any, github: GitHub, clerk: Clerk, hub: FakeHub, locked: bool
+) -> None:
+    """What waits for checks of that branch ends with the reason; that of another branch waits on."""
+    wait_for("test", branches=["main", "next"], supersede=False)
+    push()
+    push(3)
+    push(4, ref="refs/heads/next")
+    if locked:
+        lock()
+
+    github.push(before=sha(3), after=sha(0), pushed_at=SOON + 5)
+    unlock()
+    hub.ci.check(HEAD, "test")
+    clerk.settle(10)
+
+    gone = ("cancelled", None, "branch main was deleted: there is nothing to deploy")
+    assert [gone, gone, WAITS] == [standing(number) for number in (1, 2, 3)]
+
+
+def test_a_branch_that_was_deleted_before_ends_nothing_newer(wait_for: Any, push: Any, github: GitHub) -> None:
+    """Its webhook came late: the branch is there again."""
+    wait_for("test")
+    push(3)
+
+    github.push(before=sha(1), after=sha(0), pushed_at=SOON + 1)
+
+    assert WAITS == standing()
+
+
+@pytest.mark.parametrize("by", ["a look", "a push"])
+def test_a_service_of_another_repository_deploys_nothing_of_this_one(
+    wait_for: Any, push: Any, service: ServiceFiles, app: Flask, github: GitHub, clerk: Clerk, hub: FakeHub, by: str
+) -> None:
+    """What waits for checks ends with the reason, as soon as somebody sees the service's file."""
+    wait_for("test")
+    push()
+    hub.ci.check(HEAD, "test")
+    service("shop", wait_for=["test"], repository="octo-org/Other")
+
+    if by == "a look":
+        sync(app)
+    else:
+        github.push(before=sha(2), after=sha(3), pushed_at=SOON + 3)
+    clerk.settle(10)
+
+    assert ("cancelled", None, "service shop is of another repository now: octo-org/other") == standing()
+
+
+def test_another_service_file_of_the_same_repository_ends_nothing(wait_for: Any, push: Any) -> None:
+    """Its name may be spelt in other letters."""
+    wait_for("test")
+    push()
+
+    wait_for("lint", repository=REPOSITORY.upper())
+
+    assert WAITS == standing()
+
+
 def test_what_a_person_started_meanwhile_takes_nothing_over(
     wait_for: Any, push: Any, start: Any, clerk: Clerk, hub: FakeHub, host: Host
 ) -> None:
