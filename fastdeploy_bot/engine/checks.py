@@ -26,6 +26,7 @@ LOOK_SECONDS: Final = 1.0
 """How long at most a change that nobody rang for stays unseen."""
 GAP: Final = clock.SECOND
 """Between two looks, of whichever commits; each is two calls, or three."""
+FAULT: Final = "the bot could not look at them: its log says why"
 READS: Final = Needs(checks="read", statuses="read")
 
 
@@ -61,7 +62,7 @@ class Checks:
         if (seconds := self._line.busy(now=now)) > 0:
             return min(seconds, LOOK_SECONDS)
         self._looked = now
-        self._look(min(due, key=lambda commit: commit.due), now)
+        self._attempt(min(due, key=lambda commit: commit.due), now)
         return GAP / clock.SECOND
 
     def _is_fresh(self, commit: Commit, now: int) -> bool:
@@ -73,10 +74,18 @@ class Checks:
         wanted = {commit.key for commit in commits}
         self._seen = {key: seen for key, seen in self._seen.items() if key in wanted}
 
+    def _attempt(self, commit: Commit, now: int) -> None:
+        """Look at one; a fault of our own in that holds up no other, and forgets what may have led to it."""
+        try:
+            self._look(commit, now)
+        except Exception:
+            log.exception("checks could not be looked at; they are looked at again", extra=_facts(commit))
+            self._seen.pop(commit.key, None)
+            checking.postpone(commit, FAULT, due=checking.after_refusal(commit, now=now), told=True)
+
     def _look(self, commit: Commit, now: int) -> None:
         seen = self._seen.setdefault(commit.key, _Seen())
         seen.looked = now
-        facts = {"repository": commit.repository, "commit": commit.sha}
 
         def call(client: Client, token: str) -> tuple[list[StatusCheck], bool]:
             return self._read(client, token, commit, seen)
@@ -84,11 +93,11 @@ class Checks:
         try:
             found, whole = self._line.ask(commit.repository, READS, call, attempt=commit.attempts, now=now)
         except Unheard as failed:
-            log.warning("github did not tell of checks", extra=facts | {"why": str(failed)})
+            log.warning("github did not tell of checks", extra=_facts(commit) | {"why": str(failed)})
             _unheard(commit, failed, now)
         else:
             done = checking.settle(commit, found, whole=whole, now=now)
-            log.info("checks looked at", extra=facts | {"found": len(found), "done": done})
+            log.info("checks looked at", extra=_facts(commit) | {"found": len(found), "done": done})
             if done:
                 self._bell.ring()
 
@@ -108,6 +117,10 @@ class Checks:
                 lambda page, before: checks.suites(client, token, repository, sha, page=page, before=before)
             )
         return ci.checks(runs, suites, listed, ours=self._ours()), all_runs and all_statuses and all_suites
+
+
+def _facts(commit: Commit) -> dict[str, object]:
+    return {"repository": commit.repository, "commit": commit.sha}
 
 
 def _unheard(commit: Commit, failed: Unheard, now: int) -> None:

@@ -30,6 +30,7 @@ from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import checking, clock, deployments, feed, intake, locking, queue, waiting
+from fastdeploy_bot.core.checking import Commit
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
 from fastdeploy_bot.engine.relay import Relay
@@ -635,6 +636,42 @@ def test_nonsense_opens_nothing(wait_for: Any, push: Any, clerk: Clerk, hub: Fak
     clerk.settle(4)
 
     assert WAITS == standing()
+
+
+def test_a_fault_at_one_commits_checks_holds_up_no_other(
+    wait_for: Any,
+    push: Any,
+    clerk: Clerk,
+    hub: FakeHub,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A fault of the bot's own is logged, told, and tried again more and more slowly; then all goes on."""
+    wait_for("test", supersede=False)
+    for number in range(2, 6):
+        push(number)
+        hub.ci.check(sha(number), "test")
+    read = Checks._read
+
+    def fail(checks: Checks, client: Any, token: str, commit: Commit, *rest: Any) -> Any:
+        if commit.sha != sha(5):
+            raise ZeroDivisionError
+        return read(checks, client, token, commit, *rest)
+
+    monkeypatch.setattr(Checks, "_read", fail)
+    clerk.settle(10)
+    between = [standing(number) for number in (1, 4)]
+    faults = [record for record in caplog.records if record.exc_info]
+    monkeypatch.undo()
+    clerk.settle(60)
+
+    told = "waits for checks: test (the bot could not look at them: its log says why)"
+    assert [("waiting", "checks", told), QUEUED] == between
+    assert 3 <= len(faults) <= 6
+    assert {(REPOSITORY, sha(number)) for number in (2, 3, 4)} == {
+        (getattr(record, "repository", ""), getattr(record, "commit", "")) for record in faults
+    }
+    assert [QUEUED] * 4 == [standing(number) for number in (1, 2, 3, 4)]
 
 
 def test_a_restart_in_the_middle_changes_nothing(wait_for: Any, push: Any, clerk: Clerk, hub: FakeHub) -> None:
