@@ -26,6 +26,7 @@ LEAST_POLL: Final = 10
 LONGEST_POLL: Final = 86_400
 LARGEST_SIZE: Final = 1 << 40
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_WEB_ADDRESS: Final = re.compile(r"https?://[^\s<>\"'\\\x00-\x1f\x7f-\x9f]+")
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -181,6 +182,11 @@ def _private_on_the_way(url: str) -> str:
     if urlsplit(url).scheme == "http" and not is_loopback(host):
         raise ValueError("an https address (plain http is for loopback only)")
     return url
+
+
+def is_web_address(text: str) -> bool:
+    """Whether it is an address of the web, which a page may lead to; `javascript:` and the like are none."""
+    return _WEB_ADDRESS.fullmatch(text) is not None
 
 
 def is_loopback(host: str) -> bool:

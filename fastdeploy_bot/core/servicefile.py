@@ -11,7 +11,7 @@ import msgspec
 
 from fastdeploy_bot.core import globs
 from fastdeploy_bot.errors import SettingsError
-from fastdeploy_bot.values import nearest, parse_duration, parse_toml, shown
+from fastdeploy_bot.values import is_web_address, nearest, parse_duration, parse_toml, shown
 from fastdeploy_bot.words import OWN_PREFIXES, ReportKind
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -195,7 +195,7 @@ def _repository(value: object) -> str:
 
 def _url(value: object) -> str:
     url = _text(value)
-    if url and not re.fullmatch(r"https?://[^\s<>\"'\\]+", url):
+    if url and not is_web_address(url):
         raise ValueError(f"expected an address such as https://shop.example, got {shown(value)}")
     return url
 

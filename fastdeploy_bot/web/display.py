@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal as signals
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from flask import Flask
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.standing import Need, Run, Standing
 from fastdeploy_bot.store.models import Recovery
+from fastdeploy_bot.values import is_web_address
 from fastdeploy_bot.words import ZERO_SHA, DeploymentState
 
 GLYPHS: Final = {
@@ -38,7 +38,6 @@ _PHRASES: Final = {
     DeploymentState.SUCCESS: "deployed",
     DeploymentState.FAILURE: "failed to deploy",
 }
-_WEB: Final = re.compile(r"https?://[^\s<>\"'\\\x00-\x20\x7f]+\Z")
 SHORT_SHA: Final = 7
 _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was not found"}
 """What shells mean by an exit status. Source: POSIX.1-2024, Shell Command Language, 2.8.2."""
@@ -136,7 +135,7 @@ def link(url: str | None) -> str:
 
     What browsers would run in place of going there, `javascript:` and the like, is nothing that was meant as one.
     """
-    return url if url and _WEB.match(url) else ""
+    return url if url and is_web_address(url) else ""
 
 
 def ending(exit_status: int | None, signal: int | None) -> str:

@@ -54,6 +54,7 @@ WORDS: Final = {
     422: Words("Something in that cannot be used", "Go back, change it, and send it again."),
     429: Words("That was tried too often", "Wait, and try again"),
     500: Words("Something broke", "This is a fault of the bot, not yours. Its log tells more of this request."),
+    502: Words("GitHub did not do its part", "Nothing was lost. Try again"),
     503: Words("Not available at the moment", "Deployments that run go on. Try again"),
 }
 """Advice without a full stop is followed by when."""

@@ -20,7 +20,7 @@ from fastdeploy_bot.store.models import proxy
 from fastdeploy_bot.web import faults
 
 HTML: Final = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-STATUSES: Final = (400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 503)
+STATUSES: Final = (400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 502, 503)
 
 
 def read(answer: TestResponse) -> str:
