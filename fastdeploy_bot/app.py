@@ -32,6 +32,7 @@ from fastdeploy_bot.web import (
     setup,
     signin,
     sockets,
+    theme,
 )
 from fastdeploy_bot.web.context import EXTENSION, Bot
 
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     assets.register(app)
     display.register(app)
     pages.register(app)
+    theme.register(app)
     app.teardown_appcontext(lambda _error: store.release())
     browser.register(app)
     trusted = settings.trusted_proxies
@@ -100,7 +102,7 @@ def _routed() -> Flask:
     """An app with every route, and no bot behind it yet."""
     app = Flask("fastdeploy_bot", template_folder=template_folder(), static_folder=None)
     programs = (hooks, api, health, metrics, openapi, sockets)
-    people = (assets, signin, accounts, setup, pages, badges, atom, acting)
+    people = (assets, signin, accounts, setup, pages, badges, atom, acting, theme)
     for blueprint in (each.bp for each in (*programs, *people)):
         app.register_blueprint(blueprint)
     return app

@@ -34,13 +34,19 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 def register(app: Flask) -> None:
-    """Let templates name an asset by its file: `asset("fastdeploy.css")`."""
-    app.jinja_env.globals.update(asset=address)
+    """Let templates name an asset by its file, `asset("fastdeploy.css")`, and all of them, `version()`."""
+    app.jinja_env.globals.update(asset=address, version=version)
 
 
 def address(name: str) -> str:
     """Where the file is, as it is now."""
     return url_for("assets.show", digest=_asset(name).digest, name=name)
+
+
+@lru_cache
+def version() -> str:
+    """Which stylesheet and script there are: another word for each that is not quite the same."""
+    return hashlib.sha256("".join(_asset(name).digest for name in TYPES).encode()).hexdigest()[:12]
 
 
 @bp.get("/static/<digest>/<name>")

@@ -38,6 +38,9 @@ LOGIN, SIGN_IN = "signin.login", "signin.sign_in"
 """The views of the one form that is for those who have not signed in."""
 SIGN_INS: Final = (LOGIN, SIGN_IN, "signin.from_github")
 """The views on whose pages that form is."""
+THEME: Final = "theme.choose"
+FOR_VISITORS: Final = frozenset({SIGN_IN, THEME})
+"""What those may send."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LONGEST_FORM: Final = 64 * 1024
 LONGEST_PATH: Final = 2_000
@@ -64,18 +67,31 @@ class SignedOut(Unauthenticated):
     """You are not signed in."""
 
 
+class StandIns(msgspec.Struct):
+    """What stands in a page that is drawn for several readers where each gets something of their own."""
+
+    form_token: str
+    nonce: str
+    forms: int = 0
+    """How many forms have a nonce so far."""
+
+
 def register(app: Flask) -> None:
     """Hold every request of a browser to these rules, and give templates what their forms need."""
     app.before_request(_require_own_form)
     app.after_request(_protect)
-    app.jinja_env.globals.update(reader=_shown_reader, form_token=form_token, may=_may)
+    app.jinja_env.globals.update(
+        reader=_shown_reader, form_token=form_token, nonce=nonce, may=_may, page_path=page_path, session_left=left
+    )
 
 
 def reader() -> Principal:
-    """Who reads the page: the user who signed in, or a visitor."""
+    """Who reads the page: the user who signed in, or a visitor; without a name where it is drawn for several."""
     found = session()
     who = Principal(PrincipalKind.VISITOR, "") if found is None else found.principal
-    return msgspec.structs.replace(who, peer=context.peer())
+    return (
+        msgspec.structs.replace(who, name="") if "stand_ins" in g else msgspec.structs.replace(who, peer=context.peer())
+    )
 
 
 def session() -> Found | None:
@@ -101,7 +117,17 @@ def require(action: Action, *, service: str | None = None, visibility: Visibilit
 
 def form_token() -> str:
     """What a form has to carry in its field `form_token`."""
+    if (stand_ins := _stand_ins()) is not None:
+        return stand_ins.form_token
     return _form_token(_bound_to() or _begin_form(), context.bot().settings.keys[0])
+
+
+def nonce() -> str:
+    """What a form has to carry in its field `nonce`, so that its second coming is known."""
+    if (stand_ins := _stand_ins()) is None:
+        return secrets.token_urlsafe(12)
+    stand_ins.forms += 1
+    return f"{stand_ins.nonce}-{stand_ins.forms}"
 
 
 def sign_in(answer: Response, begun: Begun) -> Response:
@@ -132,6 +158,12 @@ def forget_detour(answer: Response) -> Response:
     return answer
 
 
+def remember(answer: Response, name: str, value: str, *, seconds: int) -> Response:
+    """Let the browser send that word with every request, and tell it to no script."""
+    answer.set_cookie(name, value, max_age=seconds, path="/", secure=_secure(), httponly=True, samesite="Lax")
+    return answer
+
+
 def go_to(path: str) -> Response:
     """After a form: go on to a page of ours."""
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
@@ -147,6 +179,18 @@ def let_forms_go_to(answer: Response, url: str) -> Response:
 def cookie_name() -> str:
     """What the session's cookie is called."""
     return _named(COOKIE)
+
+
+def page_path() -> str:
+    """The path of this page, to come back to; that of the overview where it is the answer to a form."""
+    wanted = request.full_path if request.query_string else request.path
+    return local_path(wanted) if request.method in SAFE_METHODS else "/"
+
+
+def left() -> float:
+    """How many seconds the reader's session lasts; 0 where there is none."""
+    found = session()
+    return 0 if found is None else max(0, found.expires - clock.now()) / clock.SECOND
 
 
 def local_path(text: str, default: str = "/") -> str:
@@ -186,6 +230,11 @@ def _session() -> Found | None:
         return None
 
 
+def _stand_ins() -> StandIns | None:
+    found: StandIns | None = g.get("stand_ins")
+    return found
+
+
 def _shown_reader() -> Principal:
     """The reader as a page shows them; a page that tells of a broken database cannot ask it."""
     try:
@@ -202,8 +251,7 @@ def _may(action: str, *, service: str | None = None, visibility: Visibility = Vi
 def _ask_to_sign_in() -> Exception:
     if request.method not in SAFE_METHODS:
         return SignedOut("nothing was done: sign in, and try again")
-    wanted = request.full_path if request.query_string else request.path
-    return HTTPException(response=go_to(url_for(LOGIN, next=local_path(wanted))))
+    return HTTPException(response=go_to(url_for(LOGIN, next=page_path())))
 
 
 def _require_own_form() -> None:
@@ -215,7 +263,7 @@ def _require_own_form() -> None:
     if not is_own_origin():
         raise Forbidden(f"forms are taken from {own_origin()} alone: open the page there, and try again")
     found = session()
-    if found is None and request.endpoint != SIGN_IN:
+    if found is None and request.endpoint not in FOR_VISITORS:
         raise _ask_to_sign_in()
     if not _is_own_token(request.form.get(FIELD, "")):
         raise Forbidden("this form is out of date: reload its page, and try again")
@@ -224,8 +272,10 @@ def _require_own_form() -> None:
 
 
 def _is_own_token(given: str) -> bool:
-    bound = _bound_to()
-    genuine = [_form_token(bound, key) for key in context.bot().settings.keys] if bound else []
+    bound = [_bound_to()]
+    if request.endpoint == THEME:  # every page has that form, the one to sign in with, too
+        bound.append(request.cookies.get(_named(FORM_COOKIE)))
+    genuine = [_form_token(each, key) for each in bound if each for key in context.bot().settings.keys]
     return any(hmac.compare_digest(each.encode(), given.encode(errors="replace")) for each in genuine)
 
 

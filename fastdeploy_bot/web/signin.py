@@ -45,10 +45,14 @@ TOLD: Final = (Conflict, Forbidden, TooMany, Unauthenticated, Unavailable)
 _places: Final = threading.BoundedSemaphore(MOST_AT_GITHUB)
 
 
-class Renewed(msgspec.Struct, frozen=True):
-    """A session that goes on."""
+class Present(msgspec.Struct, frozen=True):
+    """How long the reader's session lasts."""
 
     expires: Moment | None
+    left: float
+    """Seconds; 0 where there is none."""
+    form_token: str
+    """What this session's forms carry: a page of an earlier one needs it to go on."""
 
 
 @bp.get("/login")
@@ -104,11 +108,22 @@ def logout() -> ResponseReturnValue:
     return browser.sign_out(browser.go_to("/"))
 
 
+@bp.get("/session")
+def present() -> Answer[Present]:
+    """How long the reader's session lasts. To ask does not prolong it."""
+    return _present()
+
+
 @bp.post("/session/renew")
-def renew() -> Answer[Renewed]:
+def renew() -> Answer[Present]:
     """Let the reader's session go on: every form does that, and this one nothing else."""
+    return _present()
+
+
+def _present() -> Answer[Present]:
     found = browser.session()
-    return answers.as_json(Renewed(clock.text(found.expires if found is not None else None)))
+    expires = None if found is None else found.expires
+    return answers.as_json(Present(clock.text(expires), browser.left(), "" if found is None else browser.form_token()))
 
 
 def _begin_as_guest(app: OAuthApp, detour: Detour) -> Begun:

@@ -173,8 +173,8 @@ class Browser:
 
     def form_token(self, path: str) -> str:
         """The token that the form for that path carries."""
-        if path == "/login":
-            self.client.get(path, base_url=self.origin)
+        if path in ("/login", "/theme"):
+            self.client.get("/login", base_url=self.origin)
         with self.client, self.app.test_request_context(path, method="POST", headers=self._cookies()):
             return browser.form_token()
 

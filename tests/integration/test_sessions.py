@@ -332,3 +332,20 @@ def begin(*, now: int) -> str:
 
 
 pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_how_long_a_session_lasts_can_be_asked(app: Flask) -> None:
+    """Which does not prolong it; with what the forms of this session carry."""
+    now = clock.now()
+    browser = Browser(app).signed_in("viewer", now=now - sessions.LIFE + 60_000)
+
+    told = [browser.get("/session").get_json() for _ in range(2)]
+
+    assert 55 < told[1]["left"] <= told[0]["left"] <= 60
+    assert browser.form_token("/") == told[0]["form_token"]
+    assert sessions.LIFE / 1_000 - 60 < browser.post("/session/renew").get_json()["left"]
+
+
+def test_who_is_not_signed_in_has_no_time_left(app: Flask) -> None:
+    """Nor a token for anything."""
+    assert {"expires": None, "left": 0, "form_token": ""} == Browser(app).get("/session").get_json()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import msgspec
-from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot.core import access, clock, deliveries, feed, refusals
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.web import browser
-from fastdeploy_bot.web.pages import shared
+from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
 
 
 @bp.get("/deliveries")
-def list_deliveries() -> ResponseReturnValue:
+@regions.shared
+def list_deliveries() -> str:
     """What arrived lately, and what was decided."""
     since = feed.newest()
     who = browser.require(Action.BROWSE)
@@ -29,7 +29,8 @@ def list_deliveries() -> ResponseReturnValue:
 
 
 @bp.get("/deliveries/<guid>")
-def delivery(guid: str) -> ResponseReturnValue:
+@regions.shared
+def delivery(guid: str) -> str:
     """One delivery, with its headers."""
     since = feed.newest()
     browser.require(Action.BROWSE)

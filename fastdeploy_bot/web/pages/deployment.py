@@ -16,7 +16,7 @@ from fastdeploy_bot.core.standing import Run, Sight
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Report, Service, Step
 from fastdeploy_bot.web import browser, context, display
-from fastdeploy_bot.web.pages import shared
+from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import ID, bp
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -41,7 +41,8 @@ class StepLine(msgspec.Struct, frozen=True):
 
 
 @bp.get(f"/deployments/{ID}")
-def deployment(id: int) -> ResponseReturnValue:
+@regions.shared
+def deployment(id: int) -> str:
     """One deployment: its steps, its log, and how it ended."""
     since, now = feed.newest(), clock.now()
     row, run = _readable(id)
@@ -63,7 +64,7 @@ def deployment(id: int) -> ResponseReturnValue:
         step=next((each.name for each in steps if each.state == StepState.FAILURE), ""),
         ending=display.ending(run.exit_status, run.signal),
         tail=_tail(run),
-        lines=loglines.lines(logs.read(id), last=last) if wanted != "no" else None,
+        lines=None if shared.is_of_regions() else loglines.lines(logs.read(id), last=last),
         whole=wanted == "all",
         compare=display.changes_url(context.bot().settings.github_url, run),
         delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",

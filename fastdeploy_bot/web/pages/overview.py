@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from flask import request
-from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, standing
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.store.models import Recovery
 from fastdeploy_bot.web import browser, context, display
-from fastdeploy_bot.web.pages import shared
+from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
 
 
 @bp.get("/")
-def overview() -> ResponseReturnValue:
+@regions.shared
+def overview() -> str:
     """How all services stand, those that need somebody first, and what was deployed lately."""
     since, now, entries = feed.newest(), clock.now(), context.bot().catalogue.entries()
     seen = standing.seen(browser.reader(), entries)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask.typing import ResponseReturnValue
-
 from fastdeploy_bot.core import (
     access,
     clock,
@@ -26,7 +24,7 @@ from fastdeploy_bot.core.standing import Seen, Sight
 from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.store.models import Service
 from fastdeploy_bot.web import browser, context
-from fastdeploy_bot.web.pages import shared
+from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
 
 RATE_OF: Final = 20
@@ -36,7 +34,8 @@ LOCK_SPANS: Final = {"1 hour": 3_600, "4 hours": 14_400, "1 day": 86_400, "3 day
 
 
 @bp.get("/services/<name>")
-def service(name: str) -> ResponseReturnValue:
+@regions.shared
+def service(name: str) -> str:
     """One service: what is live, how it does, what waits, and what was deployed."""
     since, now, entries = feed.newest(), clock.now(), context.bot().catalogue.entries()
     visibility = standing.visibility_of(name, entries)

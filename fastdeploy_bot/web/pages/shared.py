@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
-from flask import Blueprint, Flask, render_template, request
+from flask import Blueprint, g, render_template, request
 
 from fastdeploy_bot.core import standing
 from fastdeploy_bot.core.standing import Run
@@ -20,17 +19,21 @@ ID: Final = f"<int(max={NEWEST}):id>"
 """How a route writes an id."""
 
 
-def register(app: Flask) -> None:
-    """Let templates make the numbers by which a form's second coming is known."""
-    app.jinja_env.globals.update(nonce=lambda: secrets.token_urlsafe(12))
-
-
 def page(template: str, **facts: Any) -> str:
-    """A page, with what every page needs (Any: each fact has its own type)."""
+    """A page, or its regions alone, with what every page needs (Any: each fact has its own type)."""
     settings = context.bot().settings
     return render_template(
-        template, public_url=settings.effective_public_url, github_url=settings.github_url.rstrip("/"), **facts
+        template,
+        regions_only=is_of_regions(),
+        public_url=settings.effective_public_url,
+        github_url=settings.github_url.rstrip("/"),
+        **facts,
     )
+
+
+def is_of_regions() -> bool:
+    """Whether only the page's regions are drawn, for all who see the same: what never changes may be left out."""
+    return "stand_ins" in g
 
 
 def stretch(runs: Sequence[Run]) -> dict[str, Any]:
