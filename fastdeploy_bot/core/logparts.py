@@ -9,7 +9,7 @@ from itertools import accumulate, groupby, pairwise
 
 import msgspec
 
-from fastdeploy_bot.core.logs import Excerpt, Mark
+from fastdeploy_bot.core.logs import Mark
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -43,7 +43,8 @@ def parts(spans: Sequence[Span], marks: Sequence[Mark], end: int) -> list[Part]:
     What was written while several steps ran belongs to the one of them that began last; so a step that goes on after
     one within it has two parts, and one that ran beside it may have none. A step whose place in the log nobody knows is
     looked for by its times: what was written before it is all that had been read by then. Where no times are known
-    either, there is no part of it. A step that began again has only what it wrote since.
+    either, there is no part of it. A step that began again has only what it wrote since. A part may begin in the middle
+    of a line, where a script did not end its line first: then the line is best shown in the part in which it begins.
     """
     clock = _Clock(marks, end)
     stretches = [(*stretch, number) for number, span in enumerate(spans) if (stretch := _stretch(span, clock, end))]
@@ -57,21 +58,6 @@ def parts(spans: Sequence[Span], marks: Sequence[Mark], end: int) -> list[Part]:
         while running and running[0][3] <= start:
             heapq.heappop(running)
         found.append(Part(spans[-running[0][2]].name if running else None, start, stop))
-    return _joined(found)
-
-
-def whole_lines(parts: Sequence[Part], excerpt: Excerpt, *, offset: int = 0) -> list[Part]:
-    """The same parts, but that each line belongs to the part in which it begins; the excerpt was read from `offset` on.
-
-    A part that holds no beginning of a line is gone. Where the bytes are not kept, parts begin where they did.
-    """
-    found = []
-    place = 0
-    for part in parts:
-        behind = max(place, _line_after(part.end, excerpt, offset))
-        if behind > place:
-            found.append(Part(part.name, place, behind))
-        place = behind
     return _joined(found)
 
 
@@ -105,14 +91,3 @@ def _joined(found: Sequence[Part]) -> list[Part]:
     """The parts, neighbours of one step as one."""
     groups = (list(same) for _, same in groupby(found, key=lambda part: part.name))
     return [Part(same[0].name, same[0].start, same[-1].end) for same in groups]
-
-
-def _line_after(place: int, excerpt: Excerpt, offset: int) -> int:
-    """Where the first line begins that does not begin before that place; the place itself where nobody can tell."""
-    before, after = excerpt.gap or (excerpt.end, excerpt.end)
-    if not (offset < place <= before or after < place <= excerpt.end):
-        return place
-    head = max(0, before - offset)
-    shift, stop = (offset, head) if place <= before else (after - head, len(excerpt.data))
-    newline = excerpt.data.find(b"\n", place - shift - 1, stop)
-    return shift + (stop if newline < 0 else newline + 1)

@@ -14,7 +14,7 @@ from bots import Bot, wait_for
 from databases import SQLITE, Raw
 from fastdeploy_bot.core import logparts
 from fastdeploy_bot.core.logparts import Span
-from fastdeploy_bot.core.logs import Excerpt, Mark
+from fastdeploy_bot.core.logs import Mark
 
 NUMBERS = itertools.count(1)
 
@@ -97,9 +97,7 @@ def name() -> str:
 def parts(bot: Bot, number: int) -> list[tuple[str | None, str]]:
     """What each step printed, by the bot's rows."""
     log = bot.log(number)
-    found = logparts.whole_lines(
-        logparts.parts(spans(bot, number), marks(bot, number), len(log)), Excerpt(log, len(log), None)
-    )
+    found = logparts.parts(spans(bot, number), marks(bot, number), len(log))
     return [(part.name, log[part.start : part.end].decode()) for part in found]
 
 

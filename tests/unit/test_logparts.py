@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from fastdeploy_bot.core import logparts
 from fastdeploy_bot.core.logparts import Part, Span
-from fastdeploy_bot.core.logs import Excerpt, Mark
+from fastdeploy_bot.core.logs import Mark
 
 
 def told(*parts: tuple[str | None, int, int]) -> list[Part]:
     """Parts, shortly written."""
     return [Part(*part) for part in parts]
-
-
-# --- where steps wrote ---
 
 
 def test_log_without_steps_is_one_part() -> None:
@@ -136,52 +132,3 @@ def test_each_byte_belongs_to_the_step_that_began_last(spans: list[Span], end: i
             and (span.finished is None or span.log_to is None or place < span.log_to)
         ]
         assert (spans[max(running)[2]].name if running else None) == owner
-
-
-# --- whole lines ---
-
-
-def kept(data: bytes, gap: tuple[int, int] | None = None) -> Excerpt:
-    """What is kept of a log, from its beginning on."""
-    return Excerpt(data, len(data) + (gap[1] - gap[0] if gap else 0), gap)
-
-
-def test_line_belongs_to_the_part_in_which_it_begins() -> None:
-    """`printf 'Building… '` before the step, and its end within."""
-    parts = told((None, 0, 6), ("Build", 6, 12), (None, 12, 15))
-
-    assert told((None, 0, 8), ("Build", 8, 12), (None, 12, 15)) == logparts.whole_lines(
-        parts, kept(b"one\ntwo\nsix\nten")
-    )
-
-
-def test_part_without_the_beginning_of_a_line_is_gone() -> None:
-    """A line is shown once; and what comes on both sides of it is one part."""
-    parts = told((None, 0, 5), ("Dots", 5, 7), (None, 7, 12))
-
-    assert told((None, 0, 12)) == logparts.whole_lines(parts, kept(b"one\ntwo\nsix\n"))
-
-
-@pytest.mark.parametrize(
-    ("place", "expected"), [(2, 4), (4, 4), (5, 6), (6, 6), (50, 50), (96, 96), (97, 100), (100, 100), (101, 103)]
-)
-def test_where_bytes_are_not_kept_parts_begin_where_they_did(place: int, expected: int) -> None:
-    """A gap from 6 to 96; what follows it may be in the middle of a line."""
-    excerpt = kept(b"one\ntw" + b"en.\nend", (6, 96))
-
-    assert told(("Build", 0, expected), (None, expected, 103))[: 1 + (expected < 103)] == logparts.whole_lines(
-        told(("Build", 0, place), (None, place, 103)), excerpt
-    )
-
-
-@given(spans, some.lists(some.sampled_from([b"\n", b"a"]), max_size=50).map(b"".join), places)
-def test_whole_lines_are_the_whole_log_in_order(spans: list[Span], data: bytes, offset: int) -> None:
-    """Also from the middle of a log on; and each part but the first begins with a line, if that can be known."""
-    stream = b"." * offset + data
-    parts = logparts.whole_lines(
-        logparts.parts(spans, [], len(stream)), Excerpt(stream[offset:], len(stream), None), offset=offset
-    )
-
-    assert [0, *(part.end for part in parts)] == [*(part.start for part in parts), len(stream)]
-    assert all(part.start < part.end for part in parts)
-    assert all(stream[part.start - 1] == ord("\n") for part in parts if part.start > offset)
