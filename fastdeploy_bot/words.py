@@ -200,6 +200,16 @@ BOT: Final = Principal(kind=PrincipalKind.USER, name="fastdeploy", peer="host")
 """The bot itself, where it does unasked what people may do as well; it has no role."""
 
 
+class Commit(msgspec.Struct, frozen=True):
+    """A commit as it is shown: never by an e-mail address."""
+
+    sha: str
+    title: str = ""
+    """The first line of its message."""
+    author: str = ""
+    """By name."""
+
+
 class Push(msgspec.Struct, frozen=True, kw_only=True):
     """A push as GitHub told it, reduced to what decides.
 
@@ -229,6 +239,10 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     """The phrase by which that message asks for no deployment; empty where it does not."""
     paths: tuple[str, ...] | None = None
     """Every file the push touched; None where the payload cannot say."""
+    commits: tuple[Commit, ...] = ()
+    """The newest of the commits that it brought, oldest first."""
+    size: int | None = None
+    """How many commits it put on top of `before`; None where that cannot be said, as where it took any away."""
 
     @property
     def branch(self) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, drift, holdbacks, locks, matching, questions, services
+from fastdeploy_bot.core import clock, deployments, drift, holdbacks, locks, matching, newest, questions, services
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
@@ -141,6 +141,8 @@ def _act(case: Case, service: Service, decision: Decision) -> ToldVerdict:
     if case.push.deleted and decision.counts and decision.verdict is VerdictKind.IGNORE:
         deployments.stop_unchecked(service, ref=case.push.ref, why=decision.reason, now=case.now)
     verdict = write_down(case.delivery, service, decision, deployment, now=case.now)
+    if decision.newest:
+        newest.note(verdict, service.id, case.push.pushed_at)
     if decision.ask:
         _ask(case, service, decision, verdict)
     return ToldVerdict(service.name, decision.verdict, decision.reason, deployment)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, deciding, deliveries, drift, events, services
+from fastdeploy_bot.core import audit, between, changes, deciding, deliveries, drift, events, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deciding import Case
 from fastdeploy_bot.core.deliveries import ToldVerdict
@@ -25,7 +25,7 @@ _KEEP: Final = store.Insert(
     Delivery,
     *("guid", "push_key", "event", "action", "repository_id", "repository", "default_branch", "ref", "before"),
     *("after", "commit", "pushed_at", "duplicate_of", "peer", "headers", "body", "received", "reconciled"),
-    "paths",
+    *("paths", "commits", "size"),
 )
 _RECONCILED: Final = store.Prepared[Delivery](
     lambda repository, ref, after: (
@@ -189,6 +189,8 @@ def _keep(
         received=now,
         reconciled=reconciled,
         paths=push and drift.kept(push.paths),
+        commits=push and between.kept(push.commits),
+        size=push and push.size,
     )
 
 

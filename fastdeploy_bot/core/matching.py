@@ -71,6 +71,8 @@ class Decision(msgspec.Struct, frozen=True):
     """Whether older pushes of the same ref are stale from now on."""
     ask: tuple[str, ...] = ()
     """The commits that GitHub is to compare the push with: its answer decides, and until then nothing is queued."""
+    newest: bool = False
+    """Whether the push is the newest one of what the service deploys, whatever comes of it."""
 
 
 def decide(push: Push, services: Iterable[Candidate]) -> list[Decision]:
@@ -83,20 +85,22 @@ def _mapped(push: Push, service: Candidate) -> bool:
 
 
 def _decide(push: Push, service: Candidate) -> Decision:
-    def verdict(kind: VerdictKind, reason: str, *, counts: bool = False) -> Decision:
-        return Decision(service.name, kind, reason, counts)
+    def verdict(kind: VerdictKind, reason: str, *, counts: bool = False, newest: bool = False) -> Decision:
+        return Decision(service.name, kind, reason, counts, newest=newest)
 
     if refusal := _refusal(push, service):
-        return verdict(VerdictKind.REFUSED, refusal)
+        return verdict(VerdictKind.REFUSED, refusal, newest=service.signed and _usual(push, service))
     if service.file is None:
-        return verdict(VerdictKind.REFUSED, service.problem)
+        return verdict(VerdictKind.REFUSED, service.problem, newest=_usual(push, service))
     if not _wanted(push, service.file):
         return verdict(VerdictKind.IGNORE, f"{_named(push)} is not wanted: {_wants(push, service.file)}")
     if (newer := _newer(push, service.newest)) is not None:
         reason = f"a newer push of {_named(push)}, {newer.after[:SHORT]}, was decided before"
         return verdict(VerdictKind.STALE, reason, counts=True)
     if push.deleted:
-        return verdict(VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True)
+        return verdict(
+            VerdictKind.IGNORE, f"{_named(push)} was deleted: there is nothing to deploy", counts=True, newest=True
+        )
     return _judge(push, service, service.file)
 
 
@@ -110,11 +114,16 @@ def _refusal(push: Push, service: Candidate) -> str:
     return "" if service.signed else f"the webhook's secret may not sign for {service.repository}"
 
 
+def _usual(push: Push, service: Candidate) -> bool:
+    """Whether its ref seems to be one that the service deploys, where its file does not tell."""
+    return bool(service.newest) or (push.branch is not None and push.branch == push.default_branch)
+
+
 def _judge(push: Push, service: Candidate, file: ServiceFile) -> Decision:
     """What becomes of the newest push of a ref that the service deploys."""
 
     def verdict(kind: VerdictKind, reason: str, *, counts: bool = True, ask: tuple[str, ...] = ()) -> Decision:
-        return Decision(service.name, kind, reason, counts, ask)
+        return Decision(service.name, kind, reason, counts, ask, newest=True)
 
     if push.skip:
         return verdict(VerdictKind.IGNORE, f"the message of {push.commit[:SHORT]} says {push.skip}", counts=False)
@@ -122,7 +131,7 @@ def _judge(push: Push, service: Candidate, file: ServiceFile) -> Decision:
     if look.unconcerned:
         return verdict(VerdictKind.IGNORE, look.unconcerned)
     if not file.auto:
-        return verdict(VerdictKind.IGNORE, "auto = false: deployments start by hand")
+        return verdict(VerdictKind.IGNORE, "its service file lets deployments start by hand only (auto = false)")
     if push.commit == service.held_back:
         return verdict(VerdictKind.IGNORE, service.held_back_why)
     if file.wait_for and service.deaf:

@@ -322,7 +322,7 @@ def _settled(name: str, last: Standing | None, after: str, *, watched: bool) -> 
         return Decision(name, VerdictKind.DUPLICATE, "no push of it was ever received")
     if last is None and not watched:
         reason = f"first seen at {after[:SHORT]}: only later pushes are deployed"
-        return Decision(name, VerdictKind.IGNORE, reason, counts=True)
+        return Decision(name, VerdictKind.IGNORE, reason, counts=True, newest=True)
     return None
 
 

@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 from peewee import ModelSelect, fn
 
-from fastdeploy_bot.core import access, forecast, locks, services
+from fastdeploy_bot.core import access, forecast, lag, locks, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Outlook
+from fastdeploy_bot.core.lag import Lag
 from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Deployment, Service, Step
@@ -123,6 +124,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     sight: Sight
     startable: bool
     """Whether its file lets deployments start."""
+    lag: Lag | None
+    """How far what is live is behind the newest push; None where no push came."""
 
 
 def sight(who: Principal, visibility: Visibility) -> Sight | None:
@@ -153,6 +156,7 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
     ended, live = _newest(ids)
     told = [_told(under_way.get(number, []), ended.get(number)) for number in ids]
     steps = _steps(row for row in told if row is not None)
+    lags = lag.of([row for row, _ in services], {number: row.sha for number, row in live.items()}, entries)
     standings = [
         _standing(
             each,
@@ -161,6 +165,7 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
             live=live.get(each.service.id),
             waiting=[one for one in under_way.get(each.service.id, []) if one.state in OPEN_STATES],
             steps=steps.get(row.id, []) if row is not None else [],
+            behind=lags.get(each.service.id),
             now=now,
         )
         for each, row in zip(services, told, strict=True)
@@ -243,6 +248,7 @@ def _standing(
     live: Deployment | None,
     waiting: Sequence[Deployment],
     steps: Sequence[Step],
+    behind: Lag | None,
     now: int,
 ) -> Standing:
     service, sight = seen
@@ -261,7 +267,14 @@ def _standing(
         lock=locks.of(service) if sight is Sight.ALL else None,
         sight=sight,
         startable=entry is not None and entry.file is not None,
+        lag=_seen_lag(behind, sight),
     )
+
+
+def _seen_lag(found: Lag | None, sight: Sight) -> Lag | None:
+    if found is None or sight is Sight.STATE:
+        return None
+    return found if sight is Sight.ALL else lag.public(found)
 
 
 def _need(told: Deployment | None, problem: str) -> Need:

@@ -79,11 +79,11 @@ class Lookout:
     def webhook(self, target: Target, look: Look, missed: Missed, *, now: int) -> Webhook:
         """The webhook of a push that would have told of what was missed. Raises Malformed where none could."""
         seen = look.seen
-        commits = []
+        head = None
         if missed.after != ZERO_SHA:
             commit = self._commit(target, look.objects[missed.ref], now)
             message = "" if missed.is_first_sight else self._message(target, commit, now)
-            commits = [Commit(id=commit, message=message)]
+            head = Commit(id=commit, message=message)
         document = payloads.push_document(
             repository=seen.repository,
             repository_id=seen.repository_id,
@@ -92,7 +92,7 @@ class Lookout:
             after=missed.after,
             pushed_at=missed.pushed_at,
             default_branch=seen.default_branch or "",
-            commits=commits,
+            head=head,
         )
         return payloads.parse(document, {"X-GitHub-Event": "push", "X-GitHub-Delivery": f"reconciled-{uuid4()}"})
 

@@ -51,6 +51,10 @@ class Service(_Row):
     held_back = Text(null=True)
     """The commit that it was rolled back from, until a newer push comes."""
     held_back_by = Text(null=True)
+    newest = peewee.BigIntegerField(null=True)
+    """The verdict, by its id, on the newest push of a ref that it deploys; None while there was none."""
+    gap = Text(null=True)
+    """JSON: what GitHub said of two commits, one of them live, where the pushes do not tell what is between them."""
     watched = Text(null=True)
     """JSON: the branches and tags that its file wanted when its repository was looked at last."""
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from flask import Flask
 
 from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.between import Between
 from fastdeploy_bot.core.standing import Need, Run, Standing
 from fastdeploy_bot.store.models import Recovery
 from fastdeploy_bot.values import is_web_address
@@ -47,7 +48,14 @@ def register(app: Flask) -> None:
     """Give templates these words as filters."""
     app.jinja_env.filters.update(glyph=glyph, icon=icon, short=short, ref=ref_name, recovered=recovered, link=link)
     app.jinja_env.filters.update(
-        age=age, left=left, remaining=remaining, duration=duration, moment=clock.text, stamp=stamp
+        age=age,
+        left=left,
+        remaining=remaining,
+        commits=commits,
+        behind=behind,
+        duration=duration,
+        moment=clock.text,
+        stamp=stamp,
     )
 
 
@@ -111,6 +119,18 @@ def duration(seconds: float | None) -> str:
     if whole < 3_600:
         return f"{whole // 60}m {whole % 60:02}s"
     return f"{whole // 3_600}h {whole % 3_600 // 60:02}m"
+
+
+def commits(count: int) -> str:
+    """So many commits: `1 commit`, `3 commits`."""
+    return f"{count} commit{'' if count == 1 else 's'}"
+
+
+def behind(between: Between) -> str:
+    """How what is live differs from the newest push: `3 commits behind`, `1 commit ahead`."""
+    if between.gained and between.lost:
+        return f"{commits(between.gained)} behind, {between.lost} ahead"
+    return f"{commits(between.gained)} behind" if between.gained else f"{commits(between.lost)} ahead"
 
 
 def stamp(moment: int | None) -> str:

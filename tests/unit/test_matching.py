@@ -107,7 +107,7 @@ def test_a_bad_file_is_refused_with_its_problem() -> None:
     problem = "services/shop/service.toml: branchs: unknown key"
     candidate = msgspec.structs.replace(SHOP, file=None, problem=problem)
 
-    assert Decision("shop", REFUSED, problem, counts=False) == decide(PUSH, candidate)
+    assert Decision("shop", REFUSED, problem, counts=False, newest=True) == decide(PUSH, candidate)
 
 
 # --- which refs are wanted ---
@@ -398,7 +398,7 @@ def test_a_message_can_ask_for_no_deployment(ref: str) -> None:
 
     decision = decide(told, service(branches=("main",), tags=("v*",)))
 
-    assert Decision("shop", IGNORE, f"the message of {B[:7]} says [skip ci]", counts=False) == decision
+    assert Decision("shop", IGNORE, f"the message of {B[:7]} says [skip ci]", counts=False, newest=True) == decision
 
 
 def test_a_stale_push_is_stale_whatever_its_message_says() -> None:
@@ -421,7 +421,7 @@ def test_a_deploying_verdict_says_what_the_ref_is_now() -> None:
     """Of an annotated tag, the commit and not the tag object."""
     decision = decide(push(ref="refs/tags/v1", after=B, commit=C), service(tags=("v*",)))
 
-    assert Decision("shop", DEPLOY, f"tag v1 is now {C[:7]}", counts=True) == decision
+    assert Decision("shop", DEPLOY, f"tag v1 is now {C[:7]}", counts=True, newest=True) == decision
 
 
 # --- what keeps it from being deployed ---
@@ -434,7 +434,7 @@ def test_a_locked_service_waits() -> None:
     decision = decide(PUSH, locked)
 
     told = f"branch main is now {B[:7]}; the service is locked by anna: the database moves"
-    assert Decision("shop", VerdictKind.WAIT, told, counts=True) == decision
+    assert Decision("shop", VerdictKind.WAIT, told, counts=True, newest=True) == decision
 
 
 def test_a_service_that_waits_for_checks_lets_a_push_wait() -> None:
@@ -443,9 +443,9 @@ def test_a_service_that_waits_for_checks_lets_a_push_wait() -> None:
     locked = msgspec.structs.replace(waits, lock="locked by anna: freeze")
 
     told = f"{MAIN}; it waits for checks: test, lint"
-    assert Decision("shop", WAIT, told, counts=True) == decide(PUSH, waits)
+    assert Decision("shop", WAIT, told, counts=True, newest=True) == decide(PUSH, waits)
     told = f"{MAIN}; the service is locked by anna: freeze; it also waits for checks: test, lint"
-    assert Decision("shop", WAIT, told, counts=True) == decide(PUSH, locked)
+    assert Decision("shop", WAIT, told, counts=True, newest=True) == decide(PUSH, locked)
 
 
 def test_a_push_is_not_deployed_unchecked_where_nobody_can_ask() -> None:
@@ -464,7 +464,7 @@ def test_a_commit_that_is_held_back_is_ignored(lock: str) -> None:
     """Locked or not; the push counts, since that commit is what the ref names."""
     held = msgspec.structs.replace(SHOP, lock=lock, held_back=B, held_back_why="rolled back by anna")
 
-    assert Decision("shop", IGNORE, "rolled back by anna", counts=True) == decide(PUSH, held)
+    assert Decision("shop", IGNORE, "rolled back by anna", counts=True, newest=True) == decide(PUSH, held)
     assert decide(push(after=C, commit=C), held).verdict in (DEPLOY, VerdictKind.WAIT)
 
 

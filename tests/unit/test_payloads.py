@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
 import octokit
+from fastdeploy_bot import words
 from fastdeploy_bot.errors import Malformed
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.forge.github.payloads import Commit, UnsupportedContent
@@ -181,6 +182,8 @@ def test_a_push_becomes_words() -> None:
         actor="octocat",
         title="Sell hats",
         paths=("api/hats.py",),
+        commits=(words.Commit("b" * 40, "Sell hats"),),
+        size=1,
     )
 
 
@@ -585,7 +588,7 @@ def test_our_own_push_is_understood() -> None:
         after=AFTER,
         pushed_at=1_700_000_000,
         actor="hubot",
-        commits=commits,
+        listed=commits,
     )
 
     push = payloads.parse(document, headers()).push

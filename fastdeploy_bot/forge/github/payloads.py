@@ -15,9 +15,11 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from fastdeploy_bot import words
 from fastdeploy_bot.errors import Conflict, FastdeployError, Malformed
-from fastdeploy_bot.forge.github import subjects
-from fastdeploy_bot.forge.github.shapes import FULL_NAME, SHA, Integer, Line, Ref, Sha, Time
+from fastdeploy_bot.forge.github import commits, subjects
+from fastdeploy_bot.forge.github.commits import Listed
+from fastdeploy_bot.forge.github.shapes import FULL_NAME, SHA, Integer, Line, Ref, Sha, Time, loosely
 from fastdeploy_bot.forge.github.subjects import Fields
 from fastdeploy_bot.words import Push, Webhook
 
@@ -27,14 +29,12 @@ MOST_COMMITS: Final = 2_048
 """GitHub lists no more than these, so a list of that length may be cut."""
 MOST_FILES: Final = 3_000
 """Of a commit, likewise."""
-LONGEST_TITLE: Final = 200
 LONGEST_ACTOR: Final = 100
 KEPT_HEADERS: Final = ("user-agent", "content-type")
 
 _GUID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _EVENT: Final = re.compile(r"[a-z0-9_]{1,100}")  # digits too: projects_v2_item
 _SKIP: Final = re.compile(r"\[(?:skip deploy|deploy skip|skip ci)\]", re.IGNORECASE)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class UnsupportedContent(FastdeployError):
@@ -50,11 +50,18 @@ class Headers(Protocol):
         """Each name with its value."""
 
 
+class Author(msgspec.Struct, frozen=True):
+    """Who wrote a commit."""
+
+    name: str
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """A commit as a push lists it."""
 
     id: str
     message: str
+    author: Author | None = None
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     modified: tuple[str, ...] = ()
@@ -77,7 +84,10 @@ class _Repository(msgspec.Struct, frozen=True):
     """A number in pushes, text in everything else."""
 
 
-class _Files(msgspec.Struct, frozen=True):
+class _Commit(msgspec.Struct, frozen=True):
+    id: msgspec.Raw = msgspec.Raw()
+    message: msgspec.Raw = msgspec.Raw()
+    author: msgspec.Raw = msgspec.Raw()  # these three decide nothing: whatever stands there is no reason to refuse it
     added: list[str] | None = None
     removed: list[str] | None = None
     modified: list[str] | None = None
@@ -96,7 +106,7 @@ class _Push(msgspec.Struct, frozen=True):
     created: bool | None = None
     deleted: bool | None = None
     forced: bool | None = None
-    commits: list[_Files] | None = None
+    commits: list[_Commit] | None = None
     head_commit: _Head | None = None
     pusher: _Person | None = None
     sender: _Person | None = None
@@ -105,6 +115,8 @@ class _Push(msgspec.Struct, frozen=True):
 # Built once: making one costs more than it takes to decode a small payload.
 _push_decoder: Final = msgspec.json.Decoder(_Push)
 _other_decoder: Final = msgspec.json.Decoder(Fields)
+_text_decoder: Final = msgspec.json.Decoder(str)
+_person_decoder: Final = msgspec.json.Decoder(_Person)
 
 
 def document(content_type: str | None, body: bytes) -> bytes:
@@ -194,16 +206,17 @@ def push_document(
     title: str = "",
     actor: str = "",
     default_branch: str = "main",
-    commits: Sequence[Commit] = (),
+    listed: Sequence[Commit] = (),
+    head: Commit | None = None,
 ) -> bytes:
     """A push as GitHub would send it, with what decides and little more.
 
-    `pushed_at` in Unix seconds; `commits` oldest first, the last is the head. Without them the head is
-    `after` with the title as its message, and the files touched are left open: path filters let it pass.
+    `pushed_at` in Unix seconds; its commits are listed oldest first, the last is the head. Without them the head is
+    `head`, or `after` with the title as its message, and the files touched are left open: path filters let it pass.
     """
     owner, _, name = repository.partition("/")
     gone = _nothing(after)
-    last = commits[-1] if commits else Commit(id=after, message=title)
+    last = listed[-1] if listed else head or Commit(id=after, message=title)
     return msgspec.json.encode(
         {
             "ref": ref,
@@ -212,7 +225,7 @@ def push_document(
             "created": _nothing(before),
             "deleted": gone,
             "forced": False,
-            "commits": list(commits),
+            "commits": list(listed),
             "head_commit": None if gone else last,
             "repository": {
                 "id": repository_id,
@@ -263,6 +276,8 @@ def _push(document: bytes) -> Push:
         title=_title(told.head_commit),
         skip=_skip(told.head_commit),
         paths=_paths(told),
+        commits=_commits(told),
+        size=_size(told),
     )
 
 
@@ -300,12 +315,29 @@ def _seconds(moment: int | datetime | None) -> int | None:
 
 def _actor(told: _Push) -> str:
     sender, pusher = told.sender or _Person(), told.pusher or _Person()
-    return _shown(sender.login or pusher.name or pusher.username or "", LONGEST_ACTOR)
+    return commits.shown(sender.login or pusher.name or pusher.username or "", LONGEST_ACTOR)
 
 
 def _title(head: _Head | None) -> str:
-    message = (head and head.message) or ""
-    return _shown(message.strip().partition("\n")[0], LONGEST_TITLE)
+    return commits.title((head and head.message) or "")
+
+
+def _commits(told: _Push) -> tuple[words.Commit, ...]:
+    """The newest of the commits that the push lists, oldest first."""
+    return commits.kept(_listed(each) for each in (told.commits or [])[-commits.MOST_KEPT :])
+
+
+def _listed(told: _Commit) -> Listed:
+    id, message = (loosely(_text_decoder, raw) or "" for raw in (told.id, told.message))
+    author = loosely(_person_decoder, told.author) or _Person()
+    return Listed(id, message, author.name or "")
+
+
+def _size(told: _Push) -> int | None:
+    """How many commits the push put on top of `before`; None where it lists none, or maybe not all."""
+    count = len(told.commits or ())
+    alone = not (_created(told) or _deleted(told) or told.forced)
+    return count if alone and 0 < count < MOST_COMMITS else None
 
 
 def _skip(head: _Head | None) -> str:
@@ -314,23 +346,18 @@ def _skip(head: _Head | None) -> str:
     return found[0].lower() if found else ""
 
 
-def _shown(text: str, longest: int) -> str:
-    """Text without what could steer a terminal; and no environment variable can hold a NUL."""
-    return _CONTROL.sub("", text).strip()[:longest]
-
-
 def _paths(told: _Push) -> tuple[str, ...] | None:
     """Every file the push touched; None where the payload cannot say, as when it names none at all."""
-    commits = told.commits
-    if _created(told) or _deleted(told) or told.forced or not commits or len(commits) >= MOST_COMMITS:
+    listed = told.commits
+    if _created(told) or _deleted(told) or told.forced or not listed or len(listed) >= MOST_COMMITS:
         return None
-    lists = [_files(each) for each in commits]
+    lists = [_files(each) for each in listed]
     if None in lists:
         return None
     return tuple(sorted({path for files in lists for path in files or ()}))
 
 
-def _files(commit: _Files) -> list[str] | None:
+def _files(commit: _Commit) -> list[str] | None:
     """Every file that a commit touched; None where the payload cannot say.
 
     Nothing at all is listed of commits that are too large to be looked at in time, as well as of empty ones.

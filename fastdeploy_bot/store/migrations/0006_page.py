@@ -9,6 +9,13 @@ from fastdeploy_bot.store import dialects
 SCHEMA = """
 ALTER TABLE delivery ADD COLUMN commits TEXT;
 ALTER TABLE delivery ADD COLUMN size INTEGER;
+ALTER TABLE service ADD COLUMN newest BIGINT;
+ALTER TABLE service ADD COLUMN gap TEXT;
+UPDATE service SET newest = (
+    SELECT verdict.id FROM verdict JOIN delivery ON delivery.id = verdict.delivery_id
+    WHERE verdict.service_id = service.id AND verdict.counts AND verdict.verdict <> 'stale'
+    ORDER BY delivery.pushed_at IS NULL, delivery.pushed_at DESC, verdict.id DESC LIMIT 1
+);
 ALTER TABLE log_chunk ADD COLUMN times TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE step ADD COLUMN log_from BIGINT;
 ALTER TABLE step ADD COLUMN log_to BIGINT;

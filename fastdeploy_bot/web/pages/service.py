@@ -6,6 +6,7 @@ from typing import Final
 
 from fastdeploy_bot.core import (
     access,
+    between,
     clock,
     deliveries,
     feed,
@@ -19,10 +20,11 @@ from fastdeploy_bot.core import (
     standing,
 )
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.between import Between
 from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.core.standing import Seen, Sight
+from fastdeploy_bot.core.standing import Run, Seen, Sight
 from fastdeploy_bot.errors import Invalid
-from fastdeploy_bot.store.models import Service
+from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.web import browser, context
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
@@ -44,6 +46,8 @@ def service(name: str) -> str:
     seen = [Seen(row, standing.sight(who, visibility) or Sight.STATE)]
     it = standing.board(seen, entries, now=now)[0]
     entry, whole = entries.get(name), it.sight is Sight.ALL
+    head = _head(row, entry) if whole else None
+    goal = rollbacks.offer(row) if row.removed is None and access.may(who, Action.STEER) else None
     succeeded, ended = standing.success_rate(row.id, last=RATE_OF)
     return shared.page(
         "service.html",
@@ -55,9 +59,11 @@ def service(name: str) -> str:
         removed=row.removed,
         visibility=visibility,
         repository=row.repository,
-        head=_head(row, entry) if whole else None,
+        head=head,
         held_back=holdbacks.why(row) if whole else "",
-        goal=rollbacks.offer(row) if row.removed is None and access.may(who, Action.STEER) else None,
+        brings=_between(row, it.live, head) if it.live is not None and head is not None else None,
+        goal=goal,
+        takes=_between(row, it.live, goal) if it.live is not None and goal is not None else None,
         spans=LOCK_SPANS,
         habit=forecast.habit(row.id),
         succeeded=succeeded,
@@ -67,6 +73,11 @@ def service(name: str) -> str:
         watch=reconciling.watch(row.repository) if whole and row.removed is None else None,
         **shared.stretch(standing.runs(seen, before=shared.before(), limit=standing.RECENT + 1)),
     )
+
+
+def _between(row: Service, live: Run, other: heads.Head | Deployment) -> Between | None:
+    """How what is live differs from another commit."""
+    return between.of(row, live.sha, other.sha, ref=other.ref)
 
 
 def _head(row: Service, entry: Entry | None) -> heads.Head | None:
