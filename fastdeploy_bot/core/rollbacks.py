@@ -51,6 +51,17 @@ def offer(service: Service) -> Deployment | None:
         return None
 
 
+def way_back(left: Deployment) -> Deployment | None:
+    """What `undo` of a deployment that failed deploys again; None where it would refuse, or a retry does the same."""
+    try:
+        live = _live(left.service)
+        _require_first(left.service)
+        _require_last(left)
+    except Conflict:
+        return None
+    return live if DeploymentState(left.state).final and live.sha != left.sha else None
+
+
 def _go_back(
     service: Service, left: Deployment, goal: Deployment, entries: Mapping[str, Entry], *, by: Principal, now: int
 ) -> Deployment:

@@ -211,20 +211,42 @@ async function readLog() {
 }
 
 async function appendLines() {
-  const { after, number } = log.dataset;
-  const answer = await fetch(`/deployments/${body.following}/lines?after=${after}&number=${number}`);
+  const place = document.getElementById("place");
+  const answer = await fetch(`/deployments/${body.following}/lines?place=${place.value}`);
   if (!answer.ok) return;
-  const lines = (await parse(answer)).querySelectorAll("span");
-  const unended = document.getElementById(`L${number}`);
-  if (!lines.length) return;
+  const news = await parse(answer);
   const follow = document.getElementById("follow").checked && !isSelected(log);
-  unended?.remove();
-  log.append(...lines);
-  log.dataset.after = answer.headers.get("Log-After");
-  log.dataset.number = answer.headers.get("Log-Number");
+  const lines = [...news.querySelectorAll(".lines > a")];
+  const known = lines.map((line) => document.getElementById(line.id)).filter(Boolean);
+  if (known.length) removeFrom(known[0]); // it had not ended, or belongs to another step
+  for (const part of [...news.body.children]) addPart(part, follow);
+  place.value = answer.headers.get("Log-Place");
+  if (!lines.length) return;
   document.getElementById("empty")?.remove();
   if (follow) toBottom();
-  else tellNew(lines.length - (unended ? 1 : 0));
+  else tellNew(lines.length - known.length);
+}
+
+function removeFrom(line) {
+  const range = document.createRange();
+  range.setStartBefore(line);
+  range.setEnd(log, log.childNodes.length);
+  range.deleteContents();
+}
+
+// A part of the log that is shown already grows by the blocks of lines that came, and is told of anew.
+function addPart(part, follow) {
+  const shown = part.id && document.getElementById(part.id);
+  if (!shown) return log.append(part);
+  const told = part.querySelector("summary");
+  if (told) shown.querySelector("summary").replaceWith(told);
+  if (follow) shown.open = part.open;
+  for (const block of [...part.querySelectorAll(".lines")]) {
+    const same = shown.querySelector(`[data-block="${block.dataset.block}"]`);
+    same?.append(...block.childNodes);
+    if (same) same.className = block.className;
+    else shown.append(block);
+  }
 }
 
 let unseen = 0;

@@ -91,6 +91,14 @@ def retry(id: int) -> ResponseReturnValue:
     return _once(who, lambda: _page_of(deployments.retry(id, entries, by=who, now=clock.now()).id))
 
 
+@bp.post(f"/deployments/{ID}/rollback")
+def undo(id: int) -> ResponseReturnValue:
+    """Deploy again what is live, instead of a deployment that failed; or what was before one that is live."""
+    who = browser.require(Action.STEER)
+    entries = context.bot().catalogue.entries()
+    return _once(who, lambda: _page_of(rollbacks.undo(id, entries, by=who, now=clock.now()).id))
+
+
 @bp.post("/deliveries/<guid>/replay")
 def replay(guid: str) -> ResponseReturnValue:
     """Decide a kept push once more."""

@@ -13,11 +13,16 @@ from flask import Blueprint, Flask, Response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot.errors import NotFound
+from fastdeploy_bot.web import colours
 
 bp = Blueprint("assets", __name__)
 
 FOLDER: Final = Path(__file__).parents[1] / "static"
-TYPES: Final = {"fastdeploy.css": "text/css; charset=utf-8", "fastdeploy.js": "text/javascript; charset=utf-8"}
+TYPES: Final = {
+    "fastdeploy.css": "text/css; charset=utf-8",
+    "ansi.css": "text/css; charset=utf-8",
+    "fastdeploy.js": "text/javascript; charset=utf-8",
+}
 """Every file that is served, and what it is."""
 FOREVER: Final = "public, max-age=31536000, immutable"
 ANEW: Final = "no-cache"
@@ -66,5 +71,5 @@ def show(digest: str, name: str) -> ResponseReturnValue:
 
 @lru_cache
 def _asset(name: str) -> Asset:
-    data = (FOLDER / name).read_bytes()
+    data = colours.stylesheet().encode() if name == "ansi.css" else (FOLDER / name).read_bytes()
     return Asset(data, gzip.compress(data, mtime=0), hashlib.sha256(data).hexdigest()[:16])

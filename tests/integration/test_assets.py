@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fastdeploy_bot.web import assets
+from fastdeploy_bot.web import assets, colours
 
 KIB = 1_024
 
@@ -42,6 +42,15 @@ def test_a_file_of_another_version_is_not_kept(client: FlaskClient) -> None:
 def test_nothing_else_is_served(client: FlaskClient, name: str) -> None:
     """The names are a list, not a folder."""
     assert 404 == client.get(f"/static/0/{name}").status_code
+
+
+def test_the_colours_of_logs_are_a_file_like_the_others(app: Flask, client: FlaskClient) -> None:
+    """It is made from numbers, and kept until they change."""
+    answer = client.get(address(app, "ansi.css"), headers={"Accept-Encoding": "gzip"})
+
+    assert "public, max-age=31536000, immutable" == answer.headers["Cache-Control"]
+    assert colours.stylesheet() == gzip.decompress(answer.data).decode()
+    assert len(answer.data) <= 6 * KIB
 
 
 @pytest.mark.parametrize(("name", "most"), [("fastdeploy.css", 6 * KIB), ("fastdeploy.js", 8 * KIB)])

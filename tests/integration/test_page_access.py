@@ -124,6 +124,15 @@ PAGES: Final = [
     Page("POST", "/services/<name>/unlock", "/services/shop/unlock", 303, DEPLOYERS, missing="/services/none/unlock"),
     Page(
         "POST",
+        "/deployments/<id>/rollback",
+        f"/deployments/{ENDED}/rollback",
+        303,
+        DEPLOYERS,
+        {"nonce": "n-6"},
+        "/deployments/99/rollback",
+    ),
+    Page(
+        "POST",
         "/services/<name>/rollback",
         "/services/shop/rollback",
         303,

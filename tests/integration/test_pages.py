@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import operator
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ import scenes
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, steps
-from fastdeploy_bot.store.models import Audit, Deployment, Report, Service, proxy
-from fastdeploy_bot.web import assets
+from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step, proxy
+from fastdeploy_bot.web.pages import deployment
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 
 KIB = 1_024
@@ -61,6 +62,31 @@ def nonce(browser: Browser, path: str, action: str) -> str:
     found = re.search(r'name="nonce" value="([^"]+)"', form)
     assert found, f"no form for {action} on {path}"
     return found[1]
+
+
+def line(number: int) -> str:
+    """How a line begins."""
+    return f'<a id="L{number}" href="#L{number}" tabindex="-1">{number:>5} </a>'
+
+
+def place_of(page: str) -> str:
+    """Where a page's log goes on."""
+    found = re.search(r'<data id="place" value="([^"]*)">', page)
+    assert found
+    return found[1]
+
+
+def write_steps(number: int, log: bytes, places: dict[str, tuple[int, int | None]]) -> None:
+    """Let a deployment have written that instead, in these steps."""
+
+    def write() -> None:
+        LogChunk.delete().where(LogChunk.deployment == number).execute()
+        logs.append(number, 0, log, limit=KIB * KIB)
+        for name, (begin, end) in places.items():
+            mine = (Step.deployment == number) & (Step.name == name)
+            assert Step.update(log_from=begin, log_to=end or len(log)).where(mine).execute()
+
+    store.write(write)
 
 
 @contextmanager
@@ -186,7 +212,7 @@ def test_the_overview_keeps_to_its_budget(deployer: Browser, scene: dict[str, in
 
     own = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
     sizes = [len(deployer.get(path, headers={"Accept-Encoding": "gzip"}).data) for path in own]
-    assert set(assets.TYPES) == {Path(path).name for path in own}
+    assert {"fastdeploy.css", "fastdeploy.js"} == {Path(path).name for path in own}
     assert sum(sizes) + len(gzip.compress(page.data)) <= 15 * KIB
     assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page.text)
 
@@ -235,45 +261,106 @@ def test_a_running_deployment_tells_how_far_it_is(deployer: Browser, scene: dict
 
 
 def test_a_log_is_numbered_text_and_goes_on(deployer: Browser, scene: dict[str, int]) -> None:
-    """Each line has an anchor; a fragment of the lines after a place is drawn alike."""
+    """Each line has an anchor; the lines behind a place are drawn alike."""
     number = scene["blog"]
     page = deployer.get(f"/deployments/{number}").text
-    place = re.search(r'data-after="(\d+)" data-number="(\d+)"', page)
-    assert place
-    assert '<span id="L33"><a href="#L33">33</a>Applying 0042_feed… OK\n</span>' in page
+    place = place_of(page)
+    assert f"{line(33)}Applying 0042_feed… OK\n" in page
 
-    more = b"one <b>more</b>\nand a ha"
-    store.write(lambda: logs.append(number, int(place[1]), more, limit=KIB * KIB))
-    answer = deployer.get(f"/deployments/{number}/lines?after={place[1]}&number={place[2]}")
+    more = b"one <b>\x1b[1;31mmore\nand a ha"
+    store.write(lambda: logs.append(number, logs.end(number), more, limit=KIB * KIB))
+    answer = deployer.get(f"/deployments/{number}/lines?place={place}")
 
-    assert '<span id="L34"><a href="#L34">34</a>one &lt;b&gt;more&lt;/b&gt;\n</span>' in answer.text
-    assert '<span id="L35"><a href="#L35">35</a>and a ha\n</span>' in answer.text
-    assert (str(int(place[1]) + 16), "35") == (answer.headers["Log-After"], answer.headers["Log-Number"])
+    red = '<span class="f1 bold">'
+    drawn = f"{line(34)}one &lt;b&gt;{red}more</span>\n{line(35)}{red}and a ha</span>\n"
+    assert drawn in answer.text
+    assert drawn in deployer.get(f"/deployments/{number}").text
+    then = deployer.get(f"/deployments/{number}/lines?place={answer.headers['Log-Place']}")
+    assert f"{line(35)}{red}and a ha</span>\n" in then.text
+    assert place_of(deployer.get(f"/deployments/{number}").text) == then.headers["Log-Place"]
 
 
-def test_a_big_log_shows_its_last_lines_and_a_way_to_all(deployer: Browser, scene: dict[str, int]) -> None:
-    """The first paint stays small."""
-    number = scene["search"]
-    log = b"".join(b"line %d\n" % each for each in range(1, 2_501))
-    store.write(lambda: logs.append(number, 0, log, limit=KIB * KIB))
+def test_a_log_goes_on_only_where_a_page_said(deployer: Browser, scene: dict[str, int]) -> None:
+    """Whatever else is asked for is no place."""
+    assert 422 == deployer.get(f"/deployments/{scene['blog']}/lines?place=1%22%3E").status_code
+
+
+def test_a_big_log_is_drawn_whole_and_a_huge_one_to_a_bound(deployer: Browser, scene: dict[str, int]) -> None:
+    """Whoever wants what is not drawn has the raw log."""
+    number, most = scene["search"], deployment.MOST_LINES
+    store.write(lambda: logs.append(number, 0, b"\n" * most, limit=KIB * KIB))
+    whole = deployer.get(f"/deployments/{number}").text
+    assert (True, True) == (line(1) in whole, line(most) in whole)
+
+    store.write(lambda: logs.append(number, most, b"\n" * 100, limit=KIB * KIB))
+    page = deployer.get(f"/deployments/{number}").text
+
+    assert (False, True) == (line(100) in page, line(101) in page)
+    assert "100 earlier lines are not shown" in page
+
+
+def test_a_log_is_folded_by_step(deployer: Browser, scene: dict[str, int]) -> None:
+    """Its lines, state and time; what went well is closed where the log is long, what failed is open."""
+    number = scene["shop"]
+    log = b"before\n" + b"built\n" * 250 + b"between\n" + b"migrating\n"
+    write_steps(number, log, {"Build": (7, 1507), "Migrate": (1515, None)})
 
     page = deployer.get(f"/deployments/{number}").text
 
-    assert (False, True) == ('id="L500"' in page, 'id="L501"' in page)
-    assert "500 earlier lines are not shown" in page
-    assert 'id="L1"' in deployer.get(f"/deployments/{number}?log=all").text
-    assert log == deployer.get(f"/deployments/{number}/log").data
+    assert [("S0", ""), ("S1507", "")] == re.findall(r'<div class="part" id="(\w+)"()>', page)
+    folds = re.findall(r'<details class="part" id="(\w+)"( open)?>', page)
+    assert [("S7", ""), ("S1515", " open")] == folds
+    assert "Build 250 lines · 22s" in text(deployer, f"/deployments/{number}")
+    assert "Migrate 1 line · " in text(deployer, f"/deployments/{number}")
 
 
-def test_a_huge_log_is_never_drawn_whole(deployer: Browser, scene: dict[str, int]) -> None:
-    """Whoever asks for all of it is sent to the raw log for the rest."""
+def test_a_short_log_is_open(deployer: Browser, scene: dict[str, int]) -> None:
+    """There is nothing to save."""
+    number = scene["docs"]
+    write_steps(number, b"built\n", {"Build": (0, 6)})
+
+    assert '<details class="part" id="S0" open>' in deployer.get(f"/deployments/{number}").text
+
+
+def test_beside_a_failure_stand_the_last_lines_of_its_step(deployer: Browser, scene: dict[str, int]) -> None:
+    """Not what was written behind it."""
+    number = scene["shop"]
+    log = b"".join(b"line %d\n" % each for each in range(100, 150)) + b"tidied up\n"
+    write_steps(number, log, {"Migrate": (0, len(log) - 10)})
+
+    page = deployer.get(f"/deployments/{number}").text
+    tail = page.partition('aria-label="The last lines of the log">')[2].partition("</pre>")[0]
+
+    assert [f"line {each}" for each in range(130, 150)] == tail.splitlines()
+
+
+def test_lines_have_times_where_they_were_noted(deployer: Browser, scene: dict[str, int]) -> None:
+    """In UTC; whether they are shown is the reader's choice."""
     number = scene["search"]
-    store.write(lambda: logs.append(number, 0, b"\n" * 20_100, limit=KIB * KIB))
+    log, times = b"one\ntwo\n", [(4, 1_764_331_421_500)]
+    store.write(lambda: logs.append(number, 0, log, limit=KIB, times=times))
 
-    page = deployer.get(f"/deployments/{number}?log=all").text
+    page = deployer.get(f"/deployments/{number}").text
 
-    assert (False, True) == ('id="L100"' in page, 'id="L101"' in page)
-    assert f'<a href="/deployments/{number}/log">the raw log</a> has them' in page
+    assert f'{line(1)}one\n<a id="L2" href="#L2" tabindex="-1" data-at="12:03:41">    2 </a>two\n' in page
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_failure_can_be_rolled_back_from(deployer: Browser, github: GitHub, host: Host) -> None:
+    """To what is still live, by the button beside Retry; a form sent twice acts once."""
+    for number in (1, 2):
+        github.push(before=sha(number - 1), after=sha(number))
+        host.begin(number)
+        host.end(number, DeploymentState.FAILURE if number == 2 else DeploymentState.SUCCESS, exit_status=number - 1)
+    assert f"Roll back to {sha(1)[:7]}" in text(deployer, "/deployments/2")
+    form = nonce(deployer, "/deployments/2", "/deployments/2/rollback")
+
+    answers = [deployer.post("/deployments/2/rollback", nonce=form) for _ in range(2)]
+
+    assert ["/deployments/3"] * 2 == [answer.headers["Location"] for answer in answers]
+    assert (sha(1), "rollback", 1) == operator.attrgetter("sha", "origin", "parent_id")(deployments.find(3))
+    assert "Roll back to" not in text(deployer, "/deployments/2")
+    assert 409 == deployer.post("/deployments/2/rollback", nonce="again").status_code
 
 
 def test_a_cut_log_says_what_is_missing(deployer: Browser, scene: dict[str, int]) -> None:
@@ -283,7 +370,7 @@ def test_a_cut_log_says_what_is_missing(deployer: Browser, scene: dict[str, int]
     for start in range(0, len(log), 10_000):
         store.write(partial(logs.append, number, start, log[start : start + 10_000], limit=20_000))
 
-    assert re.search(r"… [\d,]+ bytes were not kept …", text(deployer, f"/deployments/{number}?log=all"))
+    assert re.search(r"… [\d,]+ bytes were not kept …", text(deployer, f"/deployments/{number}"))
     assert "X-Log-Gap" in deployer.get(f"/deployments/{number}/log").headers
 
 
@@ -333,7 +420,7 @@ def test_nothing_from_outside_is_markup(app: Flask, deployer: Browser, github: G
     store.write(lambda: logs.append(1, 0, HOSTILE.encode() + b"\n", limit=KIB))
     host.end(1, DeploymentState.FAILURE, reason=HOSTILE, exit_status=1)
 
-    paths = ("/", "/services/shop", "/deployments/1", "/deliveries", "/deployments/1/lines?after=0&number=1")
+    paths = ("/", "/services/shop", "/deployments/1", "/deliveries", "/deployments/1/lines")
     for path in (*paths, f"/?q={HOSTILE}"):
         page = deployer.get(path).text
         assert "alert(1)" in page, path

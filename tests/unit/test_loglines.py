@@ -7,13 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastdeploy_bot.core import loglines
-from fastdeploy_bot.core.loglines import Line
+from fastdeploy_bot.core.loglines import Drawing, Line, Place, Section
+from fastdeploy_bot.core.logparts import Part
 from fastdeploy_bot.core.logs import Excerpt
+from fastdeploy_bot.core.terminal import PLAIN, Style
+from fastdeploy_bot.errors import Invalid
+
+WHOLE = [Part(None, 0, 1 << 40)]
+RED = Style(fg=1)
+GAP = (0, "… 2,000 bytes were not kept …")
 
 
 def excerpt(data: bytes, gap: tuple[int, int] | None = None) -> Excerpt:
     """What is kept of a log from its beginning."""
     return Excerpt(data, len(data), gap)
+
+
+def drawn(log: Drawing) -> list[Line]:
+    """All its lines."""
+    return [line for block in log.blocks() for line in block.lines]
+
+
+def told(log: Drawing) -> list[tuple[int, str]]:
+    """Their numbers and what can be read."""
+    return [(line.number, line.text) for line in drawn(log)]
 
 
 @pytest.mark.parametrize(
@@ -48,47 +65,98 @@ def test_a_line_too_long_to_show_says_so() -> None:
 
 def test_lines_are_numbered_from_the_first_byte_and_the_last_one_may_still_grow() -> None:
     """What has not ended is shown, and read again from its beginning."""
-    found = loglines.lines(excerpt(b"one\ntwo\nthr"))
+    found = Drawing(excerpt(b"one\ntwo\nthr"), WHOLE)
 
-    assert [Line(1, "one"), Line(2, "two"), Line(3, "thr")] == found.shown
-    assert (8, 3) == (found.after, found.number)
+    assert [(1, "one"), (2, "two"), (3, "thr")] == told(found)
+    assert (8, 3) == (found.place.offset, found.place.number)
 
 
 def test_reading_on_continues_the_numbers() -> None:
-    """From the place and number that the page was given."""
-    found = loglines.lines(excerpt(b"three\nfour\n"), offset=8, number=3)
+    """From the place that the page was given."""
+    found = Drawing(excerpt(b"three\nfour\n"), WHOLE, place=Place(offset=8, number=3))
 
-    assert [Line(3, "three"), Line(4, "four")] == found.shown
-    assert (19, 5) == (found.after, found.number)
+    assert [(3, "three"), (4, "four")] == told(found)
+    assert (19, 5) == (found.place.offset, found.place.number)
 
 
-def test_only_the_last_lines_are_shown_where_there_are_many() -> None:
-    """With their true numbers, and how many come before them."""
-    found = loglines.lines(excerpt(b"a\nb\nc\nd\n"), last=2)
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_only_the_last_lines_are_drawn_where_there_are_many(end: bytes) -> None:
+    """With their true numbers and colours, and how many come before them."""
+    found = Drawing(excerpt(b"a\n\x1b[31mb\nc\nd" + end), WHOLE, most=2)
 
-    assert ([Line(3, "c"), Line(4, "d")], 2) == (found.shown, found.hidden)
+    assert 2 == found.hidden
+    assert [Line(3, [("c", RED)]), Line(4, [("d", RED)])] == drawn(found)
 
 
 def test_a_gap_is_said_where_it_is_and_no_number_comes_twice() -> None:
     """A log that was cut: its head's last line and its tail's first are both parts of lines."""
-    found = loglines.lines(excerpt(b"one\nhalf" + b"rest\nlast\n", gap=(8, 2_008)))
+    found = Drawing(excerpt(b"one\nhalf" + b"rest\nlast\n", gap=(8, 2_008)), WHOLE)
 
-    assert [
-        Line(1, "one"),
-        Line(2, "half"),
-        Line(0, "… 2,000 bytes were not kept …"),
-        Line(3, "rest"),
-        Line(4, "last"),
-    ] == found.shown
-    assert (2_018, 5) == (found.after, found.number)
+    assert [(1, "one"), (2, "half"), GAP, (3, "rest"), (4, "last")] == told(found)
+    assert (2_018, 5) == (found.place.offset, found.place.number)
+
+
+@pytest.mark.parametrize(("most", "shown"), [(1, 1), (2, 2), (3, 4), (4, 5)])
+def test_the_last_lines_may_reach_over_a_gap(most: int, shown: int) -> None:
+    """The gap is said where something of what was before it is drawn."""
+    log = excerpt(b"one\nhalf\n" + b"rest\nlast\n", gap=(9, 2_009))
+    found = Drawing(log, WHOLE, most=most)
+
+    assert [(1, "one"), (2, "half"), GAP, (3, "rest"), (4, "last")][-shown:] == told(found)
 
 
 def test_reading_on_inside_a_gap_says_so_and_goes_on_behind_it() -> None:
     """The page was too slow: what it waited for was cut meanwhile."""
-    found = loglines.lines(excerpt(b"last\n", gap=(8, 2_008)), offset=100, number=7)
+    found = Drawing(excerpt(b"last\n", gap=(8, 2_008)), WHOLE, place=Place(offset=100, number=7))
 
-    assert [Line(0, "… 2,000 bytes were not kept …"), Line(7, "last")] == found.shown
-    assert (2_013, 8) == (found.after, found.number)
+    assert [GAP, (7, "last")] == told(found)
+    assert (2_013, 8) == (found.place.offset, found.place.number)
+
+
+def test_each_line_has_the_time_of_its_first_byte() -> None:
+    """Where that was noted."""
+    found = Drawing(excerpt(b"one\ntwo\nthree\nfour\n"), WHOLE, [(4, 1_000), (6, 2_000)])
+
+    assert [None, 1_000, 2_000, 2_000] == [line.at for line in drawn(found)]
+
+
+def test_lines_stand_with_the_step_that_wrote_their_first_byte() -> None:
+    """Each stretch of a step is a section, and so is what was written in none."""
+    parts = [Part("Build", 0, 9), Part(None, 9, 10), Part("Migrate", 10, 11), Part("Build", 11, 20)]
+    found = Drawing(excerpt(b"one\ntwo\nthree\nfour\n"), parts)
+
+    sections = [(block.section, [line.number for line in block.lines]) for block in found.blocks()]
+
+    assert [(Section(0, "Build", 1, 3), [1, 2, 3]), (Section(11, "Build", 4, 1), [4])] == sections
+    assert Place(19, 5, section=11, first=4) == found.place
+
+
+def test_a_section_that_goes_on_counts_what_it_had() -> None:
+    """And is told of even where no line of it came."""
+    parts = [Part("Build", 0, 8), Part("Migrate", 8, 14)]
+    log = Drawing(excerpt(b"three\n"), parts, place=Place(offset=8, number=3, section=0, first=1))
+
+    assert [Section(0, "Build", 1, 2), Section(8, "Migrate", 3, 1)] == [block.section for block in log.blocks()]
+
+
+def test_blocks_have_so_many_lines_however_they_came() -> None:
+    """One that was drawn half goes on under its number; only a full one will never change."""
+    log = b"x\n" * (2 * loglines.BLOCK + 50)
+    first = Drawing(excerpt(log[: 300 * 2]), WHOLE)
+    shape = [(block.index, len(block.lines), block.full) for block in first.blocks()]
+    then = Drawing(excerpt(log[300 * 2 :]), WHOLE, place=first.place)
+
+    assert [(0, 200, True), (1, 100, False)] == shape
+    assert [(1, 100, True), (2, 50, False)] == [(block.index, len(block.lines), block.full) for block in then.blocks()]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1.2.3.4", "1.2.3.4.x", "-1.2.3.4.", "1.2.3.4.5\n", "٣.2.3.4.", f"{10**18}.1.1.1."]
+)
+def test_a_place_that_nobody_was_given_is_refused(text: str) -> None:
+    """It comes from the browser."""
+    with pytest.raises(Invalid):
+        loglines.place(text)
 
 
 @pytest.mark.parametrize(("log", "shown"), [(b"", []), (b"\n", []), (b"one", ["one"]), (b"one\ntwo\n", ["one", "two"])])
@@ -102,11 +170,39 @@ def test_the_tail_is_no_longer_than_asked_for() -> None:
     assert ["9998", "9999"] == loglines.tail(b"".join(b"%d\n" % number for number in range(10_000)), 2)
 
 
-@given(st.binary(max_size=200), st.integers(0, 200))
-def test_lines_read_in_two_parts_are_those_read_at_once(log: bytes, cut: int) -> None:
-    """The page that follows a log and the page that is opened later look the same."""
-    first = loglines.lines(excerpt(log[:cut]))
-    then = loglines.lines(excerpt(log[first.after :]), offset=first.after, number=first.number)
-    kept = [line for line in first.shown if line.number < first.number]
+def test_the_tail_has_the_colour_that_was_turned_on_before_it() -> None:
+    """As the log itself."""
+    assert [Line(0, [("two", RED)]), Line(0, [("three", PLAIN)])] == loglines.last(b"\x1b[31mone\ntwo\x1b[m\nthree", 2)
 
-    assert loglines.lines(excerpt(log)).shown == kept + then.shown
+
+@pytest.mark.parametrize(
+    ("offset", "end", "kept"), [(0, 8, b"one\nhalf"), (0, 4, b"one\n"), (0, 2_013, b"one\nhalfrest\n"), (4, 9, b"half")]
+)
+def test_what_was_kept_before_a_place_is_known_with_gaps(offset: int, end: int, kept: bytes) -> None:
+    """The failed step may be anywhere."""
+    log = excerpt(b"one\nhalfrest\nlast\n"[offset:], gap=(8, 2_008))
+
+    assert kept == loglines.before(log, offset, end)
+
+
+LOG = st.lists(
+    st.one_of(st.binary(max_size=9), st.sampled_from([b"\n", b"\r", b"\x1b[31m", b"\x1b[0m", b"\x1b[1;44m"]))
+)
+
+
+@given(LOG.map(b"".join), st.integers(0, 99), st.integers(0, 99))
+def test_lines_read_in_parts_are_those_read_at_once(log: bytes, cut: int, edge: int) -> None:
+    """The page that follows a log and the page that is opened later look the same."""
+    parts = [
+        part for part in (Part("Build", 0, min(edge, len(log))), Part(None, edge, len(log))) if part.start < part.end
+    ]
+    first = Drawing(excerpt(log[:cut]), parts)
+    before = [(block.section.id, line) for block in first.blocks() for line in block.lines]
+    place = loglines.place(str(first.place))
+    then = Drawing(excerpt(log[place.offset :]), parts, place=place)
+    after = [(block.section.id, line) for block in then.blocks() for line in block.lines]
+    whole = Drawing(excerpt(log), parts)
+    kept = [(section, line) for section, line in before if line.number < place.number]
+
+    assert [(block.section.id, line) for block in whole.blocks() for line in block.lines] == kept + after
+    assert str(whole.place) == str(then.place)

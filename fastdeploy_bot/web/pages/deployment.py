@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
-from flask import Response, render_template, request
+from flask import Response, request
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
-from fastdeploy_bot.core import clock, feed, forecast, loglines, logs, outbox, standing
+from fastdeploy_bot import store
+from fastdeploy_bot.core import access, clock, feed, forecast, loglines, logparts, logs, outbox, rollbacks, standing
+from fastdeploy_bot.core import steps as core_steps
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.forecast import Habit
+from fastdeploy_bot.core.loglines import BEGINNING, Drawing, Line, Place
+from fastdeploy_bot.core.logparts import Part
+from fastdeploy_bot.core.logs import Excerpt, Mark
 from fastdeploy_bot.core.standing import Run, Sight
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Report, Service, Step
-from fastdeploy_bot.web import browser, context, display
+from fastdeploy_bot.web import browser, context, display, logview
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import ID, bp
 from fastdeploy_bot.words import DeploymentState, StepState
 
-LAST_LINES: Final = 2_000
-"""How many lines of a log are drawn at first."""
-MOST_LINES: Final = 20_000
-"""How many are drawn at most; to draw a long log whole would hold up everybody else."""
+MOST_LINES: Final = 50_000
+"""How many lines of a log are drawn at most: its last ones."""
 TAIL: Final = 20
 """How many lines of a log stand beside a failure."""
 TAIL_BYTES: Final = 256 * 1024
 """How much of the log's end is looked at for those."""
+LOG_HERE: Final = Markup("<!-- the log -->")
+PLACE_HERE: Final = Markup("<!-- where it goes on -->")
+"""What stands in a page for what is only drawn while it is sent."""
 
 
 class StepLine(msgspec.Struct, frozen=True):
@@ -41,46 +48,20 @@ class StepLine(msgspec.Struct, frozen=True):
 
 
 @bp.get(f"/deployments/{ID}")
-@regions.shared
-def deployment(id: int) -> str:
+def deployment(id: int) -> ResponseReturnValue:
     """One deployment: its steps, its log, and how it ended."""
-    since, now = feed.newest(), clock.now()
-    row, run = _readable(id)
-    steps = standing.steps_of(id)
-    habit = forecast.habit(row.service_id)
-    wanted = request.args.get("log", "")
-    last = MOST_LINES if wanted == "all" else LAST_LINES
-    return shared.page(
-        "deployment.html",
-        since=since,
-        now=now,
-        following=id,
-        state=run.state,
-        run=run,
-        phrase=display.phrase(run.state),
-        outlook=forecast.outlook(habit, row, steps, now=now),
-        habit=habit,
-        steps=[_step_line(each, habit, run, now) for each in steps],
-        step=next((each.name for each in steps if each.state == StepState.FAILURE), ""),
-        ending=display.ending(run.exit_status, run.signal),
-        tail=_tail(run),
-        lines=None if shared.is_of_regions() else loglines.lines(logs.read(id), last=last),
-        whole=wanted == "all",
-        compare=display.changes_url(context.bot().settings.github_url, run),
-        delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",
-        timeline=list(_timeline(run)),
-        github=_told_github(row, now) if run.sight is Sight.ALL else [],
-    )
+    page = _page(id)
+    if isinstance(page, Response):
+        return page
+    return Response(_with_log(page, *_log(id, BEGINNING)), mimetype="text/html")
 
 
 @bp.get(f"/deployments/{ID}/lines")
 def lines(id: int) -> ResponseReturnValue:
-    """The lines of a log from `?after=` on, where line `?number=` begins, as the page draws them."""
-    _readable(id)
-    after, number = shared.number("after", 0), shared.number("number", 1)
-    found = loglines.lines(logs.read(id, after), offset=after, number=number, last=LAST_LINES)
-    answer = Response(render_template("lines.html", lines=found), mimetype="text/html")
-    answer.headers["Log-After"], answer.headers["Log-Number"] = str(found.after), str(found.number)
+    """The lines of a log from a place on, as the page draws them; the answer says where it goes on."""
+    drawing, steps = _log(id, loglines.place(request.args.get("place", str(BEGINNING))))
+    answer = Response("".join(logview.html(drawing, steps)), mimetype="text/html")
+    answer.headers["Log-Place"] = str(drawing.place)
     return answer
 
 
@@ -109,11 +90,78 @@ def _readable(number: int) -> tuple[Deployment, Run]:
     return row, standing.run(row, standing.sight(who, visibility) or Sight.STATE)
 
 
-def _tail(run: Run) -> list[str]:
-    """The last lines of a log, where they may tell why the deployment did not succeed."""
+@regions.shared
+def _page(id: int) -> str:
+    """The page, with marks for its log."""
+    since, now = feed.newest(), clock.now()
+    row, run = _readable(id)
+    steps = standing.steps_of(id)
+    habit = forecast.habit(row.service_id)
+    failed = next((each.name for each in steps if each.state == StepState.FAILURE), "")
+    return shared.page(
+        "deployment.html",
+        since=since,
+        now=now,
+        following=id,
+        state=run.state,
+        run=run,
+        phrase=display.phrase(run.state),
+        outlook=forecast.outlook(habit, row, steps, now=now),
+        habit=habit,
+        steps=[_step_line(each, habit, run, now) for each in steps],
+        step=failed,
+        ending=display.ending(run.exit_status, run.signal),
+        tail=logview.tail(_tail(run, failed)),
+        back=rollbacks.way_back(row) if access.may(browser.reader(), Action.STEER) else None,
+        empty=not logs.end(id),
+        log_here=LOG_HERE,
+        place_here=PLACE_HERE,
+        compare=display.changes_url(context.bot().settings.github_url, run),
+        delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",
+        timeline=list(_timeline(run)),
+        github=_told_github(row, now) if run.sight is Sight.ALL else [],
+    )
+
+
+def _log(number: int, place: Place) -> tuple[Drawing, Mapping[str, logview.Step]]:
+    """A log from a place on, and what is told of its steps."""
+    row, run = _readable(number)
+
+    def look() -> tuple[Excerpt, list[Part], list[Mark]]:
+        excerpt, marks = logs.read(number, place.offset), logs.marks(number)
+        return excerpt, logparts.parts(core_steps.spans(number), marks, excerpt.end), marks
+
+    drawing = Drawing(*store.read(look), place=place, most=MOST_LINES)
+    habit, now = forecast.habit(row.service_id), clock.now()
+    told = (_step_line(each, habit, run, now) for each in standing.steps_of(number))
+    return drawing, {each.name: logview.Step(each.state, each.time) for each in told}
+
+
+def _with_log(page: str, drawing: Drawing, steps: Mapping[str, logview.Step]) -> Iterator[str]:
+    """The page with its log, piece by piece: it can be seen before all of it is drawn."""
+    before, rest = page.split(LOG_HERE)
+    between, behind = rest.split(PLACE_HERE)
+    yield before
+    yield from logview.html(drawing, steps)
+    yield f"{between}{drawing.place}{behind}"
+
+
+def _parts(number: int, end: int) -> list[Part]:
+    return logparts.parts(core_steps.spans(number), logs.marks(number), end)
+
+
+def _tail(run: Run, step: str) -> list[Line]:
+    """The last lines of the step that failed, or else of the log, where they may tell why it did not succeed."""
     if run.state not in (DeploymentState.FAILURE, DeploymentState.LOST):
         return []
-    return loglines.tail(logs.read(run.id, max(0, logs.end(run.id) - TAIL_BYTES)).data, TAIL)
+    end = logs.end(run.id)
+    mine = [part for part in _parts(run.id, end) if step and part.name == step]
+    return _last_lines(run.id, mine[-1]) if mine else _last_lines(run.id, Part(None, 0, end))
+
+
+def _last_lines(number: int, part: Part) -> list[Line]:
+    begin = max(part.start, part.end - TAIL_BYTES)
+    return loglines.last(loglines.before(logs.read(number, begin), begin, part.end), TAIL)
 
 
 def _step_line(step: Step, habit: Habit, run: Run, now: int) -> StepLine:

@@ -1,0 +1,119 @@
+"""What a log of 50,000 lines costs in a browser: first paint, memory, frames as it scrolls. Run by `make bench`.
+
+A bot of its own and Debian's Chromium; two scripts, one that writes plain lines in no step, and one that writes
+coloured lines in steps of which the last fails. It prints what was measured beside what is promised.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, Page
+
+import browsers
+from bots import Bot
+from windows import sign_in
+
+LINES: Final = 50_000
+LINE: Final = "shop.orders: handled request GET /orders/4711?page=2 in 12 ms"
+PLAIN: Final = f"yes '2026-11-24 12:00:01 INFO {LINE}' | head -n {LINES}"
+COLOURED: Final = rf"yes \"$(printf '\033[32mINFO\033[0m {LINE[:12]}\033[1;34m{LINE[12:]}\033[0m')\" | head -n"
+SCRIPTS: Final = {
+    "plain": PLAIN,
+    "coloured": "\n".join(
+        (
+            f'fastdeploy step Build -- sh -c "{COLOURED} {LINES // 2}"',
+            f'fastdeploy step Migrate -- sh -c "{COLOURED} {LINES // 2}; exit 3"',
+        )
+    ),
+}
+FRAMES: Final = """
+async () => {
+  const log = document.getElementById("log");
+  for (const part of log.querySelectorAll("details")) part.open = true;
+  log.scrollTop = 0;
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  await frame();
+  const gaps = [];
+  let before = performance.now();
+  for (let step = 0; step < 300; step++) {
+    log.scrollTop += log.clientHeight * 0.8;
+    await frame();
+    const now = performance.now();
+    gaps.push(now - before);
+    before = now;
+  }
+  return gaps;
+}
+"""
+"""Scrolls by almost a screen in each frame, 300 times; answers the milliseconds between the frames."""
+PAINT: Final = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+LOADED: Final = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+
+
+def main() -> None:
+    """Run a bot, deploy each script, look at its page, and print."""
+    with tempfile.TemporaryDirectory() as folder, closing(Bot(Path(folder))) as bot, browsers.browser() as browser:
+        for name, script in SCRIPTS.items():
+            bot.service(name, f"#!/bin/sh\n{script}\n")
+        bot.start()
+        for name in SCRIPTS:
+            number = bot.deploy(name)
+            bot.wait_end(number)
+            time.sleep(1)
+            look(browser, bot, name, number)
+
+
+def look(browser: Browser, bot: Bot, name: str, number: int) -> None:
+    """Open a deployment's page in a window of its own, and print what that cost."""
+    context = browser.new_context(viewport={"width": 1_280, "height": 800})
+    page = context.new_page()
+    sign_in(page, bot)
+    page.goto("about:blank")
+    page.goto(f"{bot.url}/deployments/{number}")
+    paint, loaded = page.evaluate(PAINT), page.evaluate(LOADED)
+    heap, nodes = metrics(page)
+    memory = resident(browser)
+    gaps = sorted(page.evaluate(FRAMES))
+    late = sum(gap > 50 for gap in gaps)
+    print(
+        f"{name:8} {page.locator('.lines > a').count():,} lines: first paint {paint:.0f} ms (at most 1,000), all there "
+        f"{loaded:.0f} ms; JS heap {heap:.1f} MiB, {nodes:,} nodes, renderer {memory:.0f} MiB, after scrolling "
+        f"{resident(browser):.0f} MiB (at most 150); frames of {len(gaps)}: p50 {statistics.median(gaps):.0f}, "
+        f"p95 {gaps[int(len(gaps) * 0.95)]:.0f}, longest {gaps[-1]:.0f} ms, {late} over 50 ms",
+        flush=True,
+    )
+    context.close()
+
+
+def metrics(page: Page) -> tuple[float, int]:
+    """The page's JavaScript heap in MiB, and how many nodes it has."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    session.send("Performance.enable")
+    found: dict[str, Any] = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+    return found["JSHeapUsedSize"] / 2**20, int(found["Nodes"])
+
+
+def resident(browser: Browser) -> float:
+    """What the largest of the browser's renderers has for itself alone, in MiB."""
+    session = browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    return max(private(each["id"]) for each in processes if each["type"] == "renderer")
+
+
+def private(pid: int) -> float:
+    """What a process does not share with others, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1_024
+
+
+if __name__ == "__main__":
+    main()

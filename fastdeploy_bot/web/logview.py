@@ -1,0 +1,99 @@
+"""Log view: the lines of a log as HTML, folded by step; alike for a whole page and for what comes after it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from markupsafe import Markup, escape
+
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.loglines import Block, Drawing, Line, Section
+from fastdeploy_bot.web import colours, display
+from fastdeploy_bot.words import StepState
+
+LONG: Final = 200
+"""Of a log with more lines than these, the steps that went well are folded."""
+_UNFOLDED: Final = frozenset({StepState.RUNNING, StepState.FAILURE})
+_HIDDEN: Final = Markup('<p class="hint">{:,} earlier {} not shown: the raw log has what is kept.</p>')
+_STEP: Final = Markup(
+    '<details class="part" id="S{}"{}><summary><span class="glyph {}" aria-hidden="true">{}</span> <bdi>{}</bdi> '
+    '<span class="soft">{}</span></summary>'
+)
+_BETWEEN: Final = Markup('<div class="part" id="S{}">')
+
+_pen = threading.Lock()
+"""Who draws: one at a time, for a block of lines, so that many who ask for long logs are no load on all others."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What is told of a step where its lines begin."""
+
+    state: str
+    time: str
+
+
+def html(drawing: Drawing, steps: Mapping[str, Step]) -> Iterator[str]:
+    """The lines, a block at a time; the browser can show what it has while the rest is drawn."""
+    if drawing.hidden:
+        yield str(_HIDDEN.format(drawing.hidden, "line is" if drawing.hidden == 1 else "lines are"))
+    blocks, section, end = drawing.blocks(), None, ""
+    long = drawing.place.number > LONG
+    while True:
+        with _pen:
+            block = next(blocks, None)
+            lines = "" if block is None else _lines(block)
+        if block is None:
+            break
+        if section != block.section:
+            section = block.section
+            yield end + _head(section, steps, long=long)
+            end = "</div>" if section.name is None else "</details>"
+        yield lines
+    yield end
+
+
+def tail(lines: list[Line]) -> Markup:
+    """The last lines of a log, as they are drawn in it, but for their numbers."""
+    return Markup("".join(f"{_text(line)}\n" for line in lines))  # noqa: S704  # escaped there
+
+
+def _head(section: Section, steps: Mapping[str, Step], *, long: bool) -> str:
+    if section.name is None:
+        return str(_BETWEEN.format(section.id))
+    step = steps.get(section.name, Step("", ""))
+    opened = Markup(" open") if not long or step.state in _UNFOLDED else ""
+    count = "1 line" if section.count == 1 else f"{section.count:,} lines"
+    told = f"{count} · {step.time}" if step.time else count
+    return str(_STEP.format(section.id, opened, step.state, display.glyph(step.state), section.name, told))
+
+
+def _lines(block: Block) -> str:
+    if not block.lines:
+        return ""
+    full = " full" if block.full else ""
+    return f'<div class="lines{full}" data-block="{block.index}">{"".join(map(_line, block.lines))}</div>'
+
+
+def _line(line: Line) -> str:
+    """A line: its number, and text behind that. Each element more would cost a browser as much as the text does."""
+    number, time = line.number, "" if line.at is None else f' data-at="{_time(line.at // clock.SECOND)}"'
+    if not number:
+        return f'<span class="gap">{_text(line)}\n</span>'
+    return f'<a id="L{number}" href="#L{number}" tabindex="-1"{time}>{number:>5} </a>{_text(line)}\n'
+
+
+def _text(line: Line) -> str:
+    return "".join(
+        f'<span class="{named}">{escape(text)}</span>' if (named := colours.classes(style)) else escape(text)
+        for text, style in line.runs
+    )
+
+
+@lru_cache(maxsize=256)
+def _time(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%H:%M:%S")
