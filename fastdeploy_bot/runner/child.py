@@ -23,7 +23,7 @@ from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import launch, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, now
-from fastdeploy_bot.runner.stream import Pipe, Stream, watch
+from fastdeploy_bot.runner.stream import CAPACITY, Pipe, Stream, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing itself would cost a tenth of the start
@@ -37,7 +37,6 @@ GIVE_UP = 10.0
 """Seconds after which a process that does not even end by SIGKILL is left alone."""
 LINGER = 2.0
 """Seconds that a daemon which keeps the output open may hold back the end."""
-READ = 1024 * 1024
 F_SETPIPE_SZ = 1031
 
 
@@ -165,7 +164,7 @@ class Run:
 
     def _watch_output(self) -> None:
         with contextlib.suppress(OSError):  # a host may bound pipes more narrowly; then it just takes more reads
-            fcntl.fcntl(self.script.output, F_SETPIPE_SZ, READ)
+            fcntl.fcntl(self.script.output, F_SETPIPE_SZ, CAPACITY)
         os.set_blocking(self.script.output, False)
         self.selector.register(self.script.output, selectors.EVENT_READ)
         self.pipe = Pipe(self.folder, self.script.output)
@@ -184,7 +183,7 @@ class Run:
     def _pump(self, *, output_first: bool) -> None:
         """Take what the script has printed and told by now; output first, so that none is taken for told later."""
         at = now()
-        data = None if self.drained else self.pipe.read(READ)
+        data = None if self.drained else self.pipe.read(CAPACITY)
         if data == b"":
             self.selector.unregister(self.script.output)
             self.drained = True

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from fastdeploy_bot.runner.folder import READING, RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, Told
 
+CAPACITY = 1024 * 1024
+"""Bytes that the pipe is to hold, and that are read at once."""
 _IN_MODIFY = 2
 _libc = ctypes.CDLL(None)
 
@@ -110,15 +112,17 @@ class Stream:
 def places(told: list[Told], likely: int, begin: int, end: int) -> list[int]:
     """Where in the output steps were told that were found together with the output from `begin` to `end`, in order.
 
-    Some know it themselves. Of the others it can be said that they were told neither before what had been read at the
-    last look nor after what comes next. Within those bounds steps begin at the `likely` place, and one that ends after
-    the last of those has begun, ends behind the output.
+    Some know it themselves; what is further ahead than a pipe can hold was made up. Of the others it can be said that
+    they were told neither before what had been read at the last look nor after what comes next. Within those bounds
+    steps begin at the `likely` place, and one that ends after the last of those has begun, ends behind the output.
     """
     last = max((number for number, step in enumerate(told) if step.state == "running"), default=-1)
     found: list[int] = []
     for number, step in enumerate(told):
-        guess = likely if number <= last else end
-        found.append(max(step.output if step.output is not None else guess, begin, *found[-1:]))
+        place = likely if number <= last else end
+        if step.output is not None and step.output <= end + CAPACITY:
+            place = step.output
+        found.append(max(place, begin, *found[-1:]))
     return found
 
 
