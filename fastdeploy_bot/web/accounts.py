@@ -12,7 +12,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import audit, clock, services, sessions, signin, tokens, users
+from fastdeploy_bot.core import audit, clock, heads, services, sessions, signin, tokens, users
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.audit import Wanted
 from fastdeploy_bot.core.signin import Given
@@ -214,10 +214,23 @@ def _tokens(error: FastdeployError | None = None, *, service: str = "", made: Is
         most_days=tokens.MOST_SERVICE_DAYS,
         service=service,
         made=made,
+        head_known=made is not None and _is_head_known(service),
         secret=f"FASTDEPLOY_TOKEN_{service.upper().replace('-', '_')}",
         public_url=context.bot().settings.effective_public_url,
         status=HTTPStatus.OK if made is None else HTTPStatus.CREATED,
     )
+
+
+def _is_head_known(name: str) -> bool:
+    """Whether a deployment of that service may be asked for without naming a commit."""
+    entry = context.bot().catalogue.entries().get(name)
+    if entry is None or entry.file is None:
+        return False
+    try:
+        heads.newest(services.find(name), entry.file)
+    except Invalid:
+        return False
+    return True
 
 
 def _created(who: Principal) -> Issued:

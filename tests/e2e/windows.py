@@ -17,19 +17,25 @@ from fastdeploy_bot.forge.github import payloads
 WAIT: Final = PATIENCE * 1_000
 """How long something on a page is waited for, in milliseconds."""
 
+REFUSED: Final = "the server responded with a status of"
+"""What a browser says of a page whose status tells that something was refused."""
+
 OpenPage = Callable[..., AbstractContextManager[Page]]
-"""`window(away=…, width=…, scripts=…)`: a window for the length of a `with`."""
+"""`window(away=…, refused=…, width=…, scripts=…)`: a window for the length of a `with`."""
 
 
 def opener(browser: playwright.sync_api.Browser) -> OpenPage:
-    """Opens windows; what a console complains of is a fault, but for a server that is away on purpose."""
+    """Opens windows; what a console complains of is a fault, but for a server that is away on purpose, or refuses."""
 
     @contextmanager
-    def open_window(*, away: bool = False, width: int = 1_280, scripts: bool = True) -> Iterator[Page]:
+    def open_window(
+        *, away: bool = False, refused: bool = False, width: int = 1_280, scripts: bool = True
+    ) -> Iterator[Page]:
         complaints: list[str] = []
 
         def note(message: ConsoleMessage) -> None:
-            if message.type in ("error", "warning") and not (away and "net::ERR_" in message.text):
+            expected = (away and "net::ERR_" in message.text) or (refused and REFUSED in message.text)
+            if message.type in ("error", "warning") and not expected:
                 complaints.append(message.text)
 
         context = browser.new_context(viewport={"width": width, "height": 800}, java_script_enabled=scripts)

@@ -381,6 +381,7 @@ def test_the_tokens_page_tells_names_uses_and_ends(app: Flask, client: FlaskClie
     service("shop")
     sync(app)
     admin = Browser(app).signed_in("admin")
+    assert "There is none yet." in admin.get(TOKENS).text
     admin.post(TOKENS, service="shop", name="<CI>", days="13", nonce="n-1")
     [token, _] = re.findall(r"fds_[\w-]+", admin.post(TOKENS, service="shop", days="15", nonce="n-2").text)
     client.get(f"{V1}/services", headers=bearer(token)).close()
