@@ -32,6 +32,7 @@ from fastdeploy_bot.web import (
     setup,
     signin,
     sockets,
+    sparks,
     theme,
 )
 from fastdeploy_bot.web.context import EXTENSION, Bot
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     answers.register(app)
     assets.register(app)
     display.register(app)
+    sparks.register(app)
     pages.register(app)
     theme.register(app)
     app.teardown_appcontext(lambda _error: store.release())

@@ -7,13 +7,14 @@ weighs as one more.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import clock
+from fastdeploy_bot.core import clock, history
+from fastdeploy_bot.core.history import Past
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -23,6 +24,12 @@ FEWEST: Final = 3
 """With fewer, nothing is foretold."""
 FULLEST: Final = 0.95
 """How far a deployment has come at most before it has ended."""
+
+
+SLOWER: Final = 2.0
+"""How many times as long as usual a step takes at least that is told to be slow,"""
+LONGER: Final = 5.0
+"""and how many seconds longer: of what takes an instant, twice as long is no news."""
 
 
 class Habit(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,22 +54,33 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it takes longer than usual."""
 
 
-def habit(service: int) -> Habit:
-    """What the last successes of the service tell, by its row's id."""
-    runs = list(
-        Deployment.select(Deployment.id, Deployment.started, Deployment.finished)
-        .where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
-        .order_by(Deployment.id.desc())
-        .limit(RUNS)
-    )
-    if len(runs) < FEWEST:
-        return Habit()
-    lengths = sorted(_between(run.started, run.finished) for run in runs)
-    return Habit(
-        usual=median(lengths),
-        slow=lengths[math.ceil(0.9 * len(lengths)) - 1],
-        steps=_medians([run.id for run in runs]),
-    )
+class Slow(msgspec.Struct, frozen=True):
+    """A step that takes, or took, much longer than usual; in seconds."""
+
+    step: str
+    usual: float
+    took: float
+
+
+def habit(service: int, *, before: int | None = None) -> Habit:
+    """What the last successes of the service tell, by its row's id; with `before`, those before that deployment."""
+    return habits({service: history.successes(service, before=before)}, stepped=[service])[service]
+
+
+def habits(pasts: Mapping[int, Sequence[Past]], *, stepped: Collection[int]) -> dict[int, Habit]:
+    """The same of several services, from their last runs, newest first; steps only of those in `stepped`."""
+    good = {
+        service: [past for past in runs if past.state is DeploymentState.SUCCESS][:RUNS]
+        for service, runs in pasts.items()
+    }
+    steps = _steps(past.id for service in stepped for past in good[service] if len(good[service]) >= FEWEST)
+    return {service: _habit(runs, steps) for service, runs in good.items()}
+
+
+def slow(habit: Habit, steps: Iterable[Step], *, now: int) -> list[Slow]:
+    """The steps that take, or took, much longer than usual, by how much longer."""
+    found = (_slow(habit, step, now) for step in steps)
+    return sorted((each for each in found if each is not None), key=lambda each: each.usual - each.took)
 
 
 def outlook(habit: Habit, deployment: Deployment, steps: Sequence[Step], *, now: int) -> Outlook:
@@ -95,14 +113,38 @@ def _part(usual: float, step: Step, furthest: int, now: int) -> float:
     return usual if step.position <= furthest else 0.0
 
 
-def _medians(runs: Iterable[int]) -> dict[str, float]:
+def _habit(runs: Sequence[Past], steps: Mapping[int, Sequence[Step]]) -> Habit:
+    if len(runs) < FEWEST:
+        return Habit()
+    lengths = sorted(past.took for past in runs)
+    taken: dict[str, list[float]] = {}
+    for past in runs:
+        for step in steps.get(past.id, []):
+            taken.setdefault(step.name, []).append(_between(step.started, step.finished))
+    return Habit(
+        usual=median(lengths),
+        slow=lengths[math.ceil(0.9 * len(lengths)) - 1],
+        steps={name: median(times) for name, times in taken.items()},
+    )
+
+
+def _slow(habit: Habit, step: Step, now: int) -> Slow | None:
+    usual = habit.steps.get(step.name)
+    if usual is None or step.started is None:
+        return None
+    took = _between(step.started, now if step.state == StepState.RUNNING else step.finished)
+    return Slow(step.name, usual, took) if took >= max(SLOWER * usual, usual + LONGER) else None
+
+
+def _steps(runs: Iterable[int]) -> dict[int, list[Step]]:
+    """The steps that succeeded, by run."""
     rows = Step.select().where(
         Step.deployment.in_(list(runs)), Step.state == StepState.SUCCESS, Step.started.is_null(False)
     )
-    taken: dict[str, list[float]] = {}
+    found: dict[int, list[Step]] = {}
     for row in rows:
-        taken.setdefault(row.name, []).append(_between(row.started, row.finished))
-    return {name: median(times) for name, times in taken.items()}
+        found.setdefault(row.deployment_id, []).append(row)
+    return found
 
 
 def _between(start: int | None, end: int | None) -> float:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum, StrEnum
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from peewee import ModelSelect, fn
+from peewee import ModelSelect
 
-from fastdeploy_bot.core import access, forecast, lag, locks, services
+from fastdeploy_bot.core import access, forecast, history, lag, locks, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.core.forecast import Outlook
+from fastdeploy_bot.core.forecast import Habit, Outlook
+from fastdeploy_bot.core.history import Past
 from fastdeploy_bot.core.lag import Lag
 from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.servicefile import Visibility
@@ -24,13 +25,6 @@ from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal
 
 RECENT: Final = 20
 LONGEST_QUERY: Final = 200
-_ENDED: Final = (
-    DeploymentState.SUCCESS,
-    DeploymentState.FAILURE,
-    DeploymentState.LOST,
-    DeploymentState.CANCELLED,
-)
-"""How what has begun may end."""
 _BAD: Final = frozenset({DeploymentState.FAILURE, DeploymentState.LOST})
 
 
@@ -118,6 +112,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     """The step at which `run` is or failed."""
     outlook: Outlook
+    past: Sequence[Past]
+    """The last runs that have ended, oldest first; none for those who see no more than its state."""
+    usual: float | None
+    """How many seconds its deployments usually take; None where that is not known, or not theirs to see."""
     problem: str
     """Why its file cannot be used."""
     lock: Lock | None
@@ -153,10 +151,13 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
     """How these services stand, those that need somebody most first."""
     ids = [row.id for row, _ in services]
     under_way = _by_service(_rows(ids).where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))
-    ended, live = _newest(ids)
+    pasts = history.by_service(ids)
+    ended, live = _newest(pasts)
     told = [_told(under_way.get(number, []), ended.get(number)) for number in ids]
     steps = _steps(row for row in told if row is not None)
     lags = lag.of([row for row, _ in services], {number: row.sha for number, row in live.items()}, entries)
+    running = [row.service_id for row in told if row is not None and row.state == DeploymentState.RUNNING]
+    habits = forecast.habits(pasts, stepped=running)
     standings = [
         _standing(
             each,
@@ -166,6 +167,8 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
             waiting=[one for one in under_way.get(each.service.id, []) if one.state in OPEN_STATES],
             steps=steps.get(row.id, []) if row is not None else [],
             behind=lags.get(each.service.id),
+            past=pasts[each.service.id],
+            habit=habits[each.service.id],
             now=now,
         )
         for each, row in zip(services, told, strict=True)
@@ -249,20 +252,23 @@ def _standing(
     waiting: Sequence[Deployment],
     steps: Sequence[Step],
     behind: Lag | None,
+    past: Sequence[Past],
+    habit: Habit,
     now: int,
 ) -> Standing:
     service, sight = seen
     problem = service.problem if entry is None else entry.problem
-    running = told is not None and told.state == DeploymentState.RUNNING
-    habit = forecast.habit(service.id) if running else forecast.Habit()
+    readable = sight is not Sight.STATE
     return Standing(
         name=service.name,
         need=_need(told, problem),
         run=None if told is None else run(told, sight),
         live=None if live is None else run(live, sight),
         waiting=[run(each, sight) for each in waiting],
-        step=_step(steps) if sight is not Sight.STATE else "",
+        step=_step(steps) if readable else "",
         outlook=Outlook() if told is None else forecast.outlook(habit, told, steps, now=now),
+        past=past[: history.LAST][::-1] if readable else [],
+        usual=habit.usual if readable else None,
         problem=problem if sight is Sight.ALL else "",
         lock=locks.of(service) if sight is Sight.ALL else None,
         sight=sight,
@@ -316,27 +322,20 @@ def _by_service(query: Iterable[Deployment]) -> dict[int, list[Deployment]]:
     return found
 
 
-def _newest(services: Sequence[int]) -> tuple[dict[int, Deployment], dict[int, Deployment]]:
-    """For each service its newest deployment that ran and has ended, and its newest success.
-
-    One look into an index for each service and outcome, however many deployments there are.
-    """
-    columns = [_newest_id(state).alias(state.value) for state in _ENDED]
-    looked = Service.select(*columns).where(Service.id.in_(list(services))).tuples()
-    numbers = cast("list[tuple[int | None, ...]]", list(looked))  # peewee's own types know only models
-    ended = {max(each for each in row if each is not None) for row in numbers if any(row)}
-    live = {row[0] for row in numbers if row[0] is not None}
-    rows = list(_rows(services).where(Deployment.id.in_(list(ended | live))))
+def _newest(pasts: Mapping[int, Sequence[Past]]) -> tuple[dict[int, Deployment], dict[int, Deployment]]:
+    """For each service its newest deployment that ran and has ended, and its newest success."""
+    ended = {runs[0].id for runs in pasts.values() if runs}
+    successes = (past for runs in pasts.values() if (past := next(filter(_is_success, runs), None)))
+    live = {past.id for past in successes}
+    rows = list(_rows(list(pasts)).where(Deployment.id.in_(list(ended | live))))
     return (
         {row.service_id: row for row in rows if row.id in ended},
         {row.service_id: row for row in rows if row.id in live},
     )
 
 
-def _newest_id(state: DeploymentState) -> ModelSelect[Deployment]:
-    """The newest deployment of the service in question that ended so, after it had begun."""
-    newest = Deployment.select(fn.MAX(Deployment.id)).where(Deployment.service == Service.id)
-    return newest.where(Deployment.state == state, Deployment.started.is_null(False))
+def _is_success(past: Past) -> bool:
+    return past.state is DeploymentState.SUCCESS
 
 
 def _steps(deployments: Iterable[Deployment]) -> dict[int, list[Step]]:

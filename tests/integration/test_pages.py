@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import gzip
-import html
 import operator
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
-from peewee import Database
 from werkzeug.test import TestResponse
 
 import scenes
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, steps
-from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step, proxy
+from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step
 from fastdeploy_bot.web.pages import deployment
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
+from reading import nonce, queries, text
 
 KIB = 1_024
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -46,22 +42,6 @@ def scene(database: object, home: Path) -> dict[str, int]:
     """Five services in five states; the newest deployment of each."""
     assert database is not None
     return scenes.draw(home, now=clock.now())
-
-
-def text(browser: Browser, path: str) -> str:
-    """A page's text as it is read, without its tags."""
-    answer = browser.get(path)
-    assert 200 == answer.status_code, answer.text
-    body = re.sub(r"<[^>]*>", "", answer.text.partition("<main")[2].partition(">")[2])
-    return " ".join(html.unescape(body).split())
-
-
-def nonce(browser: Browser, path: str, action: str) -> str:
-    """The number that the form for that action carries on that page."""
-    form = browser.get(path).text.partition(f'action="{action}"')[2]
-    found = re.search(r'name="nonce" value="([^"]+)"', form)
-    assert found, f"no form for {action} on {path}"
-    return found[1]
 
 
 def line(number: int) -> str:
@@ -87,22 +67,6 @@ def write_steps(number: int, log: bytes, places: dict[str, tuple[int, int | None
             assert Step.update(log_from=begin, log_to=end or len(log)).where(mine).execute()
 
     store.write(write)
-
-
-@contextmanager
-def queries() -> Iterator[list[str]]:
-    """Every statement that is executed meanwhile."""
-    database: Database = proxy.obj
-    seen: list[str] = []
-    original: Callable[..., Any] = database.execute_sql
-
-    def noted(sql: str, *arguments: Any, **options: Any) -> Any:  # peewee's own signature
-        seen.append(sql)
-        return original(sql, *arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "execute_sql", noted)
-        yield seen
 
 
 # --- the overview

@@ -14,8 +14,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import logs
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.words import DeploymentState
+from reading import queries
 from test_page_access import PAGES, Page, by_name
-from test_pages import queries
 
 ACTOR, REASON, WHY = "annaperson", "freezereason", "endreason"
 TITLE, STEP, OUTPUT = "Fix the titlefeed", "Migratestep", "outputline"

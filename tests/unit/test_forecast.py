@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdeploy_bot.core.forecast import FULLEST, Habit, Outlook, outlook
+from fastdeploy_bot.core.forecast import FULLEST, Habit, Outlook, Slow, outlook, slow
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 
@@ -89,3 +89,25 @@ def test_the_bar_never_goes_back(reports: list[tuple[int, str, int]]) -> None:
         assert progress is not None
         assert before <= progress <= FULLEST
         before = progress
+
+
+def step(name: str, state: str, started: int, finished: int | None = None) -> Step:
+    """A step that began and perhaps ended at these seconds."""
+    ended = None if finished is None else finished * 1_000
+    return Step(name=name, position=1, state=StepState(state), started=started * 1_000, finished=ended)
+
+
+def test_a_step_that_takes_much_longer_is_told_while_it_runs_and_when_it_has_ended() -> None:
+    """Those that lost most time first."""
+    told = slow(HABIT, [step("Fetch", "success", 0, 30), step("Build", "running", 30)], now=130_000)
+
+    assert [Slow("Build", 40.0, 100.0), Slow("Fetch", 10.0, 30.0)] == told
+
+
+def test_a_little_longer_is_no_news() -> None:
+    """Neither less than twice as long, nor a few seconds of what takes an instant; nor what nobody knows."""
+    habit = Habit(steps={"Build": 40.0, "Link": 0.5})
+    steps = [step("Build", "success", 0, 79), step("Link", "failure", 79, 84), step("Warm up", "success", 84, 999)]
+
+    assert [] == slow(habit, steps, now=999_000)
+    assert [Slow("Build", 40.0, 80.0)] == slow(habit, [step("Build", "running", 0)], now=80_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import access, clock, feed, forecast, loglines, logparts, logs, outbox, rollbacks, standing
 from fastdeploy_bot.core import steps as core_steps
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.forecast import Habit
+from fastdeploy_bot.core.forecast import Habit, Slow
 from fastdeploy_bot.core.loglines import BEGINNING, Drawing, Line, Place
 from fastdeploy_bot.core.logparts import Part
 from fastdeploy_bot.core.logs import Excerpt, Mark
@@ -44,6 +44,8 @@ class StepLine(msgspec.Struct, frozen=True):
     state: str
     time: str
     """How long it took, or takes, or usually takes."""
+    usual: str
+    """How long it usually takes, where this time it takes, or took, much longer."""
     message: str
 
 
@@ -96,7 +98,7 @@ def _page(id: int) -> str:
     since, now = feed.newest(), clock.now()
     row, run = _readable(id)
     steps = standing.steps_of(id)
-    habit = forecast.habit(row.service_id)
+    habit = forecast.habit(row.service_id, before=id)
     failed = next((each.name for each in steps if each.state == StepState.FAILURE), "")
     return shared.page(
         "deployment.html",
@@ -109,6 +111,7 @@ def _page(id: int) -> str:
         outlook=forecast.outlook(habit, row, steps, now=now),
         habit=habit,
         steps=[_step_line(each, habit, run, now) for each in steps],
+        longer=_longer(run, habit, forecast.slow(habit, steps, now=now), now),
         step=failed,
         ending=display.ending(run.exit_status, run.signal),
         tail=logview.tail(_tail(run, failed)),
@@ -132,7 +135,7 @@ def _log(number: int, place: Place) -> tuple[Drawing, Mapping[str, logview.Step]
         return excerpt, logparts.parts(core_steps.spans(number), marks, excerpt.end), marks
 
     drawing = Drawing(*store.read(look), place=place, most=MOST_LINES)
-    habit, now = forecast.habit(row.service_id), clock.now()
+    habit, now = forecast.habit(row.service_id, before=number), clock.now()
     told = (_step_line(each, habit, run, now) for each in standing.steps_of(number))
     return drawing, {each.name: logview.Step(each.state, each.time) for each in told}
 
@@ -166,15 +169,22 @@ def _last_lines(number: int, part: Part) -> list[Line]:
 
 def _step_line(step: Step, habit: Habit, run: Run, now: int) -> StepLine:
     usual = habit.steps.get(step.name)
+    much = "".join(f"usually {display.duration(each.usual)}" for each in forecast.slow(habit, [step], now=now))
     time = ""
     if step.state == StepState.RUNNING and step.started is not None:
         time = display.duration(max(0, now - step.started) // 1_000)
-        time += f" / ~{display.duration(usual)}" if usual is not None else ""
+        time += f" / ~{display.duration(usual)}" if usual is not None and not much else ""
     elif step.state == StepState.PENDING and usual is not None and not run.state.final:
         time = f"~{display.duration(usual)}"
     elif step.started is not None and step.finished is not None:
         time = display.duration((step.finished - step.started) / 1_000)
-    return StepLine(step.name, step.state, time, step.message)
+    return StepLine(step.name, step.state, time, much, step.message)
+
+
+def _longer(run: Run, habit: Habit, slow: Sequence[Slow], now: int) -> Slow | None:
+    """The step by which a run takes, or took, longer than usual; None where it does not, or no step tells."""
+    so_far = run.took if run.took is not None else run.elapsed(now)
+    return slow[0] if habit.slow is not None and so_far > habit.slow and slow else None
 
 
 def _timeline(run: Run) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,47 @@
+"""Reading pages as people do, and counting what that costs the database."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from peewee import Database
+
+from callers import Browser
+from fastdeploy_bot.store.models import proxy
+
+
+def text(browser: Browser, path: str) -> str:
+    """A page's text as it is read, without its tags."""
+    answer = browser.get(path)
+    assert 200 == answer.status_code, answer.text
+    body = re.sub(r"<[^>]*>", "", answer.text.partition("<main")[2].partition(">")[2])
+    return " ".join(html.unescape(body).split())
+
+
+def nonce(browser: Browser, path: str, action: str) -> str:
+    """The number that the form for that action carries on that page."""
+    form = browser.get(path).text.partition(f'action="{action}"')[2]
+    found = re.search(r'name="nonce" value="([^"]+)"', form)
+    assert found, f"no form for {action} on {path}"
+    return found[1]
+
+
+@contextmanager
+def queries() -> Iterator[list[str]]:
+    """Every statement that is executed meanwhile."""
+    database: Database = proxy.obj
+    seen: list[str] = []
+    original: Callable[..., Any] = database.execute_sql
+
+    def noted(sql: str, *arguments: Any, **options: Any) -> Any:  # peewee's own signature
+        seen.append(sql)
+        return original(sql, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "execute_sql", noted)
+        yield seen
