@@ -34,7 +34,7 @@ VERBS: Final = {
     "sign out": "signed out of",
     "sign out everywhere": "ended all sessions and tokens of",
     "start": "started",
-    "sync": "took over changed",
+    "sync": "synchronised",
     "unlink": "let nobody on GitHub sign in any more as",
     "unlock": "unlocked",
 }

@@ -147,8 +147,8 @@ def test_a_token_is_made_copied_used_and_revoked(bot: Bot, window: OpenPage) -> 
         expect(row.get_by_role("time")).to_have_count(2)
         expect(row).to_contain_text("89 days left")
         expect(page.locator("#made-token")).to_have_count(0)
-        row.get_by_text("Revoke").click()
-        page.get_by_role("button", name="Yes, revoke it").click()
+        row.get_by_text("Revoke", exact=True).click()
+        row.get_by_role("button", name="Yes, revoke it").click()
         expect(row).to_contain_text("revoked")
 
     again = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE)

@@ -115,15 +115,20 @@ def test_what_commands_do_stands_in_the_audit(make_bot: BotMaker, page: Page) ->
     rows = [row.split("\t") for row in page.locator("tbody tr").all_inner_texts()]
 
     assert [
-        [ADMIN, "sign in", "session 1", "", "127.0.0.1"],
-        ["local", "sync", "services", "", "host"],
-        ["local", "set password", "user anna", "", "host"],
-        ["local", "add", "user anna", "viewer", "host"],
-        ["local", "remove", "secret DB_PASSWORD", "service shop", "host"],
-        ["local", "set", "secret DB_PASSWORD", "service shop", "host"],
-        ["local", "revoke", "token 1", "service shop", "host"],
-        ["local", "create", "token 1", "service shop, 1 day", "host"],
-        ["local", "add", f"user {ADMIN}", "admin", "host"],
+        [f"{ADMIN} signed in with session 1", "127.0.0.1"],
+        *(
+            [f"local {deed}", "the bot's host"]
+            for deed in (
+                "synchronised services",
+                "set the password of user anna",
+                "added user anna: viewer",
+                "removed secret DB_PASSWORD of shop",
+                "set secret DB_PASSWORD of shop",
+                "revoked token 1 of shop",
+                "created token 1 of shop, 1 day",
+                f"added user {ADMIN}: admin",
+            )
+        ),
     ] == [[cell.strip() for cell in row[1:]] for row in rows]
     told = page.content() + bot.output()
     for hidden in (token, "a-hidden-value", "a-first-password", "a-second-password", "a-wrong-guess", PASSWORD):
