@@ -1,11 +1,11 @@
-"""A simulated host: children that speak the run folder's protocol, engines whose runs a test follows look by look."""
+"""Simulated hosts: children that speak the run folder's protocol, engines whose runs a test follows look by look."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,12 @@ from fastdeploy_bot.core import deployments
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.engine.supervisor import Supervisor
+from fastdeploy_bot.runner.checkout import Checkout
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.process import Job
 from fastdeploy_bot.settings import Settings
 
-HOST: Final = "this-host"
+HOSTS: Final = ("this-host", "other-host")
 NO_ROOM: Final = "no process can be made"
 NOT_STARTED, ALIVE, GONE = "not started", "alive", "gone"
 
@@ -34,9 +35,11 @@ class Child:
     def __init__(self, job: Job) -> None:
         self.deployment = job.deployment
         self.folder = RunFolder(job.folder)
+        self.token = job.env["FASTDEPLOY_TOKEN"]
         self.state = NOT_STARTED
         self.outcome: str | None = None
         """What its exit record says."""
+        self.status: int | None = None
         self.output = b""
         self.steps: dict[str, str] = {}
         self._lock = -1
@@ -87,7 +90,7 @@ class Child:
         record = {"outcome": outcome, "reason": "", "exit_status": exit_status, "signal": None}
         with suppress(FileNotFoundError):  # a folder that was taken away takes no record
             self.folder.write_exit({"format": 1, **record})
-        self.outcome = outcome
+        self.outcome, self.status = outcome, exit_status
         self.die()
 
     def _append(self, path: str, data: bytes) -> None:
@@ -123,10 +126,12 @@ class Follower(threading.Thread):
 
 
 class Engine(Dispatcher):
-    """One process's engine."""
+    """One process's engine; `meanwhile` is what others do between its look and what it does about that."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir), HOST)
+    def __init__(self, settings: Settings, host: str, meanwhile: Callable[[], None]) -> None:
+        catalogue = Catalogue(settings.services_dir, tells=lambda: True)
+        super().__init__(settings, catalogue, Bell(settings.bell_dir), host)
+        self.meanwhile = meanwhile
 
     @property
     def followers(self) -> list[Follower]:
@@ -137,6 +142,13 @@ class Engine(Dispatcher):
         """Be killed: the kernel lets go of its locks, and nothing else happens."""
         for follower in self.followers:
             follower.let_go()
+
+    def _run(self, number: int, claim: Callable[[str, str], bool], made: Checkout) -> None:
+        def late(run: str, token_hash: str) -> bool:
+            self.meanwhile()
+            return claim(run, token_hash)
+
+        super()._run(number, late, made)
 
     def _follow(self, number: int, folder: RunFolder, lock: int | None) -> None:
         supervisor = Supervisor(deployments.find(number), folder, self.settings)
@@ -164,17 +176,32 @@ class Clocks:
         return self.going
 
 
-class Host:
-    """Children and engines of one host; `fate` is what happens to an engine while it starts a child."""
+class Hosts:
+    """Children and engines of hosts with one database; `fate` is what happens to an engine while it starts a child."""
 
-    def __init__(self, settings: Settings, ran: Callable[[Child], None]) -> None:
-        self.settings = settings
+    def __init__(self, settings: Sequence[Settings], ran: Callable[[Child], None]) -> None:
+        """The settings of each host."""
+        self.settings = dict(zip(HOSTS, settings, strict=True))
         self.children: list[Child] = []
-        self.engines = [Engine(settings)]
+        self.engines: list[Engine] = []
         self.fate: str | None = None
+        self.meanwhile: Callable[[], None] | None = None
+        """What others do once while an engine ticks, between its look and its claim."""
         self._jobs: dict[str, tuple[Child, Job]] = {}
         """What an engine remembers of the children that it started."""
         self._ran = ran
+        self._ticking: list[Engine] = []
+        for host in HOSTS:
+            self.serve(host)
+
+    @property
+    def idle(self) -> list[Engine]:
+        """The engines that are not in the middle of a tick."""
+        return [engine for engine in self.engines if engine not in self._ticking]
+
+    def serve(self, host: str) -> None:
+        """One more process of that host."""
+        self.engines.append(self._engine(host))
 
     def start(self, job: Job) -> None:
         """In the place of `runner.process.start`."""
@@ -202,11 +229,13 @@ class Host:
 
     def tick(self, engine: Engine, *, now: int) -> None:
         """One tick of an engine; one that is killed in it is replaced."""
+        self._ticking.append(engine)
         try:
             engine.tick(now=now)
         except Killed:
             self.replace(engine)
-        self.fate = None
+        self._ticking.remove(engine)
+        self.fate = self.meanwhile = None
 
     def look(self, engine: Engine, follower: Follower, *, now: int) -> None:
         """One look of an engine at a run; if it is killed in it, it is replaced."""
@@ -220,7 +249,15 @@ class Host:
         for follower in engine.followers:
             self._jobs.pop(follower.supervisor.folder.path, None)
         engine.die()
-        self.engines[self.engines.index(engine)] = Engine(self.settings)
+        self.engines[self.engines.index(engine)] = self._engine(engine.host)
+
+    def _engine(self, host: str) -> Engine:
+        return Engine(self.settings[host], host, self._interrupt)
+
+    def _interrupt(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
 
     def living(self, state: str) -> list[Child]:
         """The children in that state."""

@@ -1,6 +1,6 @@
 """What must hold, whatever comes in whatever order: pushes, people, scripts, kills and clocks, chosen by hypothesis.
 
-One host over a real database and real run folders, with simulated children. It looks at the same examples at each run;
+Two hosts over a real database and real run folders, with simulated children. It looks at the same examples at each run;
 with STATE_MACHINE_EXAMPLES=2000, at that many others.
 """
 
@@ -13,6 +13,7 @@ import sqlite3
 import types
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -37,9 +38,11 @@ from fastdeploy_bot.core import (
     rollbacks,
     services,
     starting,
+    tokens,
 )
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.checking import Commit
+from fastdeploy_bot.core.intake import Receipt
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.janitor import remove_leftovers
@@ -55,6 +58,7 @@ from fastdeploy_bot.words import (
     LOCAL,
     OPEN_STATES,
     PUSH_ORIGINS,
+    ZERO_SHA,
     CheckState,
     DeploymentState,
     Origin,
@@ -65,7 +69,8 @@ from fastdeploy_bot.words import (
     WaitsFor,
     Webhook,
 )
-from simulated import ALIVE, GONE, NO_ROOM, NOT_STARTED, Child, Clocks, Engine, Host, Killed
+from simulated import ALIVE, GONE, HOSTS, NO_ROOM, NOT_STARTED, Child, Clocks, Hosts, Killed
+from witness import Witness
 
 T = TypeVar("T")
 
@@ -83,10 +88,11 @@ GIVEN_UP: Final = "the script could not be started: "
 GITHUB: Final = (
     *("somebody_pushes", "somebody_pushes", "a_push_is_delivered", "a_push_is_delivered", "a_push_is_delivered"),
     *("a_delivery_comes_again", "github_is_asked", "github_answers", "github_answers"),
+    *("a_branch_is_deleted", "letters_are_written", "a_letter_is_sent", "a_letter_is_sent"),
 )
 PEOPLE: Final = (
     *("a_person_replays", "a_person_deploys", "a_person_cancels", "a_person_cancels", "a_person_retries"),
-    *("a_person_locks", "a_person_unlocks", "a_person_unlocks", "a_person_rolls_back"),
+    *("a_person_locks", "a_person_unlocks", "a_person_unlocks", "a_person_rolls_back", "a_person_edits_a_file"),
 )
 ENGINES: Final = (
     *("an_engine_ticks", "an_engine_ticks", "an_engine_ticks", "an_engine_looks", "an_engine_looks"),
@@ -98,6 +104,11 @@ CHILDREN: Final = (
     "a_child_is_killed",
 )
 NAMES: Final = tuple(SERVICES)
+MEANWHILE: Final = (
+    *("all_others_go_on", "all_others_go_on", "an_engine_ticks", "an_engine_looks", "a_script_ends"),
+    *("a_push_is_delivered", "a_person_cancels", "a_person_locks"),
+)
+"""What others do between an engine's look and what it does about that."""
 ALL: Final = ("all_go_on", "all_go_on", "all_go_on", "time_passes", "the_host_is_started_anew")
 WATCH: Final = """
 CREATE TABLE moved (id INTEGER, old TEXT, new TEXT);
@@ -107,9 +118,13 @@ END;
 CREATE TRIGGER stays BEFORE UPDATE ON deployment
 WHEN old.state IN ('success', 'failure', 'cancelled', 'superseded', 'lost') AND (
     new.state IS NOT old.state OR new.reason IS NOT old.reason OR new.exit_status IS NOT old.exit_status
-    OR new.finished IS NOT old.finished
+    OR new.signal IS NOT old.signal OR new.started IS NOT old.started OR new.finished IS NOT old.finished
+    OR new.host IS NOT old.host OR new.run IS NOT old.run OR new.taken_over_by_id IS NOT old.taken_over_by_id
 ) BEGIN
     SELECT RAISE(ABORT, 'final is final');
+END;
+CREATE TRIGGER same BEFORE UPDATE OF service_id, sha, ref, repository, origin, created, delivery_id ON deployment BEGIN
+    SELECT RAISE(ABORT, 'what is deployed stays the same');
 END;
 CREATE TRIGGER closed BEFORE UPDATE OF state ON deployment
 WHEN new.state = 'running' AND (SELECT locked FROM service WHERE id = new.service_id) IS NOT NULL BEGIN
@@ -123,8 +138,9 @@ END;
 
 
 LOOK: Final = """
-SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason, d.waits_for, d.wanted,
-    s.name, s.locked, s.locked_by, s.lock_reason, s.held_back
+SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason, d.waits_for, d.wanted, d.host,
+    lower(d.repository) AS repository, s.repository AS belongs, s.removed, s.name, s.locked, s.locked_by,
+    s.lock_reason, s.held_back
 FROM deployment d JOIN service s ON s.id = d.service_id ORDER BY d.id
 """
 
@@ -153,14 +169,13 @@ class Machine(RuleBasedStateMachine):
         self.clocks = clocks
         self.settings = Settings(home=home, secret_key=KEY, max_running=MAX_RUNNING)
         self.catalogue = Catalogue(self.settings.services_dir, tells=lambda: True)
-        for name, text in SERVICES.items():
-            folder = self.settings.services_dir / name
-            folder.mkdir(parents=True)
-            (folder / "service.toml").write_text(f'repository = "{REPOSITORY}"\ncommand = ["true"]\n{text}\n')
+        for name in SERVICES:
+            (self.settings.services_dir / name).mkdir(parents=True)
+            self.write_file(name)
         self.settings.runs_dir.mkdir()
         store.connect(self.settings.effective_database_url)
         services.sync(self.catalogue.entries(), now=clocks.now)
-        self.host = Host(self.settings, self.note_run)
+        self.hosts = Hosts([self.settings, self._elsewhere()], self.note_run)
         self.faults = Faults()
         logging.getLogger("fastdeploy_bot").addHandler(self.faults)
 
@@ -179,10 +194,18 @@ class Machine(RuleBasedStateMachine):
         """The commits whose checks GitHub once said to have succeeded."""
         self.raw = sqlite3.connect(home / "fastdeploy.db")
         self.raw.row_factory = sqlite3.Row
+        self.witness = Witness(self.raw)
         self.rows: list[sqlite3.Row] = []
         """Every deployment, oldest first."""
         self.seen_until = 0
         self.moves_seen = 0
+
+    def _elsewhere(self) -> Settings:
+        """Another host's settings: the same services, and run folders of its own."""
+        there = msgspec.structs.replace(self.settings, home=self.settings.home / "elsewhere")
+        there.runs_dir.mkdir(parents=True)
+        there.services_dir.symlink_to(self.settings.services_dir)
+        return there
 
     def note_run(self, child: Child) -> None:
         """A script begins."""
@@ -191,6 +214,8 @@ class Machine(RuleBasedStateMachine):
         row = deployments.find(child.deployment)
         if row.service.name == "site" and row.origin in PUSH_ORIGINS:
             assert row.sha in self.succeeded, f"deployment {row.id} begins unchecked"
+        who = tokens.principal(child.token, keys=self.settings.keys, now=self.clocks.now)
+        assert (row.id, True) == (who.deployment, who.running), "a script cannot tell its steps"
 
     # --- what happens: who does something, what, and to which of those that are there
 
@@ -202,14 +227,27 @@ class Machine(RuleBasedStateMachine):
             self.a_push_is_delivered(0)
             self.settle()
 
-    @rule(what=st.sampled_from((*GITHUB, *PEOPLE, *ENGINES, *CHILDREN, *ALL)), number=st.integers(0, 99))
-    def happens(self, what: str, number: int) -> None:
-        """One thing, if there is somebody to do it.
+    @rule(
+        what=st.sampled_from((*GITHUB, *PEOPLE, *ENGINES, *CHILDREN, *ALL)),
+        number=st.integers(0, 99),
+        meanwhile=st.lists(st.sampled_from(MEANWHILE), max_size=3),
+    )
+    def happens(self, what: str, number: int, meanwhile: list[str]) -> None:
+        """One thing, if there is somebody to do it; `meanwhile` it is overtaken, where an engine is about to claim.
 
         All of it is one rule: hypothesis leaves rules out of an example, and most of these make sense together only.
         """
+        self.hosts.meanwhile = partial(self.others_do, meanwhile, number)
         with suppress(Nobody):
             getattr(self, what)(number)
+        self.hosts.meanwhile = None
+
+    def others_do(self, things: Sequence[str], number: int) -> None:
+        """These things, one after the other."""
+        for what in things:
+            self.look()
+            with suppress(Nobody):
+                getattr(self, what)(number)
 
     # --- GitHub
 
@@ -220,9 +258,20 @@ class Machine(RuleBasedStateMachine):
         """
         ref = pick(REFS, number)
         same = [push for push in self.pushes if push.ref == ref and push.pushed_at == self.github_second]
-        self.github_second += max(number // 2 % 3, len(same) - 1)
+        self.github_second += max(number // 2 % 3, len(same) - 1, *(push.deleted for push in same))
+        self.push(ref, f"{len(self.pushes) + 1:040x}")
+
+    def a_branch_is_deleted(self, number: int) -> None:
+        """In a second of its own: what is pushed next has no chain to what was before."""
+        ref = pick(REFS, number)
+        if pick([push for push in self.pushes if push.ref == ref], -1).deleted:
+            raise Nobody
+        self.github_second += 1
+        self.push(ref, ZERO_SHA)
+
+    def push(self, ref: str, after: str) -> None:
+        """GitHub sees that the ref names that now."""
         earlier = [push.after for push in self.pushes if push.ref == ref]
-        after = f"{len(self.pushes) + 1:040x}"
         self.pushes.append(
             Push(
                 repository_id=REPOSITORY_ID,
@@ -232,6 +281,7 @@ class Machine(RuleBasedStateMachine):
                 before=earlier[-1] if earlier else f"{ref.encode().hex()[-40:]:0>40}",
                 after=after,
                 commit=after,
+                deleted=after == ZERO_SHA,
                 pushed_at=self.github_second,
             )
         )
@@ -260,6 +310,18 @@ class Machine(RuleBasedStateMachine):
         receipt = intake.receive(webhook, self.catalogue, covers=lambda _: True, peer="", now=self.clocks.now)
         self.delivered.append((guid, push))
         assert known == receipt.duplicate
+        self.it_is_on_disk(receipt)
+
+    def it_is_on_disk(self, receipt: Receipt) -> None:
+        """When a push is answered, all that the answer says is there for everybody; a branch that is gone waits not."""
+        self.look()
+        rows = {row["id"]: row for row in self.rows}
+        for told in receipt.verdicts:
+            assert told.deployment is None or rows[told.deployment]["name"] == told.service
+            if told.verdict == "ignore" and "was deleted" in told.reason:
+                ref = next(push.ref for guid, push in self.delivered if guid == receipt.delivery)
+                waiting = [row for row in self.rows if (row["name"], row["ref"]) == (told.service, ref)]
+                assert all(row["wanted"] is None for row in waiting)
 
     def github_is_asked(self, _number: int) -> None:
         """How the checks stand of all that waits; what it answers may come late."""
@@ -281,6 +343,16 @@ class Machine(RuleBasedStateMachine):
         found = [StatusCheck(name="test", state=state, told="is so")]
         checking.settle(commit, found, whole=True, now=self.clocks.now)
 
+    def letters_are_written(self, _number: int) -> None:
+        """Of all that GitHub is owed; they may arrive late."""
+        self.witness.write_letters(now=self.clocks.now)
+
+    def a_letter_is_sent(self, number: int) -> None:
+        """GitHub is told one thing, as it was when the letter was written."""
+        if not self.witness.letters:
+            raise Nobody
+        self.witness.send(number, now=self.clocks.now)
+
     # --- people
 
     def a_person_replays(self, number: int) -> None:
@@ -292,10 +364,13 @@ class Machine(RuleBasedStateMachine):
 
     def a_person_deploys(self, number: int) -> None:
         """By hand, whatever commit; GitHub is not asked where it comes from."""
-        entry = msgspec.structs.replace(self.catalogue.entries()[pick(NAMES, number)], asks=False)
-        assert entry.file is not None
-        wish = Wish(sha=f"{number + 1:040x}", ref=entry.file.branches[0])
-        store.write(lambda: starting.start(entry, wish, by=LOCAL, now=self.clocks.now))
+        found = self.catalogue.get(pick(NAMES, number))
+        if found is None:
+            raise Nobody
+        entry = msgspec.structs.replace(found, asks=False)
+        wish = Wish(sha=f"{number + 1:040x}", ref=None if entry.file is None else entry.file.branches[0])
+        with refused(entry.file is None):
+            store.write(lambda: starting.start(entry, wish, by=LOCAL, now=self.clocks.now))
 
     def a_person_cancels(self, number: int) -> None:
         """What has ended cannot be cancelled."""
@@ -307,7 +382,7 @@ class Machine(RuleBasedStateMachine):
         """What has not ended cannot be tried again."""
         row = self.recent(number)
         entries = self.catalogue.entries()
-        with refused(not DeploymentState(row["state"]).final):
+        with refused(not DeploymentState(row["state"]).final or row["removed"] is not None):
             again = store.write(lambda: deployments.retry(row["id"], entries, by=LOCAL, now=self.clocks.now))
             assert (row["id"], row["sha"]) == (again.parent_id, again.sha)
 
@@ -316,7 +391,9 @@ class Machine(RuleBasedStateMachine):
         seconds = pick((None, 30, 7_200), number // 3)
         until = None if seconds is None else self.clocks.now + seconds * 1_000
         wish = locking.Wish(reason="the database moves", until=until)
-        locking.lock(pick(NAMES, number), self.catalogue.entries(), wish, by=LOCAL, now=self.clocks.now)
+        name, entries = pick(NAMES, number), self.catalogue.entries()
+        with refused(name not in entries and services.find(name).removed is not None):
+            locking.lock(name, entries, wish, by=LOCAL, now=self.clocks.now)
 
     def a_person_unlocks(self, number: int) -> None:
         """A service, whoever locked it."""
@@ -325,24 +402,39 @@ class Machine(RuleBasedStateMachine):
     def a_person_rolls_back(self, number: int) -> None:
         """To exactly the commit that is offered; where none is, to nothing."""
         name = pick(NAMES, number)
-        goal = rollbacks.offer(services.find(name))
+        service = services.find(name)
+        goal = rollbacks.offer(service)
         entries = self.catalogue.entries()
-        with refused(goal is None):
+        with refused(goal is None or service.removed is not None):
             row = store.write(lambda: rollbacks.roll_back(name, entries, by=LOCAL, now=self.clocks.now))
             assert goal is not None
             assert (goal.sha, goal.id) == (row.sha, row.parent_id)
+
+    def a_person_edits_a_file(self, number: int) -> None:
+        """So that it is bad, away, of another repository, or as it was."""
+        self.write_file(pick(NAMES, number), pick(("good", "bad", "away", "left"), number // 3))
+
+    def write_file(self, name: str, kind: str = "good") -> None:
+        """A service's file."""
+        path = self.settings.services_dir / name / "service.toml"
+        repository = "octo-org/elsewhere" if kind == "left" else REPOSITORY
+        path.write_text(f'repository = "{repository}"\ncommand = ["true"]\n{SERVICES[name]}\n')
+        if kind == "bad":
+            path.write_text("[")
+        elif kind == "away":
+            path.unlink()
 
     # --- engines
 
     def an_engine_ticks(self, number: int) -> None:
         """And may be killed while it starts a child, or find no room for one."""
         self.clocks.pass_on(1)
-        self.host.fate = pick((None, None, "killed before", "killed after", "no room"), number)
-        self.host.tick(pick(self.host.engines, number), now=self.clocks.now)
+        self.hosts.fate = pick((None, None, "killed before", "killed after", "no room"), number)
+        self.hosts.tick(pick(self.hosts.idle, number), now=self.clocks.now)
 
     def an_engine_looks(self, number: int) -> None:
         """At a run that it follows; it may be killed just before or just after it writes the end down."""
-        engine = pick(self.host.engines, number)
+        engine = pick(self.hosts.idle, number)
         follower = pick(engine.followers, number // 2)
         self.clocks.pass_on(0.1)
         with pytest.MonkeyPatch.context() as patch:
@@ -350,30 +442,30 @@ class Machine(RuleBasedStateMachine):
                 patch.setattr(progress, "conclude", killed)
             elif number % 5 == 4:
                 patch.setattr(RunFolder, "remove", killed)
-            self.host.look(engine, follower, now=self.clocks.now)
+            self.hosts.look(engine, follower, now=self.clocks.now)
 
     def an_engine_is_killed(self, number: int) -> None:
         """And another one started."""
-        self.host.replace(pick(self.host.engines, number))
+        self.hosts.replace(pick(self.hosts.engines, number))
 
-    def another_process_serves(self, _number: int) -> None:
-        """Each has an engine; two are enough."""
-        if len(self.host.engines) < 2:
-            self.host.engines.append(Engine(self.settings))
+    def another_process_serves(self, number: int) -> None:
+        """On either host; each has an engine, three are enough."""
+        if len(self.hosts.engines) < 3:
+            self.hosts.serve(pick(HOSTS, number))
 
     # --- children
 
     def a_child_comes_up(self, number: int) -> None:
         """And claims its run."""
-        self.host.come_up(pick(self.host.living(NOT_STARTED), number))
+        self.hosts.come_up(pick(self.hosts.living(NOT_STARTED), number))
 
     def a_script_prints(self, number: int) -> None:
         """Every byte is to be in the log."""
-        pick(self.host.living(ALIVE), number).say(f"{number}\n\0\r".encode())
+        pick(self.hosts.living(ALIVE), number).say(f"{number}\n\0\r".encode())
 
     def a_script_writes_a_step(self, number: int) -> None:
         """Into its file."""
-        child = pick(self.host.living(ALIVE), number)
+        child = pick(self.hosts.living(ALIVE), number)
         child.tell(pick(("Build", "Migrate"), number // 2), pick(list(StepState), number // 4), now=self.clocks.now)
 
     def a_script_reports_a_step(self, number: int) -> None:
@@ -386,25 +478,33 @@ class Machine(RuleBasedStateMachine):
 
     def a_script_ends(self, number: int) -> None:
         """By itself."""
-        pick(self.host.living(ALIVE), number).end(pick((0, 0, 3), number // 2))
+        pick(self.hosts.living(ALIVE), number).end(pick((0, 0, 3), number // 2))
 
     def a_child_looks_for_requests(self, number: int) -> None:
         """And ends where it is asked to."""
-        pick(self.host.living(ALIVE), number).obey()
+        pick(self.hosts.living(ALIVE), number).obey()
 
     def a_child_is_killed(self, number: int) -> None:
         """Before or after its claim."""
-        pick(self.host.living(ALIVE) + self.host.living(NOT_STARTED), number).die()
+        pick(self.hosts.living(ALIVE) + self.hosts.living(NOT_STARTED), number).die()
 
     # --- all of them
 
     def all_go_on(self, _number: int) -> None:
         """Without anything in their way."""
         self.clocks.pass_on(1)
-        for engine in list(self.host.engines):
-            self.host.tick(engine, now=self.clocks.now)
-        for child in self.host.living(NOT_STARTED):
-            self.host.come_up(child)
+        for engine in list(self.hosts.engines):
+            if engine in self.hosts.engines:  # it may be killed while another one ticks
+                self.hosts.tick(engine, now=self.clocks.now)
+        for child in self.hosts.living(NOT_STARTED):
+            self.hosts.come_up(child)
+
+    def all_others_go_on(self, _number: int) -> None:
+        """All checks succeed, and every engine ticks that is not in the middle of that."""
+        for commit in checking.commits():
+            self.checks_are(commit, CheckState.PASSED)
+        for engine in self.hosts.idle:
+            self.hosts.tick(engine, now=self.clocks.now)
 
     def time_passes(self, number: int) -> None:
         """More than a child may take to come up; or the clock is set by an hour, either way."""
@@ -418,24 +518,29 @@ class Machine(RuleBasedStateMachine):
 
     def the_host_is_started_anew(self, _number: int) -> None:
         """Nothing that lived does."""
-        for child in self.host.children:
+        for child in self.hosts.children:
             child.die()
-        for engine in list(self.host.engines):
-            self.host.replace(engine)
+        for engine in list(self.hosts.engines):
+            self.hosts.replace(engine)
 
     # --- what must hold at every moment
 
     @invariant()
     def it_holds(self) -> None:
         """Looked at past the bot's own code."""
-        self.rows = self.raw.execute(LOOK).fetchall()
+        self.look()
         self.states_change_along_the_edges()
         self.one_deployment_of_a_service_runs_and_few_of_the_host()
         self.ids_are_never_used_again()
         self.a_push_is_decided_once()
         self.what_waits_says_what_for()
         self.the_newest_push_supersedes()
+        self.witness.feed_tells(self.rows)
         assert [] == self.faults.records, "what a tick survives is still a fault"
+
+    def look(self) -> None:
+        """How all deployments stand."""
+        self.rows = self.raw.execute(LOOK).fetchall()
 
     def states_change_along_the_edges(self) -> None:
         """As the database itself saw it."""
@@ -447,8 +552,10 @@ class Machine(RuleBasedStateMachine):
     def one_deployment_of_a_service_runs_and_few_of_the_host(self) -> None:
         """In rows, and in scripts that live."""
         running = [row["service_id"] for row in self.rows if row["state"] == DeploymentState.RUNNING]
-        scripts = [self.rows[child.deployment - 1]["service_id"] for child in self.host.living(ALIVE)]
-        assert len(set(running)) == len(running) <= MAX_RUNNING
+        hosts = [row["host"] for row in self.rows if row["state"] == DeploymentState.RUNNING]
+        scripts = [self.rows[child.deployment - 1]["service_id"] for child in self.hosts.living(ALIVE)]
+        assert len(set(running)) == len(running)
+        assert all(hosts.count(host) <= MAX_RUNNING for host in HOSTS)
         assert len(set(scripts)) == len(scripts)
 
     def ids_are_never_used_again(self) -> None:
@@ -468,7 +575,9 @@ class Machine(RuleBasedStateMachine):
         """A lock comes before checks; without either it is queued. What was rolled back from stays away."""
         for row in self.rows:
             assert row["wanted"] is None or (row["state"], row["name"]) == (DeploymentState.WAITING, "site")
+            assert row["wanted"] is None or row["repository"] == row["belongs"]
             if row["state"] in OPEN_STATES:
+                assert row["removed"] is None
                 self.it_says_what_for(row)
                 assert row["origin"] not in PUSH_ORIGINS or row["sha"] != row["held_back"]
 
@@ -495,6 +604,8 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let the host come to rest, and judge."""
         try:
+            for name in SERVICES:
+                self.write_file(name)
             self.settle()
             for _ in SERVICES:  # a loss that is found only now locks a service, too
                 for name in SERVICES:
@@ -505,10 +616,11 @@ class Machine(RuleBasedStateMachine):
             for row in Deployment.select():
                 self.ended_truly(row)
             self.the_newest_push_has_won()
+            self.witness.github_knows(now=self.clocks.now)
             self.nothing_is_left()
         finally:
             logging.getLogger("fastdeploy_bot").removeHandler(self.faults)
-            self.host.stop()
+            self.hosts.stop()
             self.raw.close()
             store.disconnect()
 
@@ -526,15 +638,17 @@ class Machine(RuleBasedStateMachine):
         self.clocks.pass_on(1)
         for commit in checking.commits():
             self.checks_are(commit, CheckState.PASSED)
-        for engine in list(self.host.engines):
-            self.host.tick(engine, now=self.clocks.now)
+        for engine in list(self.hosts.engines):
+            self.hosts.tick(engine, now=self.clocks.now)
             for follower in engine.followers:
-                self.host.look(engine, follower, now=self.clocks.now)
-        for child in self.host.living(NOT_STARTED):
-            self.host.come_up(child)
-        for child in self.host.living(ALIVE):
+                self.hosts.look(engine, follower, now=self.clocks.now)
+        for child in self.hosts.living(NOT_STARTED):
+            self.hosts.come_up(child)
+        for child in self.hosts.living(ALIVE):
+            row = deployments.find(child.deployment)
+            assert row.cancelled_by is None or child.folder.requested("cancel"), f"{row.id} is not told to stop"
             child.obey()
-        for child in self.host.living(ALIVE):
+        for child in self.hosts.living(ALIVE):
             child.end(0)
 
     def unfinished(self) -> list[sqlite3.Row]:
@@ -551,6 +665,8 @@ class Machine(RuleBasedStateMachine):
             assert row.state != "failure" or row.reason.startswith(GIVEN_UP) or NO_ROOM in row.reason, why
             return
         assert (child.outcome or "lost") == row.state, f"deployment {row.id}: {child.outcome} became {row.state}"
+        assert child.status == row.exit_status
+        assert not tokens.principal(child.token, keys=self.settings.keys, now=self.clocks.now).running
         assert child.output == logs.read(row.id).data
         found = {step.name: step.state for step in Step.select().where(Step.deployment == row)}
         known = child.steps | {name: state for (number, name), state in self.told.items() if number == row.id}
@@ -579,9 +695,13 @@ class Machine(RuleBasedStateMachine):
         rows = list(Deployment.select().where(mine, Deployment.origin.in_(list(PUSH_ORIGINS))).order_by(Deployment.id))
         if not rows:
             return
-        held_back = Verdict.select(Verdict.delivery).where(Verdict.service == service, Verdict.verdict == "ignore")
-        ignored = {row.after for row in Delivery.select(Delivery.after).where(Delivery.id.in_(held_back))}
-        decided = [push for _, push in self.delivered if push.ref == ref and push.after not in ignored - {rows[-1].sha}]
+        told = [
+            (row.delivery.after, row.verdict)
+            for row in Verdict.select(Verdict, Delivery).join(Delivery).where(Verdict.service == service)
+        ]
+        ignored = {after for after, verdict in told if verdict in ("ignore", "refused")} - {rows[-1].sha}
+        known = {after for after, _ in told} - ignored
+        decided = [push for _, push in self.delivered if push.ref == ref and push.after in known]
         [last] = {push.key: push for push in decided if push.after == rows[-1].sha}.values()
         newer = [push.after for push in decided if is_newer(push, last)]
         assert not newer, f"deployed {last.after} last, though {newer} had been pushed after it"
@@ -589,12 +709,13 @@ class Machine(RuleBasedStateMachine):
 
     def nothing_is_left(self) -> None:
         """Neither folders nor locks; what an engine left that died between two steps goes when the next one starts."""
-        for child in self.host.living(NOT_STARTED):
-            self.host.come_up(child)
-        assert not [child for child in self.host.children if child.state != GONE]
-        assert not [follower for engine in self.host.engines for follower in engine.followers]
-        remove_leftovers(self.settings.runs_dir, now=2 * self.clocks.now)
-        assert [] == os.listdir(self.settings.runs_dir)
+        for child in self.hosts.living(NOT_STARTED):
+            self.hosts.come_up(child)
+        assert not [child for child in self.hosts.children if child.state != GONE]
+        assert not [follower for engine in self.hosts.engines for follower in engine.followers]
+        for settings in self.hosts.settings.values():
+            remove_leftovers(settings.runs_dir, now=2 * self.clocks.now)
+            assert [] == os.listdir(settings.runs_dir)
 
     # --- inside
 
@@ -665,8 +786,8 @@ def test_what_must_hold_holds(template: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(clock, "now", lambda: clocks.now)
     monkeypatch.setattr(supervisor, "time", types.SimpleNamespace(monotonic=clocks.monotonic))
-    monkeypatch.setattr(process, "start", lambda job: machines[-1].host.start(job))
-    monkeypatch.setattr(process, "stand_in", lambda folder: machines[-1].host.stand_in(folder))
+    monkeypatch.setattr(process, "start", lambda job: machines[-1].hosts.start(job))
+    monkeypatch.setattr(process, "stand_in", lambda folder: machines[-1].hosts.stand_in(folder))
     monkeypatch.setattr(process, "keep_spare", lambda: None)
     monkeypatch.setattr(process, "end_tree", lambda _: True)
 
