@@ -29,7 +29,7 @@ echo end
 FILE = """#!/bin/sh
 folder=${FASTDEPLOY_STEPS_FILE%/steps}
 seen() {
-    until grep -q "$1" "$folder/$2"; do sleep 0.01; done
+    until grep -qs "$1" "$folder/$2"; do sleep 0.01; done
 }
 tell() {
     echo "{\\"name\\": \\"$1\\", \\"state\\": \\"$2\\"}" >> "$FASTDEPLOY_STEPS_FILE"
