@@ -1,0 +1,164 @@
+"""The log of a deployment in a real browser: folded, linked to, searched, followed; much of it without a script."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from bots import Bot
+from windows import WAIT, OpenPage, overflow, sign_in, stay
+
+pytestmark = pytest.mark.timeout(300)
+
+LONG: Final = r"""#!/bin/sh
+echo begun
+fastdeploy step Build -- sh -c 'for n in $(seq 2 300); do echo "building $n"; done; printf "needle \033[1min the hay\n"'
+echo between
+fastdeploy step Migrate -- sh -c 'echo migrating; exit 3'
+"""
+LIVE: Final = r"""#!/bin/sh
+fastdeploy step Build -- sh -c 'seq 1 300; printf "\033[1;31mhalf a "; until [ -e go ]; do sleep 0.1; done; echo line'
+fastdeploy step Migrate -- sh -c 'echo migrating; until [ -e on ]; do sleep 0.1; done; echo migrated'
+"""
+
+
+@pytest.fixture(scope="module")
+def long(bot: Bot) -> int:
+    """A deployment that failed, with a long log."""
+    bot.service("long", LONG)
+    number: int = bot.run_service("long")["id"]
+    return number
+
+
+def is_in_sight(page: Page, selector: str) -> bool:
+    """Whether an element can be seen in the window, and in the log's own."""
+    seen: bool = page.locator(selector).evaluate(
+        """one => {
+            const log = document.getElementById("log").getBoundingClientRect();
+            const box = one.getBoundingClientRect();
+            return box.height > 0 && box.top >= log.top && box.bottom <= log.bottom && box.bottom <= innerHeight;
+        }"""
+    )
+    return seen
+
+
+def fold(step: str) -> str:
+    """How to find a step's lines."""
+    return f"#log details:has(summary bdi:text-is('{step}'))"
+
+
+def is_open(page: Page, step: str) -> bool:
+    """Whether a step's lines are unfolded."""
+    found: bool = page.locator(fold(step)).evaluate("one => one.open")
+    return found
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_long_log_opens_at_what_failed(bot: Bot, long: int, window: OpenPage, scripts: bool) -> None:
+    """What went well is folded and can be opened; what was written in no step stands between."""
+    with window(scripts=scripts) as page:
+        sign_in(page, bot, f"/deployments/{long}")
+
+        assert (False, True) == (is_open(page, "Build"), is_open(page, "Migrate"))
+        expect(page.locator(fold("Build")).locator("summary")).to_contain_text("✓ Build 300 lines")
+        expect(page.locator(fold("Migrate")).locator("summary")).to_contain_text("✗ Migrate 1 line")
+        expect(page.get_by_text("between")).to_be_visible()
+        expect(page.get_by_text("building 17", exact=False).first).not_to_be_visible()
+
+        page.locator(fold("Build")).locator("summary").click()
+        expect(page.get_by_text("building 17", exact=False).first).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_an_address_with_a_line_opens_its_fold(bot: Bot, long: int, window: OpenPage, scripts: bool) -> None:
+    """And brings the line in sight, marked."""
+    with window(scripts=scripts) as page:
+        sign_in(page, bot)
+        page.goto(f"{bot.url}/deployments/{long}#L250")
+
+        expect(page.locator("#L250")).to_be_visible()
+        page.wait_for_function("document.getElementById('L250').getBoundingClientRect().bottom < innerHeight")
+        assert is_in_sight(page, "#L250")
+        assert is_open(page, "Build")
+        assert "250" == (page.locator("a:target").text_content() or "").strip()
+
+        page.locator("#L251").click()
+        assert page.url.endswith("#L251")
+
+
+def test_the_browsers_search_finds_what_is_folded(bot: Bot, long: int, window: OpenPage) -> None:
+    """Words in a step that is closed, over a change of colour."""
+    with window() as page:
+        sign_in(page, bot)
+        page.goto(f"{bot.url}/deployments/{long}#:~:text=needle%20in%20the%20hay")
+
+        expect(page.get_by_text("needle")).to_be_visible()
+        assert is_open(page, "Build")
+
+
+def test_a_log_that_grows_goes_on_in_the_right_fold(bot: Bot, window: OpenPage) -> None:
+    """A line that had not ended, its colour, its step's state; then a new step. What was read is closed behind."""
+    folder = bot.service("grows", LIVE)
+    number = bot.deploy("grows")
+    with window() as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        build = page.locator(fold("Build"))
+        expect(build).to_contain_text("half a", timeout=WAIT)
+        expect(build.locator("summary")).to_contain_text("◐ Build 301 lines")
+        same = stay(page)
+
+        (folder / "go").touch()
+
+        migrate = page.locator(fold("Migrate"))
+        expect(migrate).to_contain_text("migrating", timeout=WAIT)
+        expect(build.locator("summary")).to_contain_text("✓ Build 301 lines")
+        assert 1 == page.locator("#L301").count()
+        expect(build.locator(".f1.bold")).to_have_text("half a line")
+        assert (False, True) == (is_open(page, "Build"), is_open(page, "Migrate"))
+
+        (folder / "on").touch()
+        expect(migrate).to_contain_text("migrated", timeout=WAIT)
+        expect(migrate.locator("summary")).to_contain_text("✓ Migrate 2 lines", timeout=WAIT)
+        assert same()
+        shown = page.locator("#log").inner_html()
+        page.reload()
+        assert shown.replace(' open=""', "") == page.locator("#log").inner_html().replace(' open=""', "")
+
+
+def test_nobody_who_reads_is_disturbed_by_what_comes(bot: Bot, window: OpenPage) -> None:
+    """Nothing is closed or moved; the new lines are counted."""
+    folder = bot.service("calm", LIVE)
+    number = bot.deploy("calm")
+    with window() as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        expect(page.locator("#log")).to_contain_text("half a", timeout=WAIT)
+        page.locator("#log").evaluate("one => one.scrollTop = 50")
+        expect(page.get_by_label("follow")).not_to_be_checked()
+
+        (folder / "go").touch()
+
+        expect(page.get_by_role("button", name="1 new line ↓")).to_be_visible(timeout=WAIT)
+        assert is_open(page, "Build")
+        assert 50 == page.locator("#log").evaluate("one => one.scrollTop")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_lines_wrap_and_tell_their_times_where_that_is_wished(bot: Bot, window: OpenPage, scripts: bool) -> None:
+    """Both are off at first, and work without a script."""
+    name = f"wide-{scripts}".lower()
+    bot.service(name, "#!/bin/sh\nseq -s ' ' 1 400\n")
+    number = bot.run_service(name)["id"]
+    with window(scripts=scripts, width=600) as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        time = "getComputedStyle(document.getElementById('L1'), '::before').content"
+        wide = "(one => one.scrollWidth > one.clientWidth)(document.getElementById('log'))"
+        assert ("none", True) == (page.evaluate(time), page.evaluate(wide))
+
+        page.get_by_label("wrap").check()
+        page.get_by_label("times").check()
+
+        assert not page.evaluate(wide)
+        assert page.locator("#L1").get_attribute("data-at") == page.evaluate(time).strip('"')
+        assert 0 == overflow(page)
