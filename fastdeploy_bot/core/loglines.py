@@ -183,7 +183,8 @@ def tail(data: bytes, count: int) -> list[str]:
 
 def text(row: bytes) -> str:
     """What of a line can be read in the end."""
-    return "".join(tail(row, 1))
+    runs, _ = terminal.runs(row.decode("utf-8", "replace"), PLAIN)
+    return Line(0, _fitting(runs)).text
 
 
 def before(excerpt: Excerpt, offset: int, end: int) -> bytes:

@@ -25,6 +25,12 @@ class Span(msgspec.Struct, frozen=True):
     log_to: int | None = None
     """The same of its end."""
 
+    @property
+    def placed(self) -> bool:
+        """Whether its place in the log is known without looking for its times."""
+        begun, ended = self.started is not None, self.finished is not None
+        return (self.log_from is not None or not begun) and (self.log_to is not None or not ended)
+
 
 class Part(msgspec.Struct, frozen=True):
     """A stretch of a log."""

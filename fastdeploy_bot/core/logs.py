@@ -51,12 +51,13 @@ def end(deployment: int) -> int:
     return sum(next(iter(_pairs(last)), (0, 0)))
 
 
-def marks(deployment: int) -> list[Mark]:
-    """When which byte of what is kept was written: in order, each with another time than the one before.
+def marks(deployment: int, offset: int = 0) -> list[Mark]:
+    """When which byte of what is kept from `offset` on was written: in order, each with another time than that before.
 
     Of bytes before the first mark nobody noted the time; it is empty for output of earlier versions of the bot.
     """
-    rows = LogChunk.select(LogChunk.offset, LogChunk.times).where(LogChunk.deployment == deployment)
+    kept = (LogChunk.deployment == deployment) & (LogChunk.offset > offset - CHUNK)
+    rows = LogChunk.select(LogChunk.offset, LogChunk.times).where(kept)
     chunks = store.read(lambda: _pairs(rows.order_by(LogChunk.offset)))
     found = [mark for _, times in chunks for mark in msgspec.json.decode(times, type=list[Mark])]
     return [next(same) for _, same in groupby(found, key=lambda mark: mark[1])]

@@ -277,8 +277,10 @@ function watchLog() {
     follow.checked = atBottom();
     if (follow.checked) tellNew(-unseen);
   });
-  if (!location.hash) toBottom();
-  else follow.checked = false;
+  const failed = log.querySelector("summary > .failure")?.closest("details");
+  if (location.hash) follow.checked = false;
+  else if (failed) log.scrollTop += failed.getBoundingClientRect().bottom - log.getBoundingClientRect().bottom;
+  else toBottom();
 }
 
 // --- the feed

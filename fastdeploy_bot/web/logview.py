@@ -19,7 +19,9 @@ from fastdeploy_bot.words import StepState
 LONG: Final = 200
 """Of a log with more lines than these, the steps that went well are folded."""
 _UNFOLDED: Final = frozenset({StepState.RUNNING, StepState.FAILURE})
-_HIDDEN: Final = Markup('<p class="hint">{:,} earlier {} not shown: the raw log has what is kept.</p>')
+_HIDDEN: Final = Markup('<p class="hint">{:,} earlier {} not shown: {}.</p>')
+IN_RAW: Final = "the raw log has what is kept"
+BUSY: Final = "others are reading long logs at this moment; reload the page to see more"
 _STEP: Final = Markup(
     '<details class="part" id="S{}"{}><summary><span class="glyph {}" aria-hidden="true">{}</span> <bdi>{}</bdi> '
     '<span class="soft">{}</span></summary>'
@@ -37,10 +39,14 @@ class Step(msgspec.Struct, frozen=True):
     time: str
 
 
-def html(drawing: Drawing, steps: Mapping[str, Step]) -> Iterator[str]:
-    """The lines, a block at a time; the browser can show what it has while the rest is drawn."""
+def html(drawing: Drawing, steps: Mapping[str, Step], *, hidden: str = IN_RAW) -> Iterator[str]:
+    """The lines, a block at a time; the browser can show what it has while the rest is drawn.
+
+    Where there are lines before the first that is drawn, `hidden` says what about them.
+    """
     if drawing.hidden:
-        yield str(_HIDDEN.format(drawing.hidden, "line is" if drawing.hidden == 1 else "lines are"))
+        lines = "line is" if drawing.hidden == 1 else "lines are"
+        yield str(_HIDDEN.format(drawing.hidden, lines, hidden))
     blocks, section, end = drawing.blocks(), None, ""
     long = drawing.place.number > LONG
     while True:

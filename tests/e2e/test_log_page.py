@@ -16,7 +16,9 @@ LONG: Final = r"""#!/bin/sh
 echo begun
 fastdeploy step Build -- sh -c 'for n in $(seq 2 300); do echo "building $n"; done; printf "needle \033[1min the hay\n"'
 echo between
-fastdeploy step Migrate -- sh -c 'echo migrating; exit 3'
+fastdeploy step Migrate -- sh -c 'echo migrating; exit 3' && exit
+for n in $(seq 1 100); do echo "tidying $n"; done
+exit 3
 """
 LIVE: Final = r"""#!/bin/sh
 fastdeploy step Build -- sh -c 'seq 1 300; printf "\033[1;31mhalf a "; until [ -e go ]; do sleep 0.1; done; echo line'
@@ -57,7 +59,7 @@ def is_open(page: Page, step: str) -> bool:
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_long_log_opens_at_what_failed(bot: Bot, long: int, window: OpenPage, scripts: bool) -> None:
-    """What went well is folded and can be opened; what was written in no step stands between."""
+    """What went well is folded and can be opened; what was written in no step stands between and behind."""
     with window(scripts=scripts) as page:
         sign_in(page, bot, f"/deployments/{long}")
 
@@ -65,6 +67,8 @@ def test_a_long_log_opens_at_what_failed(bot: Bot, long: int, window: OpenPage, 
         expect(page.locator(fold("Build")).locator("summary")).to_contain_text("✓ Build 300 lines")
         expect(page.locator(fold("Migrate")).locator("summary")).to_contain_text("✗ Migrate 1 line")
         expect(page.get_by_text("between")).to_be_visible()
+        expect(page.locator(".tail")).to_have_text("migrating\n")
+        assert is_in_sight(page, f"{fold('Migrate')} summary") or not scripts
         expect(page.get_by_text("building 17", exact=False).first).not_to_be_visible()
 
         page.locator(fold("Build")).locator("summary").click()

@@ -162,8 +162,8 @@ class Browser:
         self.client.set_cookie("fastdeploy", cookie)
 
     def get(self, path: str, **options: Any) -> TestResponse:
-        """A page."""
-        return self.client.get(path, **options)
+        """A page, taken to its last byte but with `buffered=False`."""
+        return self.client.get(path, **{"buffered": True} | options)
 
     def post(self, path: str, *, headers: Mapping[str, str] | None = None, **fields: str) -> TestResponse:
         """A form with those fields and its token; `headers` in place of a right Origin."""

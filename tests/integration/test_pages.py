@@ -263,6 +263,24 @@ def test_a_big_log_is_drawn_whole_and_a_huge_one_to_a_bound(deployer: Browser, s
     assert "100 earlier lines are not shown" in page
 
 
+def test_long_logs_are_sent_to_a_few_at_once(deployer: Browser, scene: dict[str, int]) -> None:
+    """Whoever comes then sees its last lines, and why; a short log is shown to everybody."""
+    number = scene["search"]
+    store.write(lambda: logs.append(number, 0, b"some line\n" * 30_000, limit=KIB * KIB))
+    path = f"/deployments/{number}"
+    reading = [deployer.get(path, buffered=False) for _ in range(deployment.AT_ONCE)]
+
+    page = deployer.get(path).text
+    assert (False, True) == (line(28_000) in page, line(28_001) in page)
+    assert "28,000 earlier lines are not shown: others are reading long logs" in page
+    assert line(1) in deployer.get(f"/deployments/{scene['blog']}").text
+
+    assert all(line(1) in each.text for each in reading)
+    for each in reading:
+        each.close()
+    assert line(1) in deployer.get(path).text
+
+
 def test_a_log_is_folded_by_step(deployer: Browser, scene: dict[str, int]) -> None:
     """Its lines, state and time; what went well is closed where the log is long, what failed is open."""
     number = scene["shop"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from threading import BoundedSemaphore
 from typing import Final
 
 import msgspec
@@ -28,6 +29,12 @@ from fastdeploy_bot.words import DeploymentState, StepState
 
 MOST_LINES: Final = 50_000
 """How many lines of a log are drawn at most: its last ones."""
+FEW_LINES: Final = 2_000
+"""How many while too many others are being sent long logs."""
+LONG: Final = 256 * 1024
+"""From how many bytes on a log is a long one."""
+AT_ONCE: Final = 8
+"""To how many a process sends long logs at the same time: each has a thread until the last byte is taken."""
 TAIL: Final = 20
 """How many lines of a log stand beside a failure."""
 TAIL_BYTES: Final = 256 * 1024
@@ -35,6 +42,9 @@ TAIL_BYTES: Final = 256 * 1024
 LOG_HERE: Final = Markup("<!-- the log -->")
 PLACE_HERE: Final = Markup("<!-- where it goes on -->")
 """What stands in a page for what is only drawn while it is sent."""
+
+
+_seats = BoundedSemaphore(AT_ONCE)
 
 
 class StepLine(msgspec.Struct, frozen=True):
@@ -55,7 +65,20 @@ def deployment(id: int) -> ResponseReturnValue:
     page = _page(id)
     if isinstance(page, Response):
         return page
-    return Response(_with_log(page, *_log(id, BEGINNING)), mimetype="text/html")
+    long = logs.end(id) > LONG
+    seated = long and _seats.acquire(blocking=False)
+    full = long and not seated
+    try:
+        drawing, steps = _log(id, BEGINNING, most=FEW_LINES if full else MOST_LINES)
+        drawn = logview.html(drawing, steps, hidden=logview.BUSY if full else logview.IN_RAW)
+        answer = Response(_with_log(page, drawn, drawing), mimetype="text/html")
+    except BaseException:
+        if seated:
+            _seats.release()
+        raise
+    if seated:
+        answer.call_on_close(_seats.release)
+    return answer
 
 
 @bp.get(f"/deployments/{ID}/lines")
@@ -126,26 +149,28 @@ def _page(id: int) -> str:
     )
 
 
-def _log(number: int, place: Place) -> tuple[Drawing, Mapping[str, logview.Step]]:
+def _log(number: int, place: Place, *, most: int = MOST_LINES) -> tuple[Drawing, Mapping[str, logview.Step]]:
     """A log from a place on, and what is told of its steps."""
     row, run = _readable(number)
 
     def look() -> tuple[Excerpt, list[Part], list[Mark]]:
-        excerpt, marks = logs.read(number, place.offset), logs.marks(number)
-        return excerpt, logparts.parts(core_steps.spans(number), marks, excerpt.end), marks
+        spans = core_steps.spans(number)
+        marks = logs.marks(number, place.offset if all(span.placed for span in spans) else 0)
+        excerpt = logs.read(number, place.offset)
+        return excerpt, logparts.parts(spans, marks, excerpt.end), marks
 
-    drawing = Drawing(*store.read(look), place=place, most=MOST_LINES)
+    drawing = Drawing(*store.read(look), place=place, most=most)
     habit, now = forecast.habit(row.service_id, before=number), clock.now()
     told = (_step_line(each, habit, run, now) for each in standing.steps_of(number))
     return drawing, {each.name: logview.Step(each.state, each.time) for each in told}
 
 
-def _with_log(page: str, drawing: Drawing, steps: Mapping[str, logview.Step]) -> Iterator[str]:
+def _with_log(page: str, drawn: Iterator[str], drawing: Drawing) -> Iterator[str]:
     """The page with its log, piece by piece: it can be seen before all of it is drawn."""
     before, rest = page.split(LOG_HERE)
     between, behind = rest.split(PLACE_HERE)
     yield before
-    yield from logview.html(drawing, steps)
+    yield from drawn
     yield f"{between}{drawing.place}{behind}"
 
 
