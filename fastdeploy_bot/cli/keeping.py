@@ -11,6 +11,7 @@ from fastdeploy_bot.cli import completing, printing, shared
 from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.shared import as_json, by_url
 from fastdeploy_bot.core import audit, clock, secrets, tokens, users, views
+from fastdeploy_bot.core.views import UserView
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.words import LOCAL, Role
 
@@ -204,8 +205,14 @@ def list_users(json_: bool) -> None:
     if json_:
         printing.show(found)
         return
-    rows = [(each.username, each.role, each.created or "") for each in found]
-    printing.table(("USER", "ROLE", "CREATED"), rows)
+    rows = [(each.username, each.role, each.created or "", _signs_in_by(each)) for each in found]
+    printing.table(("USER", "ROLE", "CREATED", "SIGNS IN BY"), rows)
+
+
+def _signs_in_by(user: UserView) -> str:
+    """How a user shows who they are."""
+    ways = ["password"] if user.password else []
+    return " or ".join([*ways, *([f"GitHub account {user.github}"] if user.github is not None else [])])
 
 
 def _host() -> LocalBot:

@@ -221,6 +221,10 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     role: Role
     created: Moment | None
+    password: bool
+    """Whether they have one; without, they sign in by GitHub alone."""
+    github: int | None
+    """GitHub's number of the account that signs in as this user."""
 
 
 def step(row: Step) -> StepView:
@@ -399,7 +403,13 @@ def tokens(rows: Sequence[Token]) -> list[TokenView]:
 
 def user(row: User) -> UserView:
     """A user from their row."""
-    return UserView(username=row.username, role=Role(row.role), created=clock.text(row.created))
+    return UserView(
+        username=row.username,
+        role=Role(row.role),
+        created=clock.text(row.created),
+        password=bool(row.password),
+        github=row.github_id,
+    )
 
 
 def for_visitors(kind: EventType, told: Mapping[str, Any], visibility: Visibility) -> dict[str, Any] | None:
