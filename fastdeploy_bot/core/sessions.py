@@ -23,6 +23,15 @@ LONGEST: Final = 30 * clock.DAY
 LONGEST_OF_GUEST: Final = clock.DAY
 """How old one of somebody can become who lives by GitHub's word, which is asked when they sign in."""
 LONGEST_AGENT: Final = 200
+_FIND: Final = store.Prepared[Session](
+    lambda digest: (
+        Session.select(
+            *(Session.id, Session.created, Session.expires, Session.ended), User.username, User.role, User.password
+        )
+        .join(User)
+        .where(Session.hash == digest)
+    )
+)
 _WORTHWHILE: Final = 60 * clock.SECOND
 """A session that would gain less than this is left as it is."""
 
@@ -64,16 +73,16 @@ def begin(user: User, *, peer: str, agent: str, now: int) -> Begun:
 
 def find(cookie: str, *, now: int) -> Found:
     """The session that a cookie speaks for. Raises Unauthenticated where it is unknown, expired or ended."""
-    row = Session.select(Session, User).join(User).where(Session.hash == tokens.digest(cookie)).get_or_none()
-    if row is None:
+    rows = _FIND.tuples(tokens.digest(cookie))
+    if not rows:
         raise Unauthenticated("this session is not known")
-    if row.ended is not None:
+    [(number, created, expires, ended, username, role, password)] = rows
+    if ended is not None:
         raise Unauthenticated("this session was ended")
-    if row.expires <= now:
+    if expires <= now:
         raise Unauthenticated("this session has expired: sign in again")
-    who = Principal(PrincipalKind.USER, row.user.username, role=Role(row.user.role))
-    longest = LONGEST if row.user.password else LONGEST_OF_GUEST
-    return Found(who, row.id, row.created, row.expires, longest)
+    who = Principal(PrincipalKind.USER, username, role=Role(role))
+    return Found(who, number, created, expires, LONGEST if password else LONGEST_OF_GUEST)
 
 
 def prolong(found: Found, *, now: int) -> Found:

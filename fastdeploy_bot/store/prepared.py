@@ -1,6 +1,6 @@
 """Prepared queries: their text is made once, where making it anew would cost more than running it.
 
-For what is asked at every push; everything else says what it wants to peewee directly.
+For what is asked at every push, and by every page; everything else says what it wants to peewee directly.
 """
 
 from __future__ import annotations
