@@ -33,7 +33,7 @@ run: install ## start the bot with an example service, and push to it once (PORT
 test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
-bench: $(VENV)/.dev ## measure webhooks beside 500 websockets, a push to its script's first line, 10,000 pushes, a GB of output, what GitHub is asked, checkouts, a long log in a browser
+bench: $(VENV)/.dev chromium ## measure webhooks beside 500 websockets, a push to its script's first line, 10,000 pushes, a GB of output, what GitHub is asked, checkouts, a long log in a browser, a page before 50 viewers
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/sockets.py
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/first_line.py
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/load.py
@@ -41,6 +41,7 @@ bench: $(VENV)/.dev ## measure webhooks beside 500 websockets, a push to its scr
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/github.py
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/checkouts.py
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/longlog.py
+	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/page.py
 
 soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)
 	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))

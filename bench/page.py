@@ -113,7 +113,8 @@ class Viewer:
         writer.write("\r\n".join([*lines, "", ""]).encode())
         status, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         head = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
-        assert status.split()[1] in ("200", "304"), status
+        if status.split()[1] not in ("200", "304"):
+            raise ConnectionError(status)
         return head, await reader.readexactly(int(head.get("content-length", 0)))
 
 
@@ -142,7 +143,9 @@ def main(viewers: int = VIEWERS, events: int = EVENTS) -> None:
         shown, sizes = told.get()
         crowd.join()
     missing = [mark for mark in sent if mark not in seen]
-    print(f"event -> document       {figures([seen[mark] / 1_000 + shift - sent[mark] for mark in sent if mark in seen])}")
+    print(
+        f"event -> document       {figures([seen[mark] / 1_000 + shift - sent[mark] for mark in sent if mark in seen])}"
+    )
     print(f"event -> frame          {figures([painted[m] / 1_000 + shift - sent[m] for m in sent if m in painted])}")
     print(f"event -> other viewers  {figures([at - sent[mark] for mark, at in shown if mark in sent])}")
     print(f"not shown for itself    {len(missing)} of {len(sent)}: a later one came before")
@@ -161,7 +164,8 @@ def prepare(bot: Bot) -> tuple[int, str]:
             bot.deploy(name)
         wait_for(bot.idle)
     number = bot.deploy("shop")
-    return number, wait_for(lambda: (held / "token").exists() and (held / "token").read_text())
+    wait_for(lambda: (held / "token").exists() and (held / "token").stat().st_size)
+    return number, (held / "token").read_text()
 
 
 def first_view(page: Page, url: str) -> str:

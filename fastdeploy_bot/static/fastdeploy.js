@@ -43,7 +43,8 @@ let due = Infinity;
 let rested = 0;
 let fetching = false;
 let again = false;
-let seen = "";
+let seen = ""; // the answer that the page looks like
+let held = false; // whether something of the answer could not be put in place yet
 
 function wake(delay) {
   if (ended || since === undefined) return;
@@ -70,7 +71,7 @@ async function refresh() {
     if (answer.redirected) return location.reload(); // it is for visitors no more
     if (answer.ok) {
       put(await parse(answer));
-      seen = answer.headers.get("ETag");
+      seen = held ? "" : answer.headers.get("ETag");
     }
     if (answer.ok || answer.status === 304) compareVersions(answer.headers.get("Live-Version"));
     if (!live) say(answer.status < 500 ? "polling" : "offline");
@@ -91,14 +92,16 @@ async function refresh() {
 const ASKING = "details.ask[open]";
 
 function put(page) {
-  const asking = document.querySelector(ASKING);
+  held = false;
+  const asking = document.activeElement?.closest(ASKING) ?? document.querySelector(ASKING);
   const top = asking?.getBoundingClientRect().top;
   const focus = holdFocus();
   let last = null;
   for (const fresh of page.querySelectorAll("[data-live]")) {
     const old = byId(fresh.id);
     if (!old) last?.after(document.adoptNode(fresh));
-    else if (!isSelected(old)) morph(old, fresh);
+    else if (isSelected(old)) held = true;
+    else morph(old, fresh);
     last = byId(fresh.id);
   }
   for (const old of document.querySelectorAll("[data-live]")) if (!page.getElementById(old.id)) drop(old);
@@ -163,6 +166,7 @@ function stays(old, fresh, name) {
 // Whoever is asked something answers that question, whatever came up since.
 function keepAsking(old, fresh) {
   const asked = (of) => [of.textContent, ...[...of.querySelectorAll("[type=hidden]:not([name=nonce])")].map((one) => one.value)];
+  held = true;
   if (old.dataset.old || (fresh && asked(old).join("\n") === asked(fresh).join("\n"))) return;
   const note = document.createElement("p");
   note.className = "waiting";
@@ -423,7 +427,7 @@ function fields(more) {
 
 function use() {
   used = Date.now();
-  if (!byId("ending").hidden) stay();
+  if (byId("ending")?.hidden === false) stay();
 }
 
 // --- a newer version of this page
@@ -523,4 +527,5 @@ if (body.left) {
 }
 if (log) watchLog();
 connect();
+if (document.hidden) appear();
 wake(document.querySelector(".glyph.running") ? LATEST : IDLE);
