@@ -44,6 +44,7 @@ let rested = 0;
 let fetching = false;
 let again = false;
 let seen = ""; // the answer that the page looks like
+let logDue = false; // whether the log's parts may be told of anew
 let held = false; // whether something of the answer could not be put in place yet
 
 function wake(delay) {
@@ -75,13 +76,14 @@ async function refresh() {
     }
     if (answer.ok || answer.status === 304) compareVersions(answer.headers.get("Live-Version"));
     if (!live) say(answer.status < 500 ? "polling" : "offline");
-    if (log && !live) await readLog();
   } catch {
     say("offline");
     link?.close();
   } finally {
     fetching = false;
     rested = Date.now() + Math.max(REST, 3 * (Date.now() - begun));
+    if (log && (logDue || !live)) setTimeout(readLog, Math.random() * 1_000); // not now: many ask for what is above
+    logDue = false;
     if (again) wake(0);
     else if (!document.hidden) wake(document.querySelector(".glyph.running") || !live ? LATEST : IDLE);
   }
@@ -198,14 +200,16 @@ addEventListener("toggle", ({ target }) => target.matches(".ask:not([open])") &&
 
 let reading = null;
 let readAgain = false;
+let readLater = null;
 
 async function readLog() {
-  if (document.hidden) return;
+  if (document.hidden || ended) return;
   if (reading) {
     readAgain = true;
     return;
   }
-  reading = appendLines().catch(() => {});
+  clearTimeout(readLater);
+  reading = appendLines().catch(() => (readLater = setTimeout(readLog, LATEST)));
   await reading;
   reading = null;
   if (readAgain) {
@@ -217,6 +221,7 @@ async function readLog() {
 async function appendLines() {
   const place = document.getElementById("place");
   const answer = await fetch(`/deployments/${body.following}/lines?place=${place.value}`);
+  if (answer.status >= 500) throw new Error("later");
   if (!answer.ok) return;
   const news = await parse(answer);
   const follow = document.getElementById("follow").checked && !isSelected(log);
@@ -336,6 +341,7 @@ function hear(told) {
   } else if (told.type === "log") readLog();
   else if (told.id || told.type === "reset") {
     since = told.id ?? newest;
+    logDue ||= body.following == (told.step?.deployment ?? told.deployment?.id);
     if (!document.hidden) wake(GATHER * (0.5 + Math.random()));
     else if (told.type === "deployment") wake(BEHIND * (0.5 + Math.random()));
   }
