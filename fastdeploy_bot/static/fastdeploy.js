@@ -316,10 +316,10 @@ function connect() {
   };
   opened.onclose = ({ code }) => {
     if (link !== opened) return;
-    if (live) say("reconnecting");
     link = null;
+    if (live) say("reconnecting");
     live = false;
-    if (document.hidden && !asleep) return;
+    if (ended || (document.hidden && !asleep)) return;
     if (code === 4401 && body.left) askHowLong();
     tries = Date.now() - begun > STEADY ? 0 : tries + 1;
     retry = setTimeout(connect, code === 4401 ? IDLE : pause());
@@ -348,6 +348,7 @@ function hear(told) {
 }
 
 function say(now) {
+  if (ended) now = "signed out";
   if (word.textContent !== now) word.textContent = now;
   word.className = now === "live" ? "on" : "";
 }
