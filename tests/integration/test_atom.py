@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from flask import Flask
 
+import hostile
 from callers import SOON, Browser, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot.core.standing import Run, Sight
 from fastdeploy_bot.store.models import Service
@@ -208,18 +209,29 @@ def test_a_tag_is_named_by_the_place_and_the_day(url: str, authority: str) -> No
     assert authority == Site(url, "https://github.com").tag(1_700_000_000_000, "services/shop")
 
 
-def test_what_xml_forbids_is_replaced() -> None:
-    """Whatever a row holds, the feed can be read, and nothing in it becomes an element."""
-    title = "a\x00b\x1b[31m\ufffe\ud800\u202e]]><script>&amp;"
+@pytest.mark.parametrize(
+    "text", [*hostile.TEXTS, "lone \ud800 surrogate"], ids=lambda text: text.encode(errors="replace")[:40]
+)
+def test_whatever_a_row_holds_the_feed_can_be_read(text: str) -> None:
+    """Nothing in it becomes an element; what XML cannot hold is replaced."""
     state = DeploymentState.SUCCESS
     ended = Run(
-        id=1, service="shop", state=state, created=1, started=1, finished=2, sight=Sight.ALL, title=title, actor=title
+        id=1, service="shop", state=state, created=1, started=1, finished=2, sight=Sight.ALL, title=text, actor=text
     )
 
     told = markup.document(atom.feed(Service(name="shop"), [ended], Site(URL, URL)))
 
     feed = ElementTree.fromstring(told)
     check(feed)
-    clean = "a\ufffdb\ufffd[31m\ufffd\ufffd\ufffd]]><script>&amp;"
-    assert f"✓ shop: success “{clean}”" == entries(feed)[0]["title"]
-    assert clean == feed.findtext(f"{ATOM}entry/{ATOM}author/{ATOM}name")
+    shown = hostile.parsed(markup.fit(text))
+    assert f"✓ shop: success “{shown}”" == entries(feed)[0]["title"]
+    assert shown == feed.findtext(f"{ATOM}entry/{ATOM}author/{ATOM}name")
+    names = {each.tag.removeprefix(ATOM) for each in feed.iter()}
+    assert names <= {"feed", "entry", "id", "title", "published", "updated", "author", "name", "link", "summary"}
+    assert {key for each in feed.iter() for key in each.attrib} <= {"rel", "type", "href"}
+
+
+def test_what_xml_forbids_is_replaced() -> None:
+    """And what turns the direction of what comes after it."""
+    assert "a\ufffdb\ufffd[31m\ufffd\ufffd\ufffd]]>" == markup.fit("a\x00b\x1b[31m\ufffe\ud800\u202e]]>")
+    assert "tab\tline\n\xe9\U0001f468" == markup.fit("tab\tline\n\xe9\U0001f468")

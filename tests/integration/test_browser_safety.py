@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from msgspec.structs import replace
 
-from callers import Browser, ServiceFiles, sync
+from callers import Auth, Browser, GitHub, ServiceFiles, document, sync
 from fastdeploy_bot import app as wiring
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core import servicefile
@@ -145,3 +145,27 @@ def test_what_leads_elsewhere_tells_nobody_where_from(app: Flask, service: Servi
 
     assert '<a href="https://shop.example" rel="noopener noreferrer">https://shop.example</a>' in shown.text
     assert "same-origin" == shown.headers["Referrer-Policy"]
+
+
+def test_what_is_no_text_is_refused_where_it_comes_in(
+    app: Flask, service: ServiceFiles, github: GitHub, auth: Auth
+) -> None:
+    """Half a character of UTF-16: in a push, in a form and by the API; and no page breaks on one in an address."""
+    service("shop", branches=["main"])
+    sync(app)
+    browser = Browser(app).signed_in("deployer")
+    lone = "\\ud800<script>"
+
+    pushed = github.deliver(document(title="TITLE").replace(b"TITLE", lone.encode()))
+    headers = auth("deployer") | {"Content-Type": "application/json"}
+    locked = app.test_client().post("/api/v1/services/shop/lock", data=f'{{"reason": "{lone}"}}', headers=headers)
+
+    assert (400, 400) == (pushed.status_code, locked.status_code)
+    for path in (
+        "/%ed%a0%80",
+        "/?q=%ed%a0%80",
+        "/services/%ed%a0%80",
+        "/login?next=/%ed%a0%80",
+        "/badges/%ed%a0%80.svg",
+    ):
+        assert browser.get(path, headers={"Accept": "text/html"}).status_code in (200, 404)
