@@ -61,9 +61,15 @@ DANGERS: Final = """() => {
       if (links.includes(name) && !ours.test(value)) found.push(`${one.localName} ${name}=${value}`);
     }
   }
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const bound = text.parentElement.closest("bdi, code, pre, select");
+    if (/[\u202a-\u202e\u2066-\u2069]/.test(text.data) && !bound) found.push(`unbound: ${text.data.slice(0, 100)}`);
+  }
   return found;
 }"""
-"""What only a text that became markup could have put into a page."""
+"""What only a text that became markup could have put into a page, and texts that could turn what stands beside them."""
 
 
 class Watch:
@@ -156,7 +162,7 @@ def test_what_commits_say_is_text(bot: Bot, pushed: list[int], watch: Watch) -> 
     assert re.sub(r"\s+", " ", hostile.parsed(described())) in re.sub(r"\s+", " ", watch.page.inner_text("#top"))
 
     watch.page.goto(bot.url)
-    watch.shows(quoted(text) for text in hostile.TEXTS[-20:])
+    watch.shows(quoted(text) for text in hostile.TEXTS[-15:])
     watch.page.goto(f"{bot.url}/deployments/{pushed[11]}")
     watch.shows([quoted(hostile.TEXTS[11])])
 
