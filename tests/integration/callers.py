@@ -279,6 +279,11 @@ def verdicts(response: TestResponse) -> dict[str, str]:
     return {each["service"]: each["verdict"] for each in response.get_json()["verdicts"]}
 
 
+def main_of(answer: TestResponse) -> str:
+    """A page without its frame, which is alike for all: everybody may search, and choose how pages look."""
+    return answer.text.partition("<main")[2].partition("</main>")[0]
+
+
 def is_problem(response: TestResponse, status: int) -> bool:
     """Whether it is an RFC 9457 problem of that status."""
     told = response.get_json()

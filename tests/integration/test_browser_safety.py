@@ -87,9 +87,7 @@ def test_no_page_opens_windows_or_writes_markup_of_others(template: Path) -> Non
     """No window with an opener, no text that is taken for safe, no style or handler in place."""
     text = template.read_text()
 
-    assert not re.search(
-        r"\|\s*safe\b|autoescape|<style|\sstyle=|\son[a-z]+=|<script(?! type=\"module\" src=)", text
-    )
+    assert not re.search(r"\|\s*safe\b|autoescape|<style|\sstyle=|\son[a-z]+=|<script(?! type=\"module\" src=)", text)
     outside = re.findall(r"<a [^>]*(?:\| link|target=)[^>]*>", text)
     assert [] == [tag for tag in outside if 'rel="noopener noreferrer"' not in tag and 'class="button"' not in tag]
 
