@@ -44,8 +44,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def repositories() -> list[Deployed]:
-    """All that is deployed here, by name."""
-    rows = Service.select(Service.repository, Service.repository_id).where(Service.removed.is_null())
+    """All that is deployed here, by name; a service whose file never told its repository deploys nothing."""
+    told = (Service.removed.is_null()) & (Service.repository != "")
+    rows = Service.select(Service.repository, Service.repository_id).where(told)
     return sorted({Deployed(row.repository, row.repository_id) for row in rows}, key=lambda each: each.name)
 
 

@@ -218,6 +218,16 @@ def test_a_service_that_was_removed_does_not_count(
     assert {"octocat": "deployer"} == people()
 
 
+def test_a_file_that_names_no_repository_keeps_nobody_out(app: Flask, octocat: Guest, service: ServiceFiles) -> None:
+    """Nothing is deployed by it."""
+    service.text("broken", "repository = 7")
+    sync(app)
+
+    octocat.sign_in()
+
+    assert {"octocat": "deployer"} == people()
+
+
 def test_where_nothing_is_deployed_nobody_is_let_in(app: Flask, octocat: Guest, service: ServiceFiles) -> None:
     """No permission is no permission."""
     service.remove("shop")
