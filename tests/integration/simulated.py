@@ -191,7 +191,7 @@ class Hosts:
         """What an engine remembers of the children that it started."""
         self._ran = ran
         self._ticking: list[Engine] = []
-        for host in HOSTS:
+        for host in (*HOSTS, HOSTS[0]):
             self.serve(host)
 
     @property
