@@ -35,18 +35,21 @@ PAST: Final = {
     "search": (4 * DAY, 20 * HOUR),
 }
 """How long ago each service was deployed."""
-LOG: Final = "\n".join(
-    [
-        "$ ./manage.py migrate",
-        "Operations to perform:",
-        "  Apply all migrations: shop, sessions",
-        "Running migrations:",
-        "  Applying shop.0041_prices… OK",
-        "  Applying shop.0042_tax…",
-        'psycopg.errors.NotNullViolation: column "rate" of relation "tax" contains null values',
-        "",
-    ]
+LOG: Final = (
+    ("Checkout", 0, "From https://github.com/octo-org/shop\n   fe01d2..9c1f2e  main -> origin/main\n"),
+    ("Build", 3, "\x1b[36m#1\x1b[0m resolving packages… \x1b[32mdone\x1b[0m\n"),
+    ("Build", 9, "\x1b[36m#2\x1b[0m \x1b[33mwarning\x1b[0m: 2 packages are out of date\n"),
+    ("Build", 21, "\x1b[36m#3\x1b[0m built \x1b[1mshop-4.2.0\x1b[0m in 19.8 s\n"),
+    ("Migrate", 24, "$ ./manage.py migrate\n\x1b[1mRunning migrations:\x1b[0m\n"),
+    ("Migrate", 25, "  Applying shop.0041_prices… \x1b[1;32mOK\x1b[0m\n  Applying shop.0042_tax…\n"),
+    (
+        "Migrate",
+        27,
+        "\x1b[31mpsycopg.errors.NotNullViolation\x1b[0m: "
+        'column "rate" of relation "tax" contains \x1b[97;41m null values \x1b[0m\n',
+    ),
 )
+"""What a deployment writes that fails: in which step, after how many seconds."""
 
 
 def draw(home: Path, *, now: int) -> dict[str, int]:
@@ -94,7 +97,7 @@ def _failed(at: int) -> int:
     def write() -> int:
         row = _row("shop", "failure", created=at - 40 * SECOND, started=at - 38 * SECOND, finished=at, exit_status=1)
         _steps(row, at - 38 * SECOND, ["success", "success", "failure", "skipped"])
-        logs.append(row.id, 0, LOG.encode(), limit=1 << 20)
+        _log(row, at - 38 * SECOND)
         return row.id
 
     return store.write(write)
@@ -108,6 +111,16 @@ def _running(now: int) -> int:
         return row.id
 
     return store.write(write)
+
+
+def _log(row: Deployment, begun: int) -> None:
+    place = 0
+    for name, seconds, text in LOG:
+        data, mine = text.encode(), (Step.deployment == row) & (Step.name == name)
+        logs.append(row.id, place, data, limit=1 << 20, times=[(place, begun + seconds * SECOND)])
+        Step.update(log_from=place).where(mine, Step.log_from.is_null()).execute()
+        place += len(data)
+        Step.update(log_to=place).where(mine).execute()
 
 
 def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:

@@ -62,6 +62,7 @@ def write_steps(number: int, log: bytes, places: dict[str, tuple[int, int | None
     def write() -> None:
         LogChunk.delete().where(LogChunk.deployment == number).execute()
         logs.append(number, 0, log, limit=KIB * KIB)
+        Step.update(log_from=None, log_to=None).where(Step.deployment == number).execute()
         for name, (begin, end) in places.items():
             mine = (Step.deployment == number) & (Step.name == name)
             assert Step.update(log_from=begin, log_to=end or len(log)).where(mine).execute()
