@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -305,3 +306,32 @@ def test_what_everybody_may_see_is_text(bot: Bot, browser: playwright.sync_api.B
         watch.page.goto(f"{bot.url}/badges/open.svg")
         assert "open: ✓ success" in (watch.page.locator("svg > title").text_content() or "")
         assert [] == watch.dialogs
+
+
+def test_what_would_go_live_is_text(bot: Bot, watch: Watch) -> None:
+    """The commits between what is live and the head, and who wrote them."""
+    bot.service("behind", "#!/bin/sh\nexit 0\n", branches=["main"])
+    bot.wait_end(push(bot, "behind", "a" * 40))
+    bot.post("/services/behind/lock", {"reason": "freeze"})
+    texts = [hostile.TEXTS[at] for at in (0, 11, 35, 43, 61, 72, 92, 112, 118, 131)]
+    commits = [
+        payloads.Commit(id=f"{number:040x}", message=text, author=payloads.Author(name=text))
+        for number, text in enumerate(texts, 1)
+    ]
+    body = payloads.push_document(
+        repository="octo-org/behind",
+        repository_id=sum(b"behind"),
+        before="a" * 40,
+        after=commits[-1].id,
+        pushed_at=time.time_ns() // 10**9 + 60,
+        listed=commits,
+    )
+    assert 202 == bot.deliver(body).status_code
+
+    watch.page.goto(f"{bot.url}/services/behind")
+    watch.page.evaluate("document.querySelectorAll('main details').forEach(one => one.open = true)")
+
+    watch.shows(hostile.title(text) for text in texts)
+    watch.shows(hostile.name(text) for text in texts)
+    watch.page.goto(bot.url)
+    watch.is_calm()

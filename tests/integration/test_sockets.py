@@ -312,6 +312,14 @@ def test_a_cookie_from_elsewhere_is_refused(server: Server, origin: str | None) 
     assert 403 == refusal(server.url, **with_cookie("unknown", origin))
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_browser_that_says_another_site_opens_the_socket_is_believed(server: Server, site: str) -> None:
+    """Whatever the origin is."""
+    shown = with_cookie(sign_in(server.auth), server.url)
+
+    assert 403 == refusal(server.url, **shown | {"headers": shown.get("headers", {}) | {"Sec-Fetch-Site": site}})
+
+
 def test_with_a_public_url_its_pages_alone_may_use_their_cookie(settings: Settings, auth: Auth) -> None:
     """Not the pages of whatever name the bot was found by; and by https the cookie has another name."""
     app = create_app(msgspec.structs.replace(settings, public_url="https://deploy.example"))
