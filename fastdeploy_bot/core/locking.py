@@ -49,10 +49,10 @@ def lock(name: str, entries: Mapping[str, Entry], wish: Wish, *, by: Principal, 
     return services.find(name)
 
 
-def unlock(name: str, entries: Mapping[str, Entry], *, by: Principal, now: int) -> bool:
+def unlock(name: str, entries: Mapping[str, Entry], *, by: Principal, now: int, since: int | None = None) -> bool:
     """End a service's lock; what waited for that is queued again, in its order. False where there was none.
 
-    Raises NotFound.
+    With `since`, only the lock that began then. Raises NotFound; Conflict where there is another one by now.
     """
 
     def write() -> bool:
@@ -60,6 +60,8 @@ def unlock(name: str, entries: Mapping[str, Entry], *, by: Principal, now: int) 
         held = locks.of(service)
         if held is None:
             return False
+        if since not in (None, held.since):
+            raise Conflict(f"there is another lock by now: {held.told}")
         _unlock(service)
         audit.note(by, "unlock", f"service {name}", now=now, detail=held.told)
         return True

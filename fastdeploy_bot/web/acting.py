@@ -63,9 +63,9 @@ def lock(name: str) -> ResponseReturnValue:
 
 @bp.post("/services/<name>/unlock")
 def unlock(name: str) -> ResponseReturnValue:
-    """End a service's lock. To ask twice is no mistake."""
+    """End the lock that the form showed. To ask twice is no mistake."""
     who = browser.require(Action.STEER, service=name)
-    locking.unlock(name, context.bot().catalogue.entries(), by=who, now=clock.now())
+    locking.unlock(name, context.bot().catalogue.entries(), by=who, now=clock.now(), since=_number("since"))
     context.bot().bell.ring()
     return _see(f"/services/{name}")
 

@@ -508,6 +508,20 @@ def test_a_lock_is_shown_wherever_the_service_is(deployer: Browser, scene: dict[
 
 
 @pytest.mark.usefixtures("two_services")
+def test_a_lock_that_the_form_did_not_show_stays(deployer: Browser) -> None:
+    """Somebody locked anew while the question was open: 409, which names the other lock."""
+    lock(deployer)
+    shown = deployer.get("/services/shop").text.partition('/unlock"')[2].partition('name="since" value="')[2]
+    since = shown.partition('"')[0]
+
+    other = deployer.post("/services/shop/unlock", since=str(int(since) - 1))
+    same = deployer.post("/services/shop/unlock", since=since)
+
+    assert (409, 303) == (other.status_code, same.status_code)
+    assert "the database moves" in other.text
+
+
+@pytest.mark.usefixtures("two_services")
 def test_what_waits_for_a_lock_begins_when_somebody_unlocks(deployer: Browser, github: GitHub) -> None:
     """By the form, and sent twice it is no mistake."""
     lock(deployer)
