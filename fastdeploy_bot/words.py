@@ -156,6 +156,8 @@ class QuestionKind(StrEnum):
 
     CHANGED = "changed"
     """Which files differ between two commits."""
+    BETWEEN = "between"
+    """Which commits are between two."""
     REACHABLE = "reachable"
     """Whether a commit is part of what mapped refs name: GitHub knows the commits of forks, too."""
     MAY_WRITE = "may-write"

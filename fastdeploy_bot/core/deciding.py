@@ -9,6 +9,7 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, drift, holdbacks, locks, matching, newest, questions, services
+from fastdeploy_bot.core.between import Between
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
@@ -71,6 +72,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What the push changed since it left a base, by those that GitHub compared it with; None: not known."""
     apart: tuple[str, ...] = ()
     """Those of them that have commits of their own, which the push lacks: what these changed is yet to be asked."""
+    between: Mapping[str, Between] = {}
+    """How a base differs from the push, by those of which GitHub said so."""
 
 
 def decide(case: Case) -> list[ToldVerdict]:

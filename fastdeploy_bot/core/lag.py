@@ -17,6 +17,7 @@ from fastdeploy_bot.words import ZERO_SHA
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
     """The newest push of what a service deploys, and how far it is from being live."""
 
+    repository: str
     ref: str
     sha: str
     """Empty where it deleted the ref."""
@@ -38,6 +39,7 @@ def of(services: Sequence[Service], live: Mapping[int, str], entries: Mapping[st
     links = between.sizes(apart) if apart else {}
     return {
         row.id: Lag(
+            repository=push.repository,
             ref=push.ref,
             sha="" if push.sha == ZERO_SHA else push.sha,
             at=push.at,

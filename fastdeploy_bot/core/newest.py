@@ -38,7 +38,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
 
     guid: str
     """Of its delivery."""
-    repository_id: int | None
+    repository: str
+    """`owner/name` as GitHub spelt it then."""
     default_branch: str | None
     ref: str
     sha: str
@@ -73,7 +74,7 @@ def of(services: Sequence[int]) -> dict[int, Push]:
         same.service == Service.id, same.sha == Delivery.commit, same.created >= Delivery.received
     )
     run = (Deployment.id, Deployment.state, Deployment.reason, Deployment.finished)
-    push = (Delivery.guid, Delivery.repository_id, Delivery.default_branch, Delivery.ref, Delivery.commit)
+    push = (Delivery.guid, Delivery.repository, Delivery.default_branch, Delivery.ref, Delivery.commit)
     rows = (
         Service.select(Service.id, *push, Delivery.pushed_at, Delivery.received, Verdict.verdict, Verdict.reason, *run)
         .join(Verdict, on=(Verdict.id == Service.newest))
@@ -125,7 +126,7 @@ def _of_run(run: Run) -> Why:
 
 def _push(
     guid: str,
-    repository_id: int | None,
+    repository: str | None,
     default_branch: str | None,
     ref: str | None,
     sha: str | None,
@@ -137,7 +138,7 @@ def _push(
 ) -> Push:
     return Push(
         guid=guid,
-        repository_id=repository_id,
+        repository=repository or "",
         default_branch=default_branch,
         ref=ref or "",
         sha=sha or ZERO_SHA,

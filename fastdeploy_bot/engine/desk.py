@@ -13,8 +13,10 @@ from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
+from fastdeploy_bot.engine.gaps import Gaps
 from fastdeploy_bot.engine.inquirers.comparing import Comparing
 from fastdeploy_bot.engine.inquirers.installed import Installed
+from fastdeploy_bot.engine.inquirers.measuring import Measuring
 from fastdeploy_bot.engine.inquirers.permits import MayWrite
 from fastdeploy_bot.engine.inquirers.tracing import Tracing
 from fastdeploy_bot.engine.inquiries import Inquirer, Inquiries
@@ -95,13 +97,14 @@ def of(settings: Settings, catalogue: Catalogue, host: str) -> Desk:
     redelivery = Redelivery(speaking, f"{settings.effective_public_url}/webhooks/github")
     recovery = Recovery(speaking, catalogue, bell, redelivery=redelivery, poll=settings.poll)
     checks = Checks(speaking, bell, ours=lambda: settings.app_names)
-    return Desk(speaking, [relay, inquiries, recovery, checks])
+    return Desk(speaking, [relay, inquiries, recovery, checks, Gaps(speaking, catalogue)])
 
 
 def inquirers() -> dict[QuestionKind, Inquirer]:
     """Who asks the questions of each kind."""
     return {
         QuestionKind.CHANGED: Comparing(),
+        QuestionKind.BETWEEN: Measuring(),
         QuestionKind.REACHABLE: Tracing(),
         QuestionKind.MAY_WRITE: MayWrite(),
         QuestionKind.INSTALLED: Installed(),

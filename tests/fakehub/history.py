@@ -11,6 +11,7 @@ from fakehub.wire import Answer, Area, Handler, Json, Refused, Request, answered
 
 REPOSITORY: Final = "octo-org/shop"
 MOST_FILES: Final = 300
+MOST_COMMITS: Final = 250
 
 
 class Commit(NamedTuple):
@@ -57,7 +58,15 @@ class History(Area):
         merge_base = next((sha for sha in self._before(right) if sha in set(self._before(left))), None)
         if merge_base is None:
             raise Refused(404, f"No common ancestor between {base} and {head}.")
-        compared: Json = {"status": _status(left, right, merge_base), "merge_base_commit": {"sha": merge_base}}
+        ahead, behind = self._lacking(left, right), self._lacking(right, left)
+        compared: Json = {
+            "status": _status(left, right, merge_base),
+            "merge_base_commit": {"sha": merge_base},
+            "ahead_by": len(ahead),
+            "behind_by": len(behind),
+            "total_commits": len(ahead),
+            "commits": self._listed(ahead, request),
+        }
         if request.query.get("page", "1") == "1":
             compared["files"] = self._changed(merge_base, right)[:MOST_FILES]
         return answered(compared)
@@ -80,6 +89,24 @@ class History(Area):
                 if parent not in seen:
                     seen.add(parent)
                     line.append(parent)
+
+    def _lacking(self, base: str, head: str) -> list[str]:
+        """What `head` came from and `base` did not, the oldest first."""
+        known = set(self._before(base))
+        return [sha for sha in self._before(head) if sha not in known][::-1]
+
+    def _listed(self, commits: Sequence[str], request: Request) -> list[Json]:
+        """By pages from the beginning; without pages, the last ones."""
+        if "page" in request.query or "per_page" in request.query:
+            size, number = int(request.query.get("per_page", 30)), int(request.query.get("page", 1))
+            commits = commits[size * (number - 1) : size * number]
+        return [
+            {
+                "sha": sha,
+                "commit": {"message": f"Change {sha[:4]}", "author": {"name": "Ada", "email": "ada@example.org"}},
+            }
+            for sha in commits[-MOST_COMMITS:]
+        ]
 
     def _changed(self, base: str, head: str) -> list[Json]:
         old, new = self.commits[base].tree, self.commits[head].tree

@@ -33,6 +33,7 @@ PERMISSIONS: Final = {
 """By which GitHub takes each kind of report."""
 SOUGHT: Final = {
     QuestionKind.CHANGED: "which files differ between commits of",
+    QuestionKind.BETWEEN: "which commits are between two of",
     QuestionKind.REACHABLE: "whether a commit is on a branch or tag of",
     QuestionKind.MAY_WRITE: "who may write to",
     QuestionKind.INSTALLED: "what the App may do in",
@@ -40,6 +41,7 @@ SOUGHT: Final = {
 """What each kind of question asks, before the repository's name."""
 CONSEQUENCES: Final = {
     QuestionKind.CHANGED: "the push is deployed, whatever the service's paths",
+    QuestionKind.BETWEEN: "the page does not say how far what is live is behind",
     QuestionKind.REACHABLE: "the commit is not deployed",
     QuestionKind.MAY_WRITE: "the button that was pressed does nothing",
     QuestionKind.INSTALLED: "what GitHub refused to hear of is not told again",

@@ -12,8 +12,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from fastdeploy_bot.forge.github import commits as commits_shown
 from fastdeploy_bot.forge.github.client import Client, not_understood, repository_path
+from fastdeploy_bot.forge.github.commits import Listed
 from fastdeploy_bot.forge.github.permissions import Needs
+from fastdeploy_bot.words import Commit
 
 READS: Final = Needs(contents="read")
 MOST_FILES: Final = 300
@@ -38,13 +41,21 @@ class Comparison(msgspec.Struct, frozen=True):
     files: tuple[str, ...] | None
     """What the head changed since the commit where it left the base, by its old name and its new one. None where
     GitHub may not have listed all."""
+    ahead: int | None = None
+    """How many commits the head has that the base lacks; None where GitHub does not say."""
+    behind: int | None = None
+    """How many the base has that the head lacks."""
+    commits: tuple[Commit, ...] = ()
+    """The newest of those that the head has, oldest first."""
 
 
 def commits(client: Client, token: str, repository: str, base: str, head: str) -> Comparison:
     """How `head` differs from `base`; both are shas."""
-    # The files stand on the first page of commits, of which one is enough.
-    data = client.call("GET", _path(repository, base, head), token, query={"per_page": 1}, largest=LARGEST).data
-    return Comparison(_relation(data), _files(data))
+    # Only without pages does the newest commit stand on the first one, together with the files.
+    data = client.call("GET", _path(repository, base, head), token, largest=LARGEST).data
+    return Comparison(
+        _relation(data), _files(data), _count(data, "ahead_by"), _count(data, "behind_by"), _commits(data)
+    )
 
 
 def relation(client: Client, token: str, repository: str, base: str, head: str) -> Relation:
@@ -71,6 +82,26 @@ def _files(data: Any) -> tuple[str, ...] | None:
     except (KeyError, TypeError) as error:
         raise not_understood("no files of a comparison") from error
     return names if len(listed) < MOST_FILES else None
+
+
+def _count(data: Any, name: str) -> int | None:
+    count = data.get(name)
+    return count if isinstance(count, int) else None
+
+
+def _commits(data: Any) -> tuple[Commit, ...]:
+    """They are only shown: where they are not as expected, there are none."""
+    try:
+        listed = [_listed(each) for each in data["commits"][-commits_shown.MOST_KEPT :]]
+    except (KeyError, TypeError, AttributeError):
+        return ()
+    return commits_shown.kept(listed)
+
+
+def _listed(commit: Any) -> Listed:
+    told = commit["commit"]
+    author = told.get("author") or {}
+    return Listed(str(commit["sha"]), str(told["message"]), str(author.get("name") or ""))
 
 
 def _names(file: Any) -> Iterator[str]:
