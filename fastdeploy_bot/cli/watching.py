@@ -119,4 +119,7 @@ def _standing(view: ServiceView) -> str:
 
 
 def _live(view: ServiceView) -> str:
-    return f"{view.live.sha[:7]} since {view.live.since}" if view.live is not None else "nothing live"
+    if view.live is None:
+        return "nothing live"
+    behind = f", {view.behind} commit{'s' * (view.behind > 1)} behind" if view.behind else ""
+    return f"{view.live.sha[:7]} since {view.live.since}{behind}"

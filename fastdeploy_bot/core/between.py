@@ -10,8 +10,8 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.store.models import Delivery, Service, Verdict
-from fastdeploy_bot.words import Commit, VerdictKind
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
+from fastdeploy_bot.words import Commit, DeploymentState, VerdictKind
 
 LOOK_BACK: Final = 100
 """How many of a ref's newest pushes are looked at for a way from one commit to the other."""
@@ -121,6 +121,18 @@ def sizes(services: Sequence[int]) -> dict[int, list[Link]]:
 def of(service: Service, base: str, head: str, *, ref: str) -> Between | None:
     """How `base` differs from `head`, by the pushes of that ref, with the commits; None where nobody told."""
     return between(base, head, pushes(service, ref)) or told(service, base, head)
+
+
+def brought(run: Deployment) -> Between | None:
+    """What a deployment brought or brings: how what was live before it differs from its commit.
+
+    None where nobody told, or nothing was live before.
+    """
+    earlier = Deployment.select(Deployment.sha).where(
+        Deployment.service == run.service_id, Deployment.state == DeploymentState.SUCCESS, Deployment.id < run.id
+    )
+    before = earlier.order_by(Deployment.id.desc()).first()
+    return None if before is None else of(run.service, before.sha, run.sha, ref=run.ref)
 
 
 def told(service: Service, base: str, head: str) -> Between | None:

@@ -16,7 +16,7 @@ SHOWN: Final = 200
 """How many of the newest deliveries are shown."""
 _TOLD: Final = (
     *("guid", "event", "action", "repository", "ref", "before", "after", "commit"),
-    *("received", "reason", "peer", "headers", "reconciled"),
+    *("received", "reason", "peer", "headers", "reconciled", "size"),
 )
 _VERDICTS: Final = store.Prepared[Verdict](
     lambda delivery: (
@@ -62,7 +62,21 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """Whether no webhook told of it."""
     replayable: bool
     """Whether it is a push whose body is still kept."""
+    size: int | None
+    """How many commits it put on top; None where that is not known."""
     verdicts: list[ToldVerdict]
+
+
+class Wanted(NamedTuple):
+    """Which of the newest deliveries to show; what is empty does not matter."""
+
+    service: str = ""
+    """Those that something was decided of for this service."""
+    query: str = ""
+    """Those with this beginning of a commit, or this part of a ref's or a repository's name."""
+
+
+ANY: Final = Wanted()
 
 
 class Heard(NamedTuple):
@@ -74,17 +88,37 @@ class Heard(NamedTuple):
     reason: str
 
 
-def latest(limit: int, *, guid: str | None = None) -> list[Arrival]:
-    """The newest deliveries with all their verdicts, newest first; with a GUID, that one alone."""
+def latest(limit: int, *, wanted: Wanted = ANY) -> list[Arrival]:
+    """The newest deliveries with all their verdicts, newest first; of so many, those that are wanted."""
+    newest = Delivery.select(Delivery.id).order_by(Delivery.id.desc()).limit(limit)
+    shown = Delivery.id.in_([row.id for row in newest])
+    if wanted.service:
+        mine = Verdict.select(Verdict.delivery).join(Service).where(Service.name == wanted.service)
+        shown &= Delivery.id.in_(mine.where(Verdict.delivery.in_(newest)))
+    if wanted.query:
+        text = wanted.query.lower()
+        shas = Delivery.after.startswith(text) | Delivery.commit.startswith(text)
+        shown &= shas | Delivery.ref.contains(text) | Delivery.repository.contains(text)
+    return _arrivals(shown)
+
+
+def one(guid: str) -> Arrival:
+    """The delivery of that GUID, with its verdicts. Raises NotFound."""
+    found = _arrivals(Delivery.guid == guid)
+    if not found:
+        raise NotFound(f"there is no delivery {guid!r}")
+    return found[0]
+
+
+def _arrivals(shown: Any) -> list[Arrival]:
+    """Those deliveries, newest first. Any: peewee's types do not say what a condition is."""
     first = Delivery.alias()
     told = [getattr(Delivery, name) for name in _TOLD]
     query = Delivery.select(
         *told, Delivery.id, Delivery.body.is_null(False).alias("kept"), first.guid.alias("first_guid")
     ).join(first, JOIN.LEFT_OUTER, on=(Delivery.duplicate_of == first.id))
-    if guid is not None:
-        query = query.where(Delivery.guid == guid)
     # peewee's own types know only models.
-    rows = cast("list[dict[str, Any]]", list(query.order_by(Delivery.id.desc()).limit(limit).dicts()))
+    rows = cast("list[dict[str, Any]]", list(query.where(shown).order_by(Delivery.id.desc()).dicts()))
     verdicts = _verdicts([row["id"] for row in rows])
     return [
         Arrival(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast, locks, outbox
+from fastdeploy_bot.core import clock, deliveries, forecast, lag, locks, outbox
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
@@ -155,6 +155,8 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     state: DeploymentState | None
     """That of its last deployment."""
     live: LiveView | None
+    behind: int | None
+    """How many commits of the newest push what is live lacks; null where that is not known, or nothing is live."""
     last: DeploymentView | None
     lock: LockView | None
     held_back: HeldBackView | None
@@ -323,6 +325,7 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
         url=file.url if file is not None else "",
         state=None if last is None else DeploymentState(last.state),
         live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
+        behind=None if good is None else _behind(row, entry, good.sha),
         last=None if last is None else deployment(last, public_url=public_url),
         lock=lock(row),
         held_back=held_back(row),
@@ -330,6 +333,13 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
         problem=entry.problem if entry is not None else row.problem,
         removed=clock.text(row.removed),
     )
+
+
+def _behind(row: Service, entry: Entry | None, live: str) -> int | None:
+    found = lag.of([row], {row.id: live}, {} if entry is None else {row.name: entry}).get(row.id)
+    if found is None or (found.why is not None and found.between is None):
+        return None
+    return 0 if found.between is None else found.between.gained
 
 
 def service_facts(row: Service) -> ServiceFacts:

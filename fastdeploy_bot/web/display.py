@@ -39,6 +39,14 @@ _PHRASES: Final = {
     DeploymentState.SUCCESS: "deployed",
     DeploymentState.FAILURE: "failed to deploy",
 }
+_DECIDED: Final = {
+    "deploy": "deploys it",
+    "wait": "waits",
+    "ignore": "ignores it",
+    "refused": "refused it",
+    "stale": "finds it stale",
+    "duplicate": "takes it for a duplicate",
+}
 SHORT_SHA: Final = 7
 _MEANINGS: Final = {126: "a command could not be executed", 127: "a command was not found"}
 """What shells mean by an exit status. Source: POSIX.1-2024, Shell Command Language, 2.8.2."""
@@ -52,6 +60,8 @@ def register(app: Flask) -> None:
         left=left,
         remaining=remaining,
         commits=commits,
+        decided=decided,
+        brought=brought,
         behind=behind,
         duration=duration,
         moment=clock.text,
@@ -131,6 +141,18 @@ def behind(between: Between) -> str:
     if between.gained and between.lost:
         return f"{commits(between.gained)} behind, {between.lost} ahead"
     return f"{commits(between.gained)} behind" if between.gained else f"{commits(between.lost)} ahead"
+
+
+def brought(between: Between) -> str:
+    """What a deployment changes: `3 commits`, `takes 3 commits back`."""
+    if between.gained and between.lost:
+        return f"{commits(between.gained)}, and takes {between.lost} back"
+    return commits(between.gained) if between.gained else f"takes {commits(between.lost)} back"
+
+
+def decided(verdict: str) -> str:
+    """What a service does with a push, in words that go on from its name."""
+    return _DECIDED.get(verdict, verdict)
 
 
 def stamp(moment: int | None) -> str:

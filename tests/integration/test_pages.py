@@ -420,7 +420,7 @@ def test_a_delivery_says_why_it_did_not_deploy(deployer: Browser, github: GitHub
     github.push(guid="g-7", ref="refs/heads/feature")
 
     for path in ("/deliveries", "/deliveries/g-7"):
-        assert re.search(r"shop: ignore, \S.*", text(deployer, path))
+        assert re.search(r"shop ignores it: \S.*", text(deployer, path))
     assert "X-Github-Event" in text(deployer, "/deliveries/g-7")
 
 

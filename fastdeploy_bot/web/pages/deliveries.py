@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Final
 
-from fastdeploy_bot.core import access, clock, deliveries, feed, refusals
+import msgspec
+from flask import request
+
+from fastdeploy_bot.core import access, between, clock, deliveries, feed, refusals, services
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.errors import NotFound
-from fastdeploy_bot.web import browser
+from fastdeploy_bot.core.deliveries import Wanted
+from fastdeploy_bot.web import browser, context
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
+
+LONGEST: Final = 200
+"""Characters of what is asked for."""
 
 
 @bp.get("/deliveries")
 @regions.shared
 def list_deliveries() -> str:
-    """What arrived lately, and what was decided."""
+    """What arrived lately, and what was decided; of that, what is asked for."""
     since = feed.newest()
     who = browser.require(Action.BROWSE)
+    entries = context.bot().catalogue.entries()
+    asked = Wanted(*(request.args.get(name, "")[:LONGEST].strip() for name in ("service", "q")))
     return shared.page(
         "deliveries.html",
         since=since,
         now=clock.now(),
-        deliveries=deliveries.latest(deliveries.SHOWN),
+        deliveries=deliveries.latest(deliveries.SHOWN, wanted=asked),
+        asked=asked,
+        names=[row.name for row in services.everything(entries)],
         most=deliveries.SHOWN,
         refused=refusals.latest() if access.may(who, Action.MANAGE) else None,
     )
@@ -34,8 +44,7 @@ def delivery(guid: str) -> str:
     """One delivery, with its headers."""
     since = feed.newest()
     browser.require(Action.BROWSE)
-    found = deliveries.latest(1, guid=guid)
-    if not found:
-        raise NotFound(f"there is no delivery {guid!r}")
-    headers = msgspec.json.decode(found[0].headers, type=dict[str, str])
-    return shared.page("delivery.html", since=since, now=clock.now(), each=found[0], headers=headers)
+    found = deliveries.one(guid)
+    headers = msgspec.json.decode(found.headers, type=dict[str, str])
+    commits = between.read(deliveries.find(guid).commits)[::-1]
+    return shared.page("delivery.html", since=since, now=clock.now(), each=found, headers=headers, commits=commits)

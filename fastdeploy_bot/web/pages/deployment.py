@@ -12,7 +12,19 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import access, clock, feed, forecast, loglines, logparts, logs, outbox, rollbacks, standing
+from fastdeploy_bot.core import (
+    access,
+    between,
+    clock,
+    feed,
+    forecast,
+    loglines,
+    logparts,
+    logs,
+    outbox,
+    rollbacks,
+    standing,
+)
 from fastdeploy_bot.core import steps as core_steps
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.forecast import Habit, Slow
@@ -142,6 +154,7 @@ def _page(id: int) -> str:
         empty=not logs.end(id),
         log_here=LOG_HERE,
         place_here=PLACE_HERE,
+        brought=between.brought(row),
         compare=display.changes_url(context.bot().settings.github_url, run),
         delivery=row.delivery.guid if row.delivery_id and run.sight is Sight.ALL else "",
         timeline=list(_timeline(run)),
