@@ -245,10 +245,15 @@ function removeFrom(line) {
 
 // A part of the log that is shown already grows by the blocks of lines that came, and is told of anew.
 function addPart(part, follow) {
-  const shown = part.id && document.getElementById(part.id);
+  let shown = part.id && document.getElementById(part.id);
   if (!shown) return log.append(part);
   const told = part.querySelector("summary");
-  if (told) shown.querySelector("summary").replaceWith(told);
+  if (shown.localName !== part.localName) {
+    const other = part.cloneNode(); // which step it belongs to was not known yet
+    other.append(...(told ? [told] : []), ...shown.querySelectorAll(".lines"));
+    shown.replaceWith(other);
+    shown = other;
+  } else if (told) shown.querySelector("summary").replaceWith(told);
   if (follow) shown.open = part.open;
   for (const block of [...part.querySelectorAll(".lines")]) {
     const same = shown.querySelector(`[data-block="${block.dataset.block}"]`);
