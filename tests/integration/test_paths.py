@@ -393,7 +393,7 @@ def test_a_page_says_that_github_does_not_answer(push: Pushes, desk: Asker, hub:
     desk.settle(20)
     settled = anna.get("/services/api").get_data(as_text=True)
 
-    told = "GitHub has not answered yet what it was asked: GitHub cannot be reached"
+    told = "GitHub has not answered yet what it was asked: <bdi>GitHub cannot be reached"
     assert (True, False) == (told in waiting, told in settled)
 
 
