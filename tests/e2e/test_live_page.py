@@ -191,13 +191,12 @@ def test_when_a_session_has_ended_what_was_typed_stays_and_can_be_sent(bot: Bot,
     bot.service("typed", "#!/bin/sh\nexit 0\n")
     with window(refused=True) as page:
         sign_in(page, bot, "/services/typed")
-        let_session(bot, last=3)
-        page.reload()
         same = stay(page)
         page.locator("#lock-ask > summary").focus()
         page.locator("#lock-ask > summary").press("Enter")
-        let_session(bot, last=-1)
         page.get_by_label("Why:").fill("the database moves")
+        let_session(bot, last=-1)
+        bot.run_service("typed", sha="a" * 40)  # the page hears of that, and looks
 
         expect(page.locator("#ended")).to_be_visible(timeout=WAIT)
         expect(page.locator("#live")).to_have_text("signed out")

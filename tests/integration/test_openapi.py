@@ -21,7 +21,7 @@ from fastdeploy_bot import __version__
 from fastdeploy_bot.cli.root import cli
 from fastdeploy_bot.web import operations
 
-PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics", "/badges/")
+PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz", "/metrics")
 
 
 def operation_objects() -> list[dict[str, Any]]:
