@@ -15,6 +15,7 @@ import scenes
 from callers import Browser
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, feed
+from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.web import assets, browser, display
 from fastdeploy_bot.web.pages import regions, shared
@@ -201,6 +202,32 @@ def test_those_who_come_while_it_is_drawn_wait_for_it(database: object) -> None:
 
     assert ["drawing 1"] * 4 == texts
     assert 1 == len(count)
+
+
+def test_who_waits_too_long_for_it_is_told_to_come_again(database: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database is away each drawing is long in failing, and all who ask would wait one after the other."""
+    assert database is not None
+    monkeypatch.setattr(regions, "PATIENCE", 0.01)
+    drawings, begun, go = Drawings(), threading.Event(), threading.Event()
+
+    def draw() -> str:
+        begun.set()
+        assert go.wait(10)
+        return ""
+
+    def ask() -> None:
+        drawings.get("/", "viewer", 0, draw)
+        store.disconnect()
+
+    first = threading.Thread(target=ask)
+    first.start()
+    try:
+        assert begun.wait(10)
+        with pytest.raises(Unavailable):
+            drawings.get("/", "viewer", 0, draw)
+    finally:
+        go.set()
+        first.join(10)
 
 
 def test_only_so_many_are_kept(database: object) -> None:

@@ -20,6 +20,7 @@ import msgspec
 from flask import Flask, Response, current_app, g, request
 
 from fastdeploy_bot.core import feed
+from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.web import assets, browser
 from fastdeploy_bot.web.browser import StandIns
 from fastdeploy_bot.words import PrincipalKind
@@ -35,6 +36,8 @@ KEPT_SECONDS: Final = 1.0
 """How old a drawing may be that nothing newer is known of: ages grow, and some things change without an event."""
 MOST: Final = 64
 """How many drawings are kept."""
+PATIENCE: Final = 5.0
+"""Seconds for which one waits for others that draw the same: pushes need threads, too."""
 
 
 class Drawing(NamedTuple):
@@ -56,13 +59,20 @@ class Drawings:
         self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
 
     def get(self, path: str, role: str, since: int, draw: Callable[[], str]) -> Drawing:
-        """The page's regions for readers of that role, no older than the event; drawn now if need be."""
+        """The page's regions for readers of that role, no older than the event; drawn now if need be.
+
+        Raises Unavailable where others that draw them take too long.
+        """
         place = self._place((path, role))
-        with place.lock:
+        if not place.lock.acquire(timeout=PATIENCE):
+            raise Unavailable("this page is asked for by many at this moment: try again shortly")
+        try:
             found = place.drawing
             if found is None or found.event < since or time.monotonic() - found.begun > KEPT_SECONDS:
                 found = place.drawing = _drawn(draw)
             return found
+        finally:
+            place.lock.release()
 
     def _place(self, key: tuple[str, str]) -> _Place:
         with self._guard:
