@@ -219,19 +219,19 @@ async function readLog() {
 }
 
 async function appendLines() {
-  const place = document.getElementById("place");
+  const place = byId("place");
   const answer = await fetch(`/deployments/${body.following}/lines?place=${place.value}`);
   if (answer.status >= 500) throw new Error("later");
   if (!answer.ok) return;
   const news = await parse(answer);
-  const follow = document.getElementById("follow").checked && !isSelected(log);
+  const follow = byId("follow").checked && !isSelected(log);
   const lines = [...news.querySelectorAll(".lines > a")];
-  const known = lines.map((line) => document.getElementById(line.id)).filter(Boolean);
+  const known = lines.map((line) => byId(line.id)).filter(Boolean);
   if (known.length) removeFrom(known[0]); // it had not ended, or belongs to another step
   for (const part of [...news.body.children]) addPart(part, follow);
   place.value = answer.headers.get("Log-Place");
   if (!lines.length) return;
-  document.getElementById("empty")?.remove();
+  byId("empty")?.remove();
   if (follow) toBottom();
   else tellNew(lines.length - known.length);
 }
@@ -245,7 +245,7 @@ function removeFrom(line) {
 
 // A part of the log that is shown already grows by the blocks of lines that came, and is told of anew.
 function addPart(part, follow) {
-  let shown = part.id && document.getElementById(part.id);
+  let shown = part.id && byId(part.id);
   if (!shown) return log.append(part);
   const told = part.querySelector("summary");
   if (shown.localName !== part.localName) {
@@ -267,7 +267,7 @@ let unseen = 0;
 
 function tellNew(count) {
   unseen += count;
-  const button = document.getElementById("new");
+  const button = byId("new");
   button.textContent = `${unseen} new ${unseen === 1 ? "line" : "lines"} ↓`;
   button.hidden = unseen < 1;
 }
@@ -275,14 +275,14 @@ function tellNew(count) {
 function toBottom() {
   log.scrollTop = log.scrollHeight;
   unseen = 0;
-  document.getElementById("new").hidden = true;
+  byId("new").hidden = true;
 }
 
 function watchLog() {
-  const follow = document.getElementById("follow");
+  const follow = byId("follow");
   const atBottom = () => log.scrollHeight - log.scrollTop - log.clientHeight < 24;
-  document.getElementById("follow-label").hidden = false;
-  document.getElementById("new").addEventListener("click", () => {
+  byId("follow-label").hidden = false;
+  byId("new").addEventListener("click", () => {
     follow.checked = true;
     toBottom();
   });
@@ -424,7 +424,7 @@ async function tell(path, form) {
   try {
     const answer = await fetch(path, form && { method: "POST", body: form });
     const present = await answer.json();
-    if (!answer.ok) return askHowLong();
+    if (!answer.ok) throw new Error("later");
     for (const each of document.getElementsByName("form_token")) each.value = present.form_token || each.value;
     return present;
   } catch {
@@ -514,8 +514,8 @@ function isOn() {
 function offerCopy(button) {
   button.hidden = !navigator.clipboard; // over plain http there is none
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    document.getElementById("said").textContent = button.textContent = "Copied";
+    await navigator.clipboard.writeText(byId(button.dataset.copy).textContent);
+    byId("said").textContent = button.textContent = "Copied";
   });
 }
 

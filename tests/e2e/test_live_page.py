@@ -174,6 +174,23 @@ def test_before_a_session_ends_the_page_says_so_and_offers_to_stay(bot: Bot, win
         assert session_left(bot) > 11 * 3_600
 
 
+def test_a_bot_that_cannot_prolong_a_session_is_not_asked_without_a_pause(bot: Bot, window: OpenPage) -> None:
+    """Nothing can be written at that moment: the page tries again, in seconds."""
+    with window(refused=True) as page:
+        sign_in(page, bot)
+        let_session(bot, last=240)
+        page.route("**/session/renew", lambda route: route.fulfill(status=503, json={}))
+        page.reload()
+        begun = time.monotonic()
+        with page.expect_request("**/session", timeout=WAIT):
+            page.get_by_role("button", name="Stay signed in").click()
+
+        assert time.monotonic() - begun > 3
+        page.unroute("**/session/renew")
+        expect(page.locator("#ending")).to_be_hidden(timeout=WAIT)
+        assert session_left(bot) > 11 * 3_600
+
+
 def test_a_session_that_cannot_be_prolonged_says_when_it_ends(bot: Bot, window: OpenPage) -> None:
     """It is as old as one may be."""
     with window() as page:
