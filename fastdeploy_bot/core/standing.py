@@ -90,8 +90,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def took(self) -> float | None:
-        """Seconds from beginning to end; None where it has not had both."""
-        return (self.finished - self.started) / 1_000 if self.finished and self.started else None
+        """Seconds from beginning to end; None where it has not had both, or where that is not theirs to see."""
+        if self.sight is Sight.STATE or not self.finished or not self.started:
+            return None
+        return (self.finished - self.started) / 1_000
 
     def elapsed(self, now: int) -> float:
         """Seconds since it began."""

@@ -113,7 +113,7 @@ def test_a_look_at_the_last_runs_goes_by_an_index() -> None:
 def _plan(sql: str) -> str:
     sqlite = "sqlite" in type(proxy.obj).__name__.lower()
     places = sql.count("?" if sqlite else "%s")
-    values = [value for _ in range(places // 3) for value in (1, "success", 1)]
+    values = [value for _ in range(places // 3) for value in (1, "success", 689)]  # the oldest of the twelve
     rows = proxy.obj.execute_sql(("EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN ") + sql, values).fetchall()
     return "\n".join(str(row[-1]) for row in rows)
 
@@ -137,6 +137,19 @@ def test_who_sees_no_more_than_a_state_sees_no_habits(app: Flask, scene: dict[st
     assert scene
     assert 1 == page.count("<svg"), "docs is public, api shows its state"
     assert "usually" not in Browser(app).get("/services/api").text
+
+
+def test_nor_do_they_while_something_runs_longer_than_usual(
+    app: Flask, service: ServiceFiles, scene: dict[str, int]
+) -> None:
+    """That it does is part of its state; what is usual is not."""
+    service("blog", visibility="status")
+    back(scene["blog"], seconds=74)
+
+    page = Browser(app).get("/services/blog").text
+
+    assert "longer than usual" in page
+    assert "usually" not in page
 
 
 def test_a_service_tells_how_it_does(deployer: Browser, scene: dict[str, int]) -> None:
