@@ -22,7 +22,7 @@ from databases import Raw, Server
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.store import database, models, postgres, sqlite
-from fastdeploy_bot.store.models import Attempt, Service, proxy
+from fastdeploy_bot.store.models import Attempt, Delivery, Service, proxy
 from runs import eventually
 
 MODELS = models._Row.__subclasses__()
@@ -434,6 +434,34 @@ def test_a_fresh_database_is_brought_up_to_date_once(url: str) -> None:
     assert [] == store.pending()
     assert [] == store.migrate()
     store.check()
+
+
+def test_rows_of_the_version_before_are_taken_along(url: str) -> None:
+    """Each service knows its newest push, stale ones aside and where one was told; what nobody noted is not made up."""
+    store.connect(url)
+    database._runner().up("0005_github")
+    raw = Raw(url)
+    for name in ("shop", "blog", "idle"):
+        raw.execute("INSERT INTO service (name, repository, problem, created) VALUES (?, 'octo-org/shop', '', 1)", name)
+    told: list[tuple[str, int | None, str]] = [("shop", 10, "deploy"), ("shop", 30, "ignore"), ("shop", 20, "deploy")]
+    told += [("shop", None, "wait"), ("shop", 40, "stale"), ("shop", 50, "refused"), ("blog", None, "deploy")]
+    for number, (name, pushed_at, verdict) in enumerate(told, start=1):
+        raw.execute(
+            "INSERT INTO delivery (guid, event, pushed_at, reason, peer, headers, received) "
+            "VALUES (?, 'push', ?, '', '', '', 1)",
+            *(f"g-{number}", pushed_at),
+        )
+        raw.execute(
+            "INSERT INTO verdict (delivery_id, service_id, verdict, reason, counts, decided) "
+            "SELECT delivery.id, service.id, ?, '', ?, 1 FROM delivery, service WHERE guid = ? AND name = ?",
+            *(verdict, verdict != "refused", f"g-{number}", name),
+        )
+    raw.close()
+
+    assert ["0006_page"] == store.migrate()
+
+    assert {"shop": 2, "blog": 7, "idle": None} == {row.name: row.newest for row in Service.select()}
+    assert {(None, None)} == {(row.size, row.commits) for row in Delivery.select()}
 
 
 def test_processes_that_migrate_at_once_apply_it_once(url: str) -> None:
