@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Final
 
 from flask import Blueprint, Response, request
@@ -58,7 +57,7 @@ def lock(name: str) -> ResponseReturnValue:
     until = None if seconds is None else now + seconds * clock.SECOND
     wish = locking.Wish(reason=request.form.get("reason", ""), until=until)
     locking.lock(name, context.bot().catalogue.entries(), wish, by=who, now=now)
-    return _see(f"/services/{name}")
+    return browser.go_to(f"/services/{name}")
 
 
 @bp.post("/services/<name>/unlock")
@@ -67,7 +66,7 @@ def unlock(name: str) -> ResponseReturnValue:
     who = browser.require(Action.STEER, service=name)
     locking.unlock(name, context.bot().catalogue.entries(), by=who, now=clock.now(), since=_number("since"))
     context.bot().bell.ring()
-    return _see(f"/services/{name}")
+    return browser.go_to(f"/services/{name}")
 
 
 @bp.post(f"/deployments/{ID}/cancel")
@@ -80,7 +79,7 @@ def cancel(id: int) -> ResponseReturnValue:
         if deployments.find(id).state != DeploymentState.CANCELLED:
             raise
     context.bot().bell.ring()
-    return _see(_page_of(id))
+    return browser.go_to(_page_of(id))
 
 
 @bp.post(f"/deployments/{ID}/retry")
@@ -123,11 +122,7 @@ def _number(field: str) -> int | None:
 
 def _once(who: Principal, act: Callable[[], str], *, before: Callable[[], None] = lambda: None) -> Response:
     """Do what a form asks for and show the page that `act` names; the same form once more shows that page again."""
-    return _see(creating.by_form(who, _FIELDS, lambda: act().encode(), before=before).decode())
-
-
-def _see(path: str) -> Response:
-    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
+    return browser.go_to(creating.by_form(who, _FIELDS, lambda: act().encode(), before=before).decode())
 
 
 def _page_of(number: int) -> str:
