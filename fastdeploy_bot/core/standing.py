@@ -24,7 +24,6 @@ from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal, StepState
 
 RECENT: Final = 20
-LONGEST_QUERY: Final = 200
 _BAD: Final = frozenset({DeploymentState.FAILURE, DeploymentState.LOST})
 
 
@@ -152,7 +151,7 @@ def visibility_of(name: str, entries: Mapping[str, Entry]) -> Visibility:
 def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -> list[Standing]:
     """How these services stand, those that need somebody most first."""
     ids = [row.id for row, _ in services]
-    under_way = _by_service(_rows(ids).where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))
+    under_way = _by_service(rows(ids).where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))
     pasts = history.by_service(ids)
     ended, live = _newest(pasts)
     told = [_told(under_way.get(number, []), ended.get(number)) for number in ids]
@@ -178,22 +177,25 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
     return sorted(standings, key=_urgency)
 
 
-def runs(services: Sequence[Seen], *, before: int, limit: int = RECENT, query: str = "") -> list[Run]:
-    """The deployments of these services before that id, newest first; with a query, those that it is found in."""
+def runs(services: Sequence[Seen], *, before: int, limit: int = RECENT) -> list[Run]:
+    """The deployments of these services before that id, newest first."""
     much = {row.id: how for row, how in services}
-    rows = _rows(list(much)).where(Deployment.id < before)
-    if query:
-        readable = [number for number, how in much.items() if how is not Sight.STATE]
-        hidden = Deployment.sha.startswith(query.lower()) | Deployment.title.contains(query)
-        rows = rows.where(Service.name.contains(query) | (Deployment.service.in_(readable) & hidden))
-    return [run(row, much[row.service_id]) for row in rows.order_by(Deployment.id.desc()).limit(limit)]
+    found = rows(list(much)).where(Deployment.id < before).order_by(Deployment.id.desc()).limit(limit)
+    return [run(row, much[row.service_id]) for row in found]
 
 
 def ended(service: Seen, *, limit: int) -> list[Run]:
     """The last deployments of a service that have ended, however that was, newest first."""
     final = [state for state in DeploymentState if state.final]
-    rows = _rows([service.service.id]).where(Deployment.state.in_(final))
-    return [run(row, service.sight) for row in rows.order_by(Deployment.id.desc()).limit(limit)]
+    found = rows([service.service.id]).where(Deployment.state.in_(final))
+    return [run(row, service.sight) for row in found.order_by(Deployment.id.desc()).limit(limit)]
+
+
+def rows(services: Sequence[int]) -> ModelSelect[Deployment]:
+    """Deployments with their services, without what pages never show and may be large."""
+    shown = [field for name, field in Deployment._meta.fields.items() if name not in {"context", "definition"}]
+    query = Deployment.select(*shown, Service).join(Service)
+    return query.where(Deployment.service.in_(list(services))).order_by(Deployment.id)
 
 
 def run(row: Deployment, sight: Sight) -> Run:
@@ -310,13 +312,6 @@ def _urgency(standing: Standing) -> tuple[int, int, str]:
     return standing.need, -standing.run.since if newest_first and standing.run else 0, standing.name
 
 
-def _rows(services: Sequence[int]) -> ModelSelect[Deployment]:
-    """Deployments with their services, without what pages never show and may be large."""
-    shown = [field for name, field in Deployment._meta.fields.items() if name not in {"context", "definition"}]
-    query = Deployment.select(*shown, Service).join(Service)
-    return query.where(Deployment.service.in_(list(services))).order_by(Deployment.id)
-
-
 def _by_service(query: Iterable[Deployment]) -> dict[int, list[Deployment]]:
     found: dict[int, list[Deployment]] = {}
     for row in query:
@@ -329,10 +324,10 @@ def _newest(pasts: Mapping[int, Sequence[Past]]) -> tuple[dict[int, Deployment],
     ended = {runs[0].id for runs in pasts.values() if runs}
     successes = (past for runs in pasts.values() if (past := next(filter(_is_success, runs), None)))
     live = {past.id for past in successes}
-    rows = list(_rows(list(pasts)).where(Deployment.id.in_(list(ended | live))))
+    found = list(rows(list(pasts)).where(Deployment.id.in_(list(ended | live))))
     return (
-        {row.service_id: row for row in rows if row.id in ended},
-        {row.service_id: row for row in rows if row.id in live},
+        {row.service_id: row for row in found if row.id in ended},
+        {row.service_id: row for row in found if row.id in live},
     )
 
 

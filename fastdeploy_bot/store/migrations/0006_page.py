@@ -23,6 +23,7 @@ ALTER TABLE token ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE token ADD COLUMN used BIGINT;
 ALTER TABLE "user" ADD COLUMN github_id BIGINT;
 ALTER TABLE "user" ADD COLUMN github_login TEXT;
+CREATE INDEX delivery_of_commit ON delivery ("commit") WHERE "commit" IS NOT NULL;
 CREATE UNIQUE INDEX user_github ON "user" (github_id) WHERE github_id IS NOT NULL;
 """
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import request
 
-from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, standing
+from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, searching, standing, whereabouts
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.standing import Run, Seen
 from fastdeploy_bot.store.models import Recovery
 from fastdeploy_bot.web import browser, context, display
 from fastdeploy_bot.web.pages import regions, shared
@@ -20,9 +23,9 @@ def overview() -> str:
     seen = standing.seen(browser.reader(), entries)
     if not seen:
         browser.require(Action.BROWSE)
-    query = request.args.get("q", "")[: standing.LONGEST_QUERY].strip()
+    query = request.args.get("q", "")[: searching.LONGEST_QUERY].strip()
     board = standing.board(seen, entries, now=now)
-    runs = standing.runs(seen, before=shared.before(), limit=standing.RECENT + 1, query=query)
+    runs = _runs(seen, query)
     latest = deliveries.latest(1) if not runs else []
     return shared.page(
         "overview.html",
@@ -32,10 +35,19 @@ def overview() -> str:
         headline=display.headline(board, now=now),
         standings=[each for each in board if query.lower() in each.name],
         query=query,
+        is_sha=searching.is_sha(query) and len(query) > searching.LONGEST_WORD,
+        whereabouts=whereabouts.of(query, seen) if searching.is_sha(query) else [],
         recovery=_recovery(now),
         pinged=latest[0].received if latest else None,
         **shared.stretch(runs),
     )
+
+
+def _runs(seen: Sequence[Seen], query: str) -> list[Run]:
+    limit = standing.RECENT + 1
+    if query:
+        return searching.runs(seen, query, before=shared.before(), limit=limit)
+    return standing.runs(seen, before=shared.before(), limit=limit)
 
 
 def _recovery(now: int) -> Recovery | None:
