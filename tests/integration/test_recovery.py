@@ -28,6 +28,7 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Verdict, Watch, proxy
 from fastdeploy_bot.store.prepared import _Place
 from fastdeploy_bot.words import LOCAL, ZERO_SHA
+from reading import text
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -312,7 +313,8 @@ def test_pages_say_what_was_seen_and_what_cannot_be(
 
     hub.fail(Fault(404, "Not Found"), on="/matching-refs/")
     looker.look(6 * MINUTE)
-    assert "cannot be asked for missed pushes: GitHub answered 404: Not Found" in anna.get("/services/shop").text
+    why = "GitHub cannot be asked for missed pushes: GitHub answered 404: Not Found"
+    assert why in text(anna, "/services/shop")
 
 
 @on_sqlite
