@@ -12,12 +12,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from callers import KEY, SECRET, Auth, GitHub, Host, ServiceFiles, be_patient, sync
+import scenes
+from callers import KEY, SECRET, Auth, Browser, GitHub, Host, ServiceFiles, be_patient, sync
 from databases import Raw, Server, migrated
 from described import Judge
 from fakehub import FakeHub
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
+from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import sqlite
@@ -156,3 +158,28 @@ def two_services(service: ServiceFiles, app: Flask) -> ServiceFiles:
     service("other", repository="octo-org/other")
     sync(app)
     return service
+
+
+@pytest.fixture
+def deployer(app: Flask) -> Browser:
+    """A deployer's browser."""
+    return Browser(app).signed_in("deployer")
+
+
+@pytest.fixture
+def viewer(app: Flask) -> Browser:
+    """A viewer's browser."""
+    return Browser(app).signed_in("viewer")
+
+
+@pytest.fixture
+def visitor(app: Flask) -> Browser:
+    """The browser of somebody who has not signed in."""
+    return Browser(app)
+
+
+@pytest.fixture
+def scene(database: object, home: Path) -> dict[str, int]:
+    """Five services in five states; the newest deployment of each."""
+    assert database is not None
+    return scenes.draw(home, now=clock.now())

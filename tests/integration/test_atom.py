@@ -23,18 +23,6 @@ URL: Final = "http://127.0.0.1:8000"
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
-@pytest.fixture
-def visitor(app: Flask) -> Browser:
-    """The browser of somebody who has not signed in."""
-    return Browser(app)
-
-
-@pytest.fixture
-def viewer(app: Flask) -> Browser:
-    """A viewer's browser."""
-    return Browser(app).signed_in("viewer")
-
-
 def read(browser: Browser, name: str = "shop") -> Element:
     """A service's feed, as a feed reader takes it."""
     answer = browser.get(f"/services/{name}.atom")

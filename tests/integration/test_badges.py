@@ -19,18 +19,6 @@ from fastdeploy_bot.words import DeploymentState
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture
-def visitor(app: Flask) -> Browser:
-    """The browser of somebody who has not signed in."""
-    return Browser(app)
-
-
-@pytest.fixture
-def viewer(app: Flask) -> Browser:
-    """A viewer's browser."""
-    return Browser(app).signed_in("viewer")
-
-
 def said(answer: TestResponse) -> str:
     """What a picture says to those who do not see it."""
     root = ElementTree.fromstring(answer.data)

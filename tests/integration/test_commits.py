@@ -49,12 +49,6 @@ def push(github: GitHub) -> Pushes:
 
 
 @pytest.fixture
-def deployer(app: Flask) -> Browser:
-    """A deployer's browser."""
-    return Browser(app).signed_in("deployer")
-
-
-@pytest.fixture
 def live(push: Pushes, service: ServiceFiles, host: Host) -> None:
     """Service shop, with commit 1 live."""
     service("shop")

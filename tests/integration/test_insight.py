@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from flask import Flask
 
-import scenes
 from callers import Browser, ServiceFiles, on_sqlite, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, forecast, history
@@ -19,19 +17,6 @@ from fastdeploy_bot.words import DeploymentState
 from reading import queries, text
 
 SECOND = 1_000
-
-
-@pytest.fixture
-def deployer(app: Flask) -> Browser:
-    """A deployer's browser."""
-    return Browser(app).signed_in("deployer")
-
-
-@pytest.fixture
-def scene(database: object, home: Path) -> dict[str, int]:
-    """Five services in five states; the newest deployment of each."""
-    assert database is not None
-    return scenes.draw(home, now=clock.now())
 
 
 def services(count: int) -> list[int]:

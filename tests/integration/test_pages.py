@@ -12,7 +12,6 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-import scenes
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sha, states, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, steps
@@ -23,25 +22,6 @@ from reading import nonce, queries, text
 
 KIB = 1_024
 HOSTILE = "<script>alert(1)</script>\"'&"
-
-
-@pytest.fixture
-def deployer(app: Flask) -> Browser:
-    """A deployer's browser."""
-    return Browser(app).signed_in("deployer")
-
-
-@pytest.fixture
-def visitor(app: Flask) -> Browser:
-    """The browser of somebody who has not signed in."""
-    return Browser(app)
-
-
-@pytest.fixture
-def scene(database: object, home: Path) -> dict[str, int]:
-    """Five services in five states; the newest deployment of each."""
-    assert database is not None
-    return scenes.draw(home, now=clock.now())
 
 
 def line(number: int) -> str:

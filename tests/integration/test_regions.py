@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-import scenes
 from callers import Browser
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, feed
@@ -21,13 +19,6 @@ from fastdeploy_bot.web import assets, browser, display
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.regions import Drawings
 from fastdeploy_bot.words import LOCAL
-
-
-@pytest.fixture
-def scene(database: object, home: Path) -> dict[str, int]:
-    """Five services in five states; the newest deployment of each."""
-    assert database is not None
-    return scenes.draw(home, now=clock.now())
 
 
 @pytest.fixture
