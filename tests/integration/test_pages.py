@@ -657,3 +657,20 @@ def test_a_service_file_counts_before_its_row_follows(app: Flask, service: Servi
     service("shop", command=[])
     assert "cannot be used" in text(deployer, "/services/shop")
     assert "octo-org/shop" == Service.get().repository
+
+
+def test_a_service_goes_back_to_any_success_of_the_list(deployer: Browser, scene: dict[str, int]) -> None:
+    """Each but the live one has its form."""
+    assert scene
+    rows = Deployment.select().join(Service).where(Service.name == "docs").order_by(Deployment.id)
+    oldest, _, live = [row.id for row in rows]
+    page = deployer.get("/services/docs").text
+    forms = {number: f'id="back-to-{number}"' in page for number in (oldest, live)}
+    number = re.search(rf'id="back-to-{oldest}".*?name="nonce" value="([^"]+)"', page, re.DOTALL)
+    assert number is not None
+
+    deployer.post("/services/docs/rollback", to=str(oldest), nonce=number[1])
+
+    made = Deployment.select().order_by(Deployment.id.desc()).get()
+    assert {oldest: True, live: False} == forms
+    assert ("rollback", oldest) == (made.origin, made.parent_id)
