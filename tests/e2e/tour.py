@@ -23,6 +23,7 @@ class Stop(NamedTuple):
     """Whether somebody looks at it who has not signed in."""
 
 
+LONGEST_NAME: Final = "a-service-of-the-longest-name-that-a-service-can-have".ljust(63, "x")
 _ANYWHERE: Final = (
     Stop("overview", "/"),
     Stop("deliveries", "/deliveries"),
@@ -44,6 +45,7 @@ def filled(newest: dict[str, int]) -> list[Stop]:
     return [
         *_ANYWHERE,
         *(Stop(f"service-{name}", f"/services/{name}") for name in newest),
+        Stop("service-of-a-long-name", f"/services/{LONGEST_NAME}"),
         *(Stop(f"deployment-{name}", f"/deployments/{number}") for name, number in newest.items()),
         Stop("delivery", f"/deliveries/{scenes.guid(1)}"),
         Stop("search", "/?q=tax"),
@@ -63,6 +65,7 @@ def bot(folder: Path, *, empty: bool) -> Iterator[tuple[Bot, list[Stop]]]:
             yield made, list(EMPTY)
             return
         newest = fill(made)
+        made.service(LONGEST_NAME, None)
         lock = {"reason": "freeze until Monday"}
         assert made.http("POST", "/api/v1/services/docs/lock", json=lock).ok
         yield made, filled(newest)
