@@ -230,13 +230,16 @@ class Conversation:
         self._heed()
 
     def _turn(self) -> None:
-        """Wait until there is something to do, and do it."""
-        self._ws.event.wait(self._patience())
+        """Do what there is to do, and wait for more.
+
+        In that order: to listen takes back the hub's waking, also while the reader was still replaying.
+        """
         self._heed()
         while data := self._hub.take(self._reader):
             self._wire.send(data)
             self._heed()
         self._tell_of_log()
+        self._ws.event.wait(self._patience())
 
     def _tell_of_log(self) -> None:
         end, now = self._hub.log_end(self._reader), time.monotonic()

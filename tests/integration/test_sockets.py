@@ -23,6 +23,7 @@ from fastdeploy_bot.app import create_app
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import changes, clock, feed, logs, tokens
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Event, Service, Session, Token, User
 from fastdeploy_bot.web import hub, sockets
@@ -207,6 +208,34 @@ def test_since_replays_all_later_events_and_goes_on_with_live_ones(server: Serve
         assert live == follower.events(2)
     assert later == replayed
     assert {"type": "hello", "id": later[-1]} == hello
+
+
+def test_what_happens_during_the_replay_is_told_right_after_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the hub has woken the reader for it while the reader was still replaying."""
+    first, second = tell(), tell()
+    looks: list[int] = []
+    meanwhile: list[int] = []
+    turn, since = Hub._turn, feed.since
+
+    def turned(self: Hub) -> float:
+        rest = turn(self)
+        looks.append(self.newest)
+        return rest
+
+    def replayed(number: int) -> list[Told]:
+        found = since(number)
+        if threading.current_thread().name != "feed-hub" and not meanwhile:
+            meanwhile.append(tell())
+            wait_for(lambda: looks and looks[-1] == meanwhile[0])
+        return found
+
+    monkeypatch.setattr(Hub, "_turn", turned)
+    monkeypatch.setattr(feed, "since", replayed)
+
+    with server.user(f"?since={first}") as follower:
+        told = follower.events(2)
+
+    assert [second, *meanwhile] == told
 
 
 @pytest.mark.parametrize("since", [10**17, 1])
