@@ -45,7 +45,9 @@ def ask(entries: Mapping[str, Entry], *, now: int) -> None:
         entry, found = entries.get(row.name), lags.get(row.id)
         if entry is None or not entry.asks or found is None or not _is_open(row, sha, found, now):
             continue
-        store.write(partial(_ask, row, found, Asked(sha, found.sha, found.ref), now))
+        asked = Asked(sha, found.sha, found.ref)
+        if not _is_asked(row, asked):
+            store.write(partial(_ask, row, found, asked, now))
 
 
 def note(question: Question, found: Mapping[str, Between]) -> None:
@@ -82,10 +84,14 @@ def _is_open(row: Service, live: str, found: Lag, now: int) -> bool:
     return not known and (gap is None or (gap.base, gap.head) != (live, found.sha))
 
 
+def _is_asked(row: Service, asked: Asked) -> bool:
+    """Whether GitHub is being asked just that."""
+    mine = (Question.kind == QuestionKind.BETWEEN) & (Question.service == row.id) & Question.answered.is_null()
+    return bool(Question.select().where(mine, Question.data == msgspec.json.encode(asked).decode()).exists())
+
+
 def _ask(row: Service, found: Lag, asked: Asked, now: int) -> None:
-    data = msgspec.json.encode(asked).decode()
-    mine = (Question.kind == QuestionKind.BETWEEN) & (Question.service == row.id)
-    if not Question.select().where(mine, Question.data == data, Question.answered.is_null()).exists():
+    if not _is_asked(row, asked):  # by another process, a moment ago
         questions.ask(QuestionKind.BETWEEN, found.repository, asked, until=now + PATIENCE, now=now, service=row.id)
 
 

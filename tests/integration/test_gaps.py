@@ -13,6 +13,7 @@ import signed_in
 from askers import Asker
 from callers import SOON, Browser, GitHub, Host, ServiceFiles, document, sha, verdicts
 from fakehub import FakeHub
+from fastdeploy_bot import store
 from fastdeploy_bot.core import between, clock, gaps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
@@ -145,6 +146,22 @@ def test_what_github_does_not_know_is_asked_once(github: GitHub, clerks: Clerks,
     assert 1 == len(compared(hub))
     assert "behind" not in page(app)
     assert Service.get().gap is not None
+
+
+@pytest.mark.usefixtures("live")
+def test_what_is_asked_already_is_only_looked_at(
+    github: GitHub, clerks: Clerks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While GitHub does not answer, nobody's write waits for a look that comes every few seconds."""
+    push(github, 1, 9)
+    clerks.gaps.tick(now=clerks.asker.now + 30 * clock.SECOND)
+    asked = Question.select().count()
+    writes: list[object] = []
+    monkeypatch.setattr(store, "write", writes.append)
+
+    clerks.gaps.tick(now=clerks.asker.now + 60 * clock.SECOND)
+
+    assert (1, []) == (asked, writes)
 
 
 @pytest.mark.usefixtures("live")
