@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 import msgspec
 from peewee import fn
 
-from fastdeploy_bot import store
+from fastdeploy_bot.core import links
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
-from fastdeploy_bot.words import Commit, DeploymentState, VerdictKind
+from fastdeploy_bot.words import Commit, DeploymentState
 
-LOOK_BACK: Final = 100
-"""How many of a ref's newest pushes are looked at for a way from one commit to the other."""
-NO_LINKS: Final = (VerdictKind.REFUSED, VerdictKind.DUPLICATE)
-"""Verdicts of pushes that are not believed, or told already."""
-
-_PUSHES: Final = store.Prepared[Delivery](
-    lambda repository, ref, service: (
-        Delivery.select(Delivery.before, Delivery.after, Delivery.size, Delivery.commits)
-        .join(Verdict)
-        .where(
-            Delivery.repository_id == repository,
-            Delivery.ref == ref,
-            Verdict.service == service,
-            Verdict.verdict.not_in(NO_LINKS),
-        )
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(LOOK_BACK)
-    )
-)
+_PUSHES: Final = links.pushes(Delivery.before, Delivery.after, Delivery.size, Delivery.commits)
 _decoder = msgspec.json.Decoder(tuple[Commit, ...])
 
 
@@ -66,21 +47,17 @@ class Gap(msgspec.Struct, frozen=True):
     """None where it did not say."""
 
 
-def between(base: str, head: str, links: Iterable[Link]) -> Between | None:
+def between(base: str, head: str, pushed: Iterable[Link]) -> Between | None:
     """How `base` differs from `head` by a ref's pushes; None where they do not tell.
 
-    Going back from one of the two, each push's `before` has to be another one's `after`, until the other is reached,
-    and each has to have put a known number of commits on top of what was there.
+    Each push on the way has to have put a known number of commits on top of what was there.
     """
     if base == head:
         return Between(0, 0)
-    arriving: dict[str, list[Link]] = {}
-    for link in links:
-        if link.size is not None:
-            arriving.setdefault(link.after, []).append(link)
-    if (way := _way(base, head, arriving)) is not None:
+    known = [link for link in pushed if link.size is not None]
+    if (way := links.way(base, head, known)) is not None:
         return Between(_count(way), 0, _newest(way))
-    if (way := _way(head, base, arriving)) is not None:
+    if (way := links.way(head, base, known)) is not None:
         return Between(0, _count(way), _newest(way))
     return None
 
@@ -98,11 +75,11 @@ def sizes(services: Sequence[int]) -> dict[int, list[Link]]:
         older.select(older.pushed_at)
         .where(older.repository_id == newest.repository_id, older.ref == newest.ref)
         .order_by(older.pushed_at.desc(nulls="last"))
-        .offset(LOOK_BACK)
+        .offset(links.LOOK_BACK)
         .limit(1)
     )
     of_ref = (Delivery.repository_id == newest.repository_id) & (Delivery.ref == newest.ref)
-    believed = (Verdict.service == Service.id) & Verdict.verdict.not_in(NO_LINKS)
+    believed = (Verdict.service == Service.id) & Verdict.verdict.not_in(links.NO_LINKS)
     query = (
         Service.select(Service.id, Delivery.before, Delivery.after, Delivery.size)
         .join(decided, on=(decided.id == Service.newest))
@@ -154,21 +131,6 @@ def kept(commits: tuple[Commit, ...]) -> str | None:
 def read(written: str | None) -> tuple[Commit, ...]:
     """A push's commits from its row; none where they are not known."""
     return () if written is None else _decoder.decode(written)
-
-
-def _way(base: str, head: str, arriving: dict[str, list[Link]]) -> list[Link] | None:
-    """The pushes that led from one commit to another, newest first; the fewest, where there are several ways."""
-    line = deque[tuple[str, list[Link]]]([(head, [])])
-    seen = {head}
-    while line:
-        sha, way = line.popleft()
-        if sha == base:
-            return way
-        for link in arriving.get(sha, ()):
-            if link.before not in seen:
-                seen.add(link.before)
-                line.append((link.before, [*way, link]))
-    return None
 
 
 def _count(way: Iterable[Link]) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Push, VerdictKind
+from fastdeploy_bot.core import links
+from fastdeploy_bot.store.models import Delivery, Deployment, Service
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Push
 
-LOOK_BACK: Final = 100
-"""How many of a ref's pushes are looked at for a way back to what was deployed."""
 MOST_KEPT: Final = 64 * 1024
 """Bytes of JSON that are kept of a push's files; a longer list is as good as none."""
 
@@ -35,20 +33,7 @@ _UNDER_WAY: Final = store.Prepared[Deployment](
         .order_by(Deployment.id)
     )
 )
-_PUSHES: Final = store.Prepared[Delivery](
-    lambda repository, ref, service: (
-        Delivery.select(Delivery.before, Delivery.after, Delivery.paths)
-        .join(Verdict)
-        .where(
-            Delivery.repository_id == repository,
-            Delivery.ref == ref,
-            Verdict.service == service,
-            Verdict.verdict.not_in([VerdictKind.REFUSED, VerdictKind.DUPLICATE]),
-        )
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(LOOK_BACK)
-    )
-)
+_PUSHES: Final = links.pushes(Delivery.before, Delivery.after, Delivery.paths)
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -82,40 +67,28 @@ def of(service: Service, push: Push, answers: Mapping[str, Paths] = {}) -> Drift
     if live is None:
         return Drift()
     rows = _PUSHES.tuples(push.repository_id, push.ref, service.id)
-    links = [Link(before, after, _read(paths)) for before, after, paths in rows]
+    others = [Link(before, after, _read(paths)) for before, after, paths in rows]
 
     def base(sha: str) -> Base:
         answered = answers.get(sha)
-        return Base(sha, since(sha, push, links) if answered is None else answered)
+        return Base(sha, since(sha, push, others) if answered is None else answered)
 
     shas = dict.fromkeys([live.sha, *(row.sha for row in _UNDER_WAY.all(service.id))])
     held_back = None if service.held_back is None else base(service.held_back)
     return Drift(tuple(base(sha) for sha in shas), held_back)
 
 
-def since(base: str, push: Push, links: Iterable[Link]) -> Paths:
-    """Every file that may differ between a commit and a push of a ref whose other pushes are the links.
+def since(base: str, push: Push, others: Iterable[Link]) -> Paths:
+    """Every file that may differ between a commit and a push of a ref whose other pushes are known.
 
-    Going back from the push, each one's `before` has to be another one's `after`, until the commit is reached, and the
-    files of each have to be known. What one touched and a later one brought back is among them.
+    The files of each push in between have to be known. What one touched and a later one brought back is among them.
     """
     if push.commit == base:
         return ()
-    arriving: dict[str, list[Link]] = {}
-    for link in links:
-        arriving.setdefault(link.after, []).append(link)
-    line = deque([(push.before, push.paths, frozenset[str]())])
-    seen: set[str] = set()
-    while line:
-        before, paths, later = line.popleft()
-        if paths is None or before in seen:
-            continue
-        seen.add(before)
-        files = later.union(paths)
-        if before == base:
-            return tuple(sorted(files))
-        line.extend((link.before, link.paths, files) for link in arriving.get(before, ()))
-    return None
+    if push.paths is None:
+        return None
+    way = links.way(base, push.before, (each for each in others if each.paths is not None))
+    return None if way is None else tuple(sorted({*push.paths, *(path for each in way for path in each.paths or ())}))
 
 
 def kept(paths: Paths) -> str | None:
