@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable
 from typing import Final
@@ -17,10 +16,12 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.macs import is_genuine, mac
 from fastdeploy_bot.errors import Forbidden
 
 LONGEST: Final = 600 * clock.SECOND
 """As long as GitHub's code is good for."""
+_COOKIE, _STATE = "detour cookie", "detour state"
 
 
 class Detour(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,29 +54,19 @@ def begin(wanted: str, *, key: str, now: int) -> Begun:
     """A way to GitHub, for somebody who wants to come to that page. Nothing is written."""
     detour = Detour(begun=now, wanted=wanted, verifier=secrets.token_urlsafe(32))
     kept = _text(msgspec.json.encode(detour))
-    return Begun(f"{kept}.{_sign('cookie', kept, key)}", _sign("state", kept, key), detour.challenge)
+    return Begun(f"{kept}.{mac(_COOKIE, kept, key)}", mac(_STATE, kept, key), detour.challenge)
 
 
 def end(cookie: str, state: str, *, keys: Iterable[str], now: int) -> Detour:
     """The way that the cookie was kept for. Raises Forbidden where the state is not its own, or it took too long."""
     kept, _, signature = cookie.partition(".")
-    if not any(
-        _same(_sign("cookie", kept, key), signature) and _same(_sign("state", kept, key), state) for key in keys
-    ):
+    all_keys = tuple(keys)
+    if not (is_genuine(signature, _COOKIE, kept, all_keys) and is_genuine(state, _STATE, kept, all_keys)):
         raise Forbidden("this way back did not begin in your browser: sign in once more")
     detour = msgspec.json.decode(base64.urlsafe_b64decode(kept + "=" * (-len(kept) % 4)), type=Detour)
     if not detour.begun <= now < detour.begun + LONGEST:
         raise Forbidden("this way back took longer than ten minutes: sign in once more")
     return detour
-
-
-def _sign(what: str, kept: str, secret_key: str) -> str:
-    key = hmac.digest(secret_key.encode(), f"fastdeploy detour {what}".encode(), hashlib.sha256)
-    return hmac.digest(key, kept.encode(errors="replace"), hashlib.sha256).hex()
-
-
-def _same(genuine: str, given: str) -> bool:
-    return hmac.compare_digest(genuine.encode(), given.encode(errors="replace"))
 
 
 def _text(data: bytes) -> str:

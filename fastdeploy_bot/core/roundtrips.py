@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Iterable
 from typing import Final
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.macs import is_genuine, mac
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Forbidden
 from fastdeploy_bot.store.models import Session
 
 LONGEST: Final = 3_600 * clock.SECOND
+_PURPOSE: Final = "round trip"
 
 
 def begin(session: Found, *, key: str, now: int) -> str:
     """A state to send along. Nothing is written: each page may carry one."""
-    return f"{now}-{_sign(session, now, key)}"
+    return f"{now}-{mac(_PURPOSE, _told(session, now), key)}"
 
 
 def end(session: Found, state: str, *, keys: Iterable[str], now: int) -> None:
@@ -28,11 +28,7 @@ def end(session: Found, state: str, *, keys: Iterable[str], now: int) -> None:
     """
     begun, _, signature = state.partition("-")
     known = begun.isascii() and begun.isdigit() and len(begun) < 19
-    genuine = known and any(
-        hmac.compare_digest(_sign(session, int(begun), key).encode(), signature.encode(errors="replace"))
-        for key in keys
-    )
-    if not genuine:
+    if not (known and is_genuine(signature, _PURPOSE, _told(session, int(begun)), keys)):
         raise Forbidden("this way back did not begin in your session: open /setup, and begin there")
     if not int(begun) <= now < int(begun) + LONGEST:
         raise Forbidden("this way back took longer than an hour: open /setup, and begin again")
@@ -42,6 +38,5 @@ def end(session: Found, state: str, *, keys: Iterable[str], now: int) -> None:
         raise Forbidden("this way back was taken before: open /setup, and look what came of it")
 
 
-def _sign(session: Found, begun: int, secret_key: str) -> str:
-    key = hmac.digest(secret_key.encode(), b"fastdeploy round trip", hashlib.sha256)
-    return hmac.digest(key, f"{session.id} {session.created} {begun}".encode(), hashlib.sha256).hex()
+def _told(session: Found, begun: int) -> str:
+    return f"{session.id} {session.created} {begun}"

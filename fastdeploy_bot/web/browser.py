@@ -6,8 +6,6 @@ request that may change something is refused unless it comes from a form of ours
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import secrets
 from http import HTTPStatus
@@ -21,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from fastdeploy_bot import store
 from fastdeploy_bot.core import access, clock, sessions
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.macs import is_genuine, mac
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.core.sessions import Begun, Found
 from fastdeploy_bot.errors import Forbidden, Unauthenticated
@@ -34,6 +33,8 @@ DETOUR_COOKIE: Final = "fastdeploy-github"
 """What the way to GitHub's sign-in and back is bound to."""
 SECURE_PREFIX: Final = "__Host-"
 FIELD: Final = "form_token"
+_OF_FORMS: Final = "form token"
+"""For what the MACs in forms are."""
 LOGIN, SIGN_IN = "signin.login", "signin.sign_in"
 """The views of the one form that is for those who have not signed in."""
 SIGN_INS: Final = (LOGIN, SIGN_IN, "signin.from_github")
@@ -119,7 +120,7 @@ def form_token() -> str:
     """What a form has to carry in its field `form_token`."""
     if (stand_ins := _stand_ins()) is not None:
         return stand_ins.form_token
-    return _form_token(_bound_to() or _begin_form(), context.bot().settings.keys[0])
+    return mac(_OF_FORMS, _bound_to() or _begin_form(), context.bot().settings.keys[0])
 
 
 def nonce() -> str:
@@ -275,8 +276,7 @@ def _is_own_token(given: str) -> bool:
     bound = [_bound_to()]
     if request.endpoint == THEME:  # every page has that form, the one to sign in with, too
         bound.append(request.cookies.get(_named(FORM_COOKIE)))
-    genuine = [_form_token(each, key) for each in bound if each for key in context.bot().settings.keys]
-    return any(hmac.compare_digest(each.encode(), given.encode(errors="replace")) for each in genuine)
+    return any(is_genuine(given, _OF_FORMS, each, context.bot().settings.keys) for each in bound if each)
 
 
 def _bound_to() -> str | None:
@@ -292,11 +292,6 @@ def _begin_form() -> str:
         after_this_request(lambda answer: _set_cookie(answer, FORM_COOKIE, g.form_cookie))
     value: str = g.form_cookie
     return value
-
-
-def _form_token(cookie: str, secret_key: str) -> str:
-    key = hmac.digest(secret_key.encode(), b"fastdeploy form token", hashlib.sha256)
-    return hmac.digest(key, cookie.encode(), hashlib.sha256).hex()
 
 
 def _set_cookie(answer: Response, name: str, value: str, *, max_age: int | None = None) -> Response:
