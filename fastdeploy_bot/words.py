@@ -130,6 +130,11 @@ class Role(StrEnum):
     DEPLOYER = "deployer"
     ADMIN = "admin"
 
+    @property
+    def rank(self) -> int:
+        """The higher, the more they may."""
+        return list(Role).index(self)
+
 
 class EventType(StrEnum):
     """What an event of the feed tells of."""

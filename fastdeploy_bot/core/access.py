@@ -37,7 +37,6 @@ _LEAST_ROLE: Final = {
     Action.STEER: Role.DEPLOYER,
     Action.MANAGE: Role.ADMIN,
 }
-_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 _OF_SERVICE_TOKEN: Final = frozenset({Action.GLANCE, Action.READ, Action.START})
 _OF_VISITORS: Final = {
     Visibility.PRIVATE: frozenset[Action](),
@@ -75,7 +74,7 @@ def may(
     match principal.kind:
         case PrincipalKind.USER:
             least = _LEAST_ROLE.get(action)
-            return least is not None and principal.role is not None and _RANKS[principal.role] >= _RANKS[least]
+            return least is not None and principal.role is not None and principal.role.rank >= least.rank
         case PrincipalKind.SERVICE:
             return action in _OF_SERVICE_TOKEN and service is not None and service == principal.service
         case PrincipalKind.DEPLOYMENT:

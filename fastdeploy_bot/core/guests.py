@@ -7,8 +7,6 @@ shuts them out. It never raises a role, and makes nobody an admin.
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from fastdeploy_bot import store
@@ -18,8 +16,6 @@ from fastdeploy_bot.core.throttle import Entered
 from fastdeploy_bot.errors import Forbidden
 from fastdeploy_bot.store.models import Service, User
 from fastdeploy_bot.words import Person, Principal, PrincipalKind, Role
-
-_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 class Deployed(msgspec.Struct, frozen=True, order=True):
@@ -96,14 +92,14 @@ def _admitted(visit: Visit, user: User | None, now: int) -> User | None:
         return None
     if user is None:
         return users.add_guest(visit.person, visit.role, peer=visit.peer, now=now)
-    if _RANKS[visit.role] < _RANKS[_most(Role(user.role))]:
+    if visit.role.rank < _most(Role(user.role)).rank:
         users.lower(user, visit.role, "as GitHub says", now=now)
     return users.find(user.username)
 
 
 def _most(role: Role) -> Role:
     """The most that GitHub can say of somebody with that role: of admins, too, no more than that they may write."""
-    return min(role, Role.DEPLOYER, key=_RANKS.__getitem__)
+    return min(role, Role.DEPLOYER, key=lambda each: each.rank)
 
 
 def _begun(visit: Visit, user: User, now: int) -> Begun:

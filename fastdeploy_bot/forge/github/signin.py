@@ -86,7 +86,7 @@ def role(settings: Settings, person: Person, deployed: Sequence[Deployed], *, no
             if given is None:
                 return None
             found.append(given)
-    return min(found, key=list(Role).index, default=None)
+    return min(found, key=lambda each: each.rank, default=None)
 
 
 class _Tokens:
