@@ -18,7 +18,7 @@ from fastdeploy_bot.core.audit import Wanted
 from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.core.tokens import Issued
 from fastdeploy_bot.errors import Conflict, FastdeployError, Invalid, TooMany, Unauthenticated, Unavailable
-from fastdeploy_bot.web import answers, browser, context, creating, deeds
+from fastdeploy_bot.web import answers, browser, context, creating, deeds, numbers
 from fastdeploy_bot.web.operations import NEWEST
 from fastdeploy_bot.words import LOCAL, Principal, Role
 
@@ -116,9 +116,10 @@ def link_github(name: str) -> ResponseReturnValue:
     def link() -> None:
         if not given:
             return users.unlink(name, by=who, now=clock.now())
-        if not (given.isascii() and given.isdigit() and 0 < int(given) <= NEWEST):
+        number = numbers.read(given)
+        if not number:
             raise Invalid(f"GitHub account: expected its number, such as 583231, got {given[:60]!r}")
-        return users.link(name, int(given), by=who, now=clock.now())
+        return users.link(name, number, by=who, now=clock.now())
 
     return _on_users(link)
 
@@ -169,9 +170,9 @@ def trail() -> ResponseReturnValue:
     browser.require(Action.MANAGE)
     asked = {name: request.args.get(name, "").strip()[:LONGEST_ASKED] for name in ("who", "action", "about", "since")}
     before = request.args.get("before", "")
-    number = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else NEWEST
+    number = numbers.read(before)
     wanted = Wanted(who=asked["who"], action=asked["action"], about=asked["about"], since=_midnight(asked["since"]))
-    rows = audit.trail(wanted, before=number, limit=PAGE + 1)
+    rows = audit.trail(wanted, before=NEWEST if number is None else number, limit=PAGE + 1)
     given = {name: text for name, text in asked.items() if text}
     older = urlencode({**given, "before": rows[PAGE - 1].id}) if len(rows) > PAGE else ""
     return _page(

@@ -21,7 +21,7 @@ from flask import Flask, Response, current_app, g, request
 
 from fastdeploy_bot.core import feed
 from fastdeploy_bot.errors import Unavailable
-from fastdeploy_bot.web import assets, browser
+from fastdeploy_bot.web import assets, browser, numbers
 from fastdeploy_bot.web.browser import StandIns
 from fastdeploy_bot.words import PrincipalKind
 
@@ -150,5 +150,4 @@ def _drawn(draw: Callable[[], str]) -> Drawing:
 
 
 def _since() -> int:
-    given = request.headers.get(SINCE, "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
+    return numbers.read(request.headers.get(SINCE, "")) or 0

@@ -10,7 +10,7 @@ from flask import Blueprint, g, render_template, request
 from fastdeploy_bot.core import standing
 from fastdeploy_bot.core.standing import Run
 from fastdeploy_bot.errors import Invalid
-from fastdeploy_bot.web import context
+from fastdeploy_bot.web import context, numbers
 from fastdeploy_bot.web.operations import NEWEST
 
 bp = Blueprint("pages", __name__)
@@ -50,6 +50,7 @@ def before() -> int:
 def number(name: str, default: int) -> int:
     """A number of the query. Raises Invalid."""
     text = request.args.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(NEWEST)) and int(text) <= NEWEST):
+    found = numbers.read(text)
+    if found is None:
         raise Invalid(f"{name}: expected a number, got {text[:60]!r}")
-    return int(text)
+    return found
