@@ -255,6 +255,8 @@ def test_long_logs_are_sent_to_a_few_at_once(deployer: Browser, scene: dict[str,
     assert (False, True) == (line(28_000) in page, line(28_001) in page)
     assert "28,000 earlier lines are not shown: others are reading long logs" in page
     assert line(1) in deployer.get(f"/deployments/{scene['blog']}").text
+    again = deployer.get(f"{path}/lines").text
+    assert (False, True) == (line(28_000) in again, line(28_001) in again)
 
     assert all(line(1) in each.text for each in reading)
     for each in reading:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import BoundedSemaphore
 from typing import Final
 
@@ -77,27 +78,15 @@ def deployment(id: int) -> ResponseReturnValue:
     page = _page(id)
     if isinstance(page, Response):
         return page
-    long = logs.end(id) > LONG
-    seated = long and _seats.acquire(blocking=False)
-    full = long and not seated
-    try:
-        drawing, steps = _log(id, BEGINNING, most=FEW_LINES if full else MOST_LINES)
-        drawn = logview.html(drawing, steps, hidden=logview.BUSY if full else logview.IN_RAW)
-        answer = Response(_with_log(page, drawn, drawing), mimetype="text/html")
-    except BaseException:
-        if seated:
-            _seats.release()
-        raise
-    if seated:
-        answer.call_on_close(_seats.release)
+    answer, _ = _drawn(id, BEGINNING, partial(_with_log, page))
     return answer
 
 
 @bp.get(f"/deployments/{ID}/lines")
 def lines(id: int) -> ResponseReturnValue:
     """The lines of a log from a place on, as the page draws them; the answer says where it goes on."""
-    drawing, steps = _log(id, loglines.place(request.args.get("place", str(BEGINNING))))
-    answer = Response("".join(logview.html(drawing, steps)), mimetype="text/html")
+    place = loglines.place(request.args.get("place", str(BEGINNING)))
+    answer, drawing = _drawn(id, place, lambda drawn, _: "".join(drawn))
     answer.headers["Log-Place"] = str(drawing.place)
     return answer
 
@@ -162,9 +151,30 @@ def _page(id: int) -> str:
     )
 
 
-def _log(number: int, place: Place, *, most: int = MOST_LINES) -> tuple[Drawing, Mapping[str, logview.Step]]:
-    """A log from a place on, and what is told of its steps."""
+def _drawn(
+    number: int, place: Place, frame: Callable[[Iterator[str], Drawing], str | Iterator[str]]
+) -> tuple[Response, Drawing]:
+    """The answer that shows a log from a place on within a frame; long ones are sent to few at the same time."""
     row, run = _readable(number)
+    long = logs.end(number) - place.offset > LONG
+    seated = long and _seats.acquire(blocking=False)
+    full = long and not seated
+    try:
+        drawing, steps = _log(row, run, place, most=FEW_LINES if full else MOST_LINES)
+        drawn = logview.html(drawing, steps, hidden=logview.BUSY if full else logview.IN_RAW)
+        answer = Response(frame(drawn, drawing), mimetype="text/html")
+    except BaseException:
+        if seated:
+            _seats.release()
+        raise
+    if seated:
+        answer.call_on_close(_seats.release)
+    return answer, drawing
+
+
+def _log(row: Deployment, run: Run, place: Place, *, most: int) -> tuple[Drawing, Mapping[str, logview.Step]]:
+    """A log from a place on, and what is told of its steps."""
+    number = run.id
 
     def look() -> tuple[Excerpt, list[Part], list[Mark]]:
         spans = core_steps.spans(number)
