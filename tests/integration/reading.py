@@ -15,11 +15,12 @@ from callers import Browser
 from fastdeploy_bot.store.models import proxy
 
 
-def text(browser: Browser, path: str) -> str:
-    """A page's text as it is read, without its tags."""
+def text(browser: Browser, path: str, place: str = "<main") -> str:
+    """What is read of a page from that place on, without its tags."""
     answer = browser.get(path)
     assert 200 == answer.status_code, answer.text
-    body = re.sub(r"<[^>]*>", "", answer.text.partition("<main")[2].partition(">")[2])
+    assert place in answer.text, f"no {place} on {path}"
+    body = re.sub(r"<[^>]*>", "", answer.text.partition(place)[2].partition(">")[2])
     return " ".join(html.unescape(body).split())
 
 

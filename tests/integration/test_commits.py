@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import Any
 
@@ -20,6 +19,7 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment
 from fastdeploy_bot.web.context import EXTENSION
 from fastdeploy_bot.words import LOCAL, DeploymentState, WebhookSecret
+from reading import text
 
 FAILURE = DeploymentState.FAILURE
 
@@ -62,15 +62,6 @@ def ship(host: Host, state: DeploymentState = DeploymentState.SUCCESS) -> int:
     host.begin(newest.id)
     host.end(newest.id, state)
     return int(newest.id)
-
-
-def text(browser: Browser, path: str, place: str = "<main") -> str:
-    """What is read of a page from that place on."""
-    answer = browser.get(path)
-    assert 200 == answer.status_code, answer.text
-    assert place in answer.text, f"no {place} on {path}"
-    body = re.sub(r"<[^>]*>", "", answer.text.partition(place)[2].partition(">")[2])
-    return " ".join(html.unescape(body).split())
 
 
 # --- what a push brought ----------------------------------------------------------------------------------

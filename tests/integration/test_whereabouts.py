@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from flask import Flask
 
-import scenes
 from callers import Browser, GitHub, ServiceFiles, sha
-from fastdeploy_bot.core import clock
 from fastdeploy_bot.forge.github.payloads import Commit
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import DeploymentState
 from reading import text
-
-
-@pytest.fixture
-def scene(database: object, home: Path) -> dict[str, int]:
-    """Five services in five states; the newest deployment of each."""
-    assert database is not None
-    return scenes.draw(home, now=clock.now())
-
-
-@pytest.fixture
-def viewer(app: Flask) -> Browser:
-    """A viewer's browser."""
-    return Browser(app).signed_in("viewer")
 
 
 def commits_of(name: str) -> list[str]:
