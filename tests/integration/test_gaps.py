@@ -13,7 +13,6 @@ import signed_in
 from askers import Asker
 from callers import SOON, Browser, GitHub, Host, ServiceFiles, document, sha, verdicts
 from fakehub import FakeHub
-from fastdeploy_bot import store
 from fastdeploy_bot.core import between, clock, gaps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line
@@ -157,7 +156,7 @@ def test_what_is_asked_already_is_only_looked_at(
     clerks.gaps.tick(now=clerks.asker.now + 30 * clock.SECOND)
     asked = Question.select().count()
     writes: list[object] = []
-    monkeypatch.setattr(store, "write", writes.append)
+    monkeypatch.setattr(gaps, "_ask", lambda *facts: writes.append(facts))
 
     clerks.gaps.tick(now=clerks.asker.now + 60 * clock.SECOND)
 
