@@ -10,7 +10,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
-from fastdeploy_bot.settings import Settings, load, require_serving
+from fastdeploy_bot.settings import Settings, require_serving
+from fastdeploy_bot.sources import load
 from fastdeploy_bot.web import (
     accounts,
     acting,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from fastdeploy_bot import facts as _facts
 from fastdeploy_bot import inherited as _inherited
 from fastdeploy_bot import settings as _settings
+from fastdeploy_bot import sources as _sources
 from fastdeploy_bot.app import create_engine as _create_engine
 from fastdeploy_bot.app import prepare as _prepare
 from fastdeploy_bot.app import settings_of as _settings_of
@@ -19,7 +20,7 @@ try:
     if (_address := _inherited.address()) is not None:
         # Whatever the settings say: it listens there, and its workers, which read the settings anew, tell so.
         os.environ |= {"FASTDEPLOY_HOST": _address[0], "FASTDEPLOY_PORT": str(_address[1])}
-    _loaded: Final = _settings.load().settings
+    _loaded: Final = _sources.load().settings
     _settings.require_serving(_loaded)
 except _FastdeployError as _error:
     sys.exit(f"fastdeploy: {_error}")

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from fastdeploy_bot.errors import FastdeployError
-from fastdeploy_bot.settings import load
+from fastdeploy_bot.sources import load
 
 SHELLS: Final = ("bash", "zsh", "fish")
 

@@ -15,7 +15,8 @@ import click
 from fastdeploy_bot import values
 from fastdeploy_bot.cli.bot import Bot
 from fastdeploy_bot.errors import Invalid, Unauthenticated
-from fastdeploy_bot.settings import Settings, load
+from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.sources import load
 from fastdeploy_bot.words import DeploymentState
 
 F = TypeVar("F", bound=Callable[..., Any])  # commands, whatever options they take

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from fastdeploy_bot import appfile, inherited, store
+from fastdeploy_bot import appfile, inherited, sources, store
 from fastdeploy_bot import settings as settings_
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json
@@ -108,8 +108,8 @@ def check(json_: bool) -> None:
     \b
     fastdeploy check
     """  # noqa: D301 - as above
-    loaded = settings_.load(flags=click.get_current_context().obj)
-    values = settings_.describe(loaded)
+    loaded = sources.load(flags=click.get_current_context().obj)
+    values = sources.describe(loaded)
     problems = _problems(loaded.settings)
     problems += filter(None, [appfile.problem(loaded.settings.home)])
     entries = Catalogue(loaded.settings.services_dir).entries()

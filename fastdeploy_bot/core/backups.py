@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import IO, Final
 from uuid import uuid4
 
-from fastdeploy_bot import settings as settings_
-from fastdeploy_bot import store
+from fastdeploy_bot import sources, store
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.errors import Unavailable
-from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.settings import FILE, Settings
 
 DATABASE: Final = "fastdeploy.db"
-FILES: Final = (settings_.FILE, "github-app.json", "host-id")
+FILES: Final = (FILE, "github-app.json", "host-id")
 """Files of the home, where they are there; those that settings are read from come on top."""
 
 
@@ -83,7 +82,7 @@ def _add_database(archive: tarfile.TarFile, folder: Path) -> None:
 
 
 def _add_files(archive: tarfile.TarFile, settings: Settings) -> None:
-    for name in dict.fromkeys((*FILES, *settings_.files_named(settings.home))):
+    for name in dict.fromkeys((*FILES, *sources.files_named(settings.home))):
         if (settings.home / name).is_file():
             archive.add((settings.home / name).resolve(), name)
     for folder in (settings.services_dir, settings.secrets_dir):

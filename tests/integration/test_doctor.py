@@ -19,8 +19,7 @@ from msgspec.structs import replace
 import appkeys
 from databases import Server
 from fakehub import CLIENT_ID, TOKEN, FakeHub
-from fastdeploy_bot import settings as settings_
-from fastdeploy_bot import store
+from fastdeploy_bot import sources, store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli import examining, home
 from fastdeploy_bot.cli.checks import Check, Finding, Level, Patient, host, reach, rows, secrecy, services, unit
@@ -73,7 +72,7 @@ def patient(tmp_path: Path, world: ExitStack, hub: FakeHub, monkeypatch: pytest.
     monkeypatch.setitem(sqlite.PRAGMAS, "synchronous", "off")
     folder = tmp_path / "home"
     home.make(folder)
-    made = settings_.load(environ={"FASTDEPLOY_HOME": str(folder)}).settings
+    made = sources.load(environ={"FASTDEPLOY_HOME": str(folder)}).settings
     url = world.enter_context(listening(Healthy))
     made = replace(made, local_url=url, public_url=url, github_token=TOKEN, github_api_url=hub.url)
     mask = os.umask(0o077)

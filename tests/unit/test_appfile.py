@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 import appkeys
-from fastdeploy_bot import appfile, facts, settings
+from fastdeploy_bot import appfile, facts, settings, sources
 from fastdeploy_bot.appfile import App, BadAppFile
-from fastdeploy_bot.settings import AppKey, Loaded, Settings
+from fastdeploy_bot.settings import AppKey, Settings
+from fastdeploy_bot.sources import Loaded
 from fastdeploy_bot.words import WebhookSecret
 
 NOW = 1_000_000
@@ -191,9 +192,9 @@ def test_what_the_settings_name_themselves_comes_first(tmp_path: Path) -> None:
 def test_settings_are_told_with_what_the_file_gives_them(tmp_path: Path) -> None:
     """Its path is their origin, and its secrets are masked."""
     appfile.keep(tmp_path, app())
-    loaded = settings.load(environ={"FASTDEPLOY_HOME": str(tmp_path)})
+    loaded = sources.load(environ={"FASTDEPLOY_HOME": str(tmp_path)})
 
-    told = {name: (value, origin) for name, value, origin in settings.describe(loaded)}
+    told = {name: (value, origin) for name, value, origin in sources.describe(loaded)}
 
     path = str(tmp_path / appfile.FILE)
     assert ("Iv23abc", path) == told["github_client_id"]
@@ -207,7 +208,7 @@ def test_settings_that_win_are_told_as_they_are(tmp_path: Path) -> None:
     appfile.keep(tmp_path, app())
     given = Settings(home=tmp_path, github_token="t", webhook_secrets=(WebhookSecret("own"),))
 
-    told = settings.describe(Loaded(given, dict.fromkeys(Settings.__struct_fields__, "default")))
+    told = sources.describe(Loaded(given, dict.fromkeys(Settings.__struct_fields__, "default")))
 
     assert {"default"} == {origin for _, _, origin in told}
 

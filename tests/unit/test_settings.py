@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 import appkeys
-from fastdeploy_bot import appfile, settings, values
+from fastdeploy_bot import appfile, settings, sources, values
 from fastdeploy_bot.appfile import App
-from fastdeploy_bot.settings import BadSettings, Loaded, OAuthApp, Settings
+from fastdeploy_bot.settings import BadSettings, OAuthApp, Settings
+from fastdeploy_bot.sources import Loaded
 from fastdeploy_bot.words import WebhookSecret
 
 KEY = "k" * 32
@@ -29,7 +30,7 @@ def home(tmp_path: Path) -> Path:
 def load(home: Path, toml: str = "", flags: dict[str, str] | None = None, /, **variables: str) -> Loaded:
     """Load the settings of a home with this file, these flags and these variables."""
     (home / settings.FILE).write_text(toml)
-    return settings.load(flags=flags, environ={"FASTDEPLOY_HOME": str(home), **variables})
+    return sources.load(flags=flags, environ={"FASTDEPLOY_HOME": str(home), **variables})
 
 
 def problems(home: Path, toml: str = "", flags: dict[str, str] | None = None, /, **variables: str) -> list[str]:
@@ -46,7 +47,7 @@ def test_defaults_need_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Without file, environment and flags everything is as documented, and home is absolute."""
     monkeypatch.chdir(tmp_path)
 
-    loaded = settings.load(environ={})
+    loaded = sources.load(environ={})
 
     assert Settings(home=tmp_path / "instance") == loaded.settings
     assert {"default"} == set(loaded.origins.values())
@@ -114,7 +115,7 @@ def test_home_of_nobody_is_a_plain_folder(tmp_path: Path, monkeypatch: pytest.Mo
     """A tilde that names no user is an ordinary character."""
     monkeypatch.chdir(tmp_path)
 
-    loaded = settings.load(environ={"FASTDEPLOY_HOME": "~nobody-of-that-name/bot"})
+    loaded = sources.load(environ={"FASTDEPLOY_HOME": "~nobody-of-that-name/bot"})
 
     assert tmp_path / "~nobody-of-that-name" / "bot" == loaded.settings.home
 
@@ -122,12 +123,12 @@ def test_home_of_nobody_is_a_plain_folder(tmp_path: Path, monkeypatch: pytest.Mo
 def test_empty_home_is_refused() -> None:
     """An unset shell variable must not become the current folder."""
     with pytest.raises(BadSettings, match="FASTDEPLOY_HOME: expected the path of a folder"):
-        settings.load(environ={"FASTDEPLOY_HOME": ""})
+        sources.load(environ={"FASTDEPLOY_HOME": ""})
 
 
 def test_home_that_is_missing_has_default_settings(tmp_path: Path) -> None:
     """Loading does not ask for a home; serving does."""
-    loaded = settings.load(environ={"FASTDEPLOY_HOME": str(tmp_path / "none")})
+    loaded = sources.load(environ={"FASTDEPLOY_HOME": str(tmp_path / "none")})
 
     assert 8000 == loaded.settings.port
 
@@ -373,7 +374,7 @@ def test_file_that_is_no_toml_is_told(home: Path, data: bytes) -> None:
     (home / settings.FILE).write_bytes(data)
 
     with pytest.raises(BadSettings, match="not valid TOML"):
-        settings.load(environ={"FASTDEPLOY_HOME": str(home)})
+        sources.load(environ={"FASTDEPLOY_HOME": str(home)})
 
 
 def test_file_that_cannot_be_read_is_told(home: Path) -> None:
@@ -381,7 +382,7 @@ def test_file_that_cannot_be_read_is_told(home: Path) -> None:
     (home / settings.FILE).mkdir()
 
     with pytest.raises(BadSettings, match=r"fastdeploy.toml: cannot be read: Is a directory"):
-        settings.load(environ={"FASTDEPLOY_HOME": str(home)})
+        sources.load(environ={"FASTDEPLOY_HOME": str(home)})
 
 
 # --- names ------------------------------------------------------------------------------------------------
@@ -414,7 +415,7 @@ def test_table_in_the_file_is_an_unknown_setting(home: Path) -> None:
     assert problems(home, "[server]\nport = 1")[0].startswith("fastdeploy.toml: server: unknown setting")
 
 
-@pytest.mark.parametrize("name", sorted(settings.OTHER_VARIABLES))
+@pytest.mark.parametrize("name", sorted(sources.OTHER_VARIABLES))
 def test_what_scripts_and_commands_are_given_is_no_setting(home: Path, name: str) -> None:
     """Commands run inside a deploy script, with its environment."""
     loaded = load(home, "", None, **{f"FASTDEPLOY_{name}": "anything"})
@@ -571,7 +572,7 @@ def test_description_masks_every_secret(home: Path) -> None:
         'webhook_secrets = [{secret = "hunter2", repositories = ["octo-org/*"]}]',
     )
 
-    told = {name: (value, origin) for name, value, origin in settings.describe(loaded)}
+    told = {name: (value, origin) for name, value, origin in sources.describe(loaded)}
 
     masked = ("********", str(home / "fastdeploy.toml"))
     assert [masked] * 3 == [told[name] for name in ("secret_key", "secret_key_fallbacks", "webhook_secrets")]
@@ -592,7 +593,7 @@ def test_description_masks_the_databases_password(url: str, shown: str) -> None:
     """The rest of the address is worth seeing."""
     loaded = Loaded(Settings(database_url=url), dict.fromkeys(Settings.__struct_fields__, "default"))
 
-    told = {name: value for name, value, _ in settings.describe(loaded)}
+    told = {name: value for name, value, _ in sources.describe(loaded)}
 
     assert shown == told["database_url"]
 
@@ -612,7 +613,7 @@ def test_a_postgresql_server_is_named_as_libpq_does(home: Path, given: str, read
 
 def test_description_shows_effective_values_and_origins(home: Path) -> None:
     """Every setting, as it will be used."""
-    told = settings.describe(load(home, FASTDEPLOY_PORT="9000"))
+    told = sources.describe(load(home, FASTDEPLOY_PORT="9000"))
 
     assert list(Settings.__struct_fields__) == [name for name, _, _ in told]
     assert ("port", "9000", "FASTDEPLOY_PORT") in told
@@ -709,7 +710,7 @@ def test_people_sign_in_by_the_app_that_the_bot_signs_in_as(home: Path) -> None:
     assert load(home, "", **given).settings.oauth_app is None
     assert OAuthApp("Iv1.made", "made") == load(home, "").settings.oauth_app
     assert load(home, "", FASTDEPLOY_GITHUB_TOKEN="t").settings.oauth_app is None
-    assert "hunter2" not in f"{by_file.settings.oauth_app!r} {settings.describe(by_file)}"
+    assert "hunter2" not in f"{by_file.settings.oauth_app!r} {sources.describe(by_file)}"
     assert "hunter2" in by_file.settings.own_secrets
     appfile.keep(home, msgspec.structs.replace(made, client_secret=""))
     assert load(home, "").settings.oauth_app is None
