@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import views
+from fastdeploy_bot.core import glimpses
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.errors import Gone
 from fastdeploy_bot.store.models import Event
@@ -64,7 +64,7 @@ def for_visitors(event: Told, visibility: Visibility) -> str | None:
     """The event's line as somebody sees it who has not signed in; None where it is not theirs to see."""
     if event.service is None:
         return None
-    shown = views.for_visitors(event.type, msgspec.json.decode(event.data), visibility)
+    shown = glimpses.of(event.type, msgspec.json.decode(event.data), visibility)
     return None if shown is None else event.line(msgspec.json.encode(shown).decode())
 
 

@@ -6,8 +6,8 @@ The API, the command line and the pages show these and nothing else; secrets, co
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -16,12 +16,10 @@ from fastdeploy_bot.core import clock, deliveries, forecast, lag, locks, outbox
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
-from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Delivery, Deployment, Report, Service, Step, Token, User
 from fastdeploy_bot.words import (
     OPEN_STATES,
     DeploymentState,
-    EventType,
     Origin,
     ReportKind,
     Role,
@@ -420,33 +418,3 @@ def user(row: User) -> UserView:
         password=bool(row.password),
         github=row.github_id,
     )
-
-
-def for_visitors(kind: EventType, told: Mapping[str, Any], visibility: Visibility) -> dict[str, Any] | None:
-    """What somebody who has not signed in sees of a thing that the feed told; None where it is nothing.
-
-    An earlier version may have told less.
-    """
-    fields = _FOR_VISITORS.get((visibility, kind))
-    return None if fields is None else {name: told[name] for name in fields if name in told}
-
-
-_STATUS_FIELDS: Final = ("id", "service", "state", "created", "started", "finished")
-_FOR_VISITORS: Final = {
-    (Visibility.STATUS, EventType.DEPLOYMENT): _STATUS_FIELDS,
-    (Visibility.STATUS, EventType.SERVICE): ("name", "removed"),
-    (Visibility.PUBLIC, EventType.DEPLOYMENT): (
-        *_STATUS_FIELDS,
-        "sha",
-        "ref",
-        "title",
-        "exit_status",
-        "signal",
-        "eta",
-        "progress",
-        "longer",
-    ),
-    (Visibility.PUBLIC, EventType.SERVICE): ("name", "removed"),
-    (Visibility.PUBLIC, EventType.STEP): tuple(ToldStep.__struct_fields__),
-}
-"""State and age for all; of a public service also commits and steps. Never names of people, hosts or reasons."""
