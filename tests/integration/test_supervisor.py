@@ -271,7 +271,8 @@ def test_many_runs_leave_neither_processes_nor_open_files(bot: Bot) -> None:
         bot.until(dispatcher, bot.order("shop"))
     bot.stop(dispatcher)
 
-    assert len(before) == len(os.listdir("/proc/self/fd"))
+    # Fewer there may be: what an earlier test left to be closed.
+    assert len(before) >= len(os.listdir("/proc/self/fd"))
     eventually(no_child_left, "the last child's end")
 
 
