@@ -8,7 +8,18 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, drift, holdbacks, locks, matching, newest, questions, services
+from fastdeploy_bot.core import (
+    clock,
+    deliveries,
+    deployments,
+    drift,
+    holdbacks,
+    locks,
+    matching,
+    newest,
+    questions,
+    services,
+)
 from fastdeploy_bot.core.between import Between
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
@@ -24,14 +35,8 @@ PATIENCE: Final = 10 * clock.MINUTE
 """How long GitHub is asked what changed: after that, the push is deployed as if all had."""
 
 _JUDGE: Final = store.Insert(Verdict, "delivery", "service", "verdict", "reason", "counts", "deployment", "decided")
-_NEWEST: Final = store.Prepared[Delivery](
-    lambda repository, ref, service: (
-        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
-        .join(Verdict)
-        .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service, Verdict.counts)
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(NEWEST)
-    )
+_NEWEST: Final = deliveries.of_ref(
+    Delivery.before, Delivery.after, Delivery.pushed_at, told=Verdict.counts, most=NEWEST
 )
 
 _QUEUED = (VerdictKind.DEPLOY, VerdictKind.WAIT)

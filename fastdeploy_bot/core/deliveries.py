@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
-from peewee import JOIN
+from peewee import JOIN, fn
 
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import Gone, NotFound
@@ -139,6 +139,24 @@ def last_of(service: Service) -> Heard | None:
     if row is None:
         return None
     return Heard(row.delivery.guid, row.delivery.received, VerdictKind(row.verdict), row.reason)
+
+
+def of_ref(*columns: Any, told: Any, most: int) -> store.Prepared[Delivery]:
+    """The question for those columns of a ref's newest pushes, at most so many.
+
+    By repository, ref, and the service for which they were decided, with such verdicts as `told` says. No join: SQLite
+    would go through all that a service was ever told, and sort it. Any: peewee's fields and conditions.
+    """
+    mine = Verdict.select(Verdict.id).where(Verdict.delivery == Delivery.id, told)
+    return store.Prepared(
+        lambda repository, ref, service: (
+            Delivery.select(*columns)
+            .where(Delivery.repository_id == repository, Delivery.ref == ref)
+            .where(fn.EXISTS(mine.where(Verdict.service == service)))
+            .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
+            .limit(most)
+        )
+    )
 
 
 def find(guid: str) -> Delivery:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 from fastdeploy_bot import store
+from fastdeploy_bot.core import deliveries
 from fastdeploy_bot.store.models import Delivery, Verdict
 from fastdeploy_bot.words import VerdictKind
 
@@ -33,20 +34,7 @@ L = TypeVar("L", bound=Link)
 
 def pushes(*columns: Any) -> store.Prepared[Delivery]:  # Any: peewee's fields, each of its own type
     """The question for those columns of the newest pushes, by repository, ref and the service they were decided for."""
-    return store.Prepared[Delivery](
-        lambda repository, ref, service: (
-            Delivery.select(*columns)
-            .join(Verdict)
-            .where(
-                Delivery.repository_id == repository,
-                Delivery.ref == ref,
-                Verdict.service == service,
-                Verdict.verdict.not_in(NO_LINKS),
-            )
-            .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-            .limit(LOOK_BACK)
-        )
-    )
+    return deliveries.of_ref(*columns, told=Verdict.verdict.not_in(NO_LINKS), most=LOOK_BACK)
 
 
 def way(base: str, head: str, links: Iterable[L]) -> list[L] | None:

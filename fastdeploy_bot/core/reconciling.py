@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, globs, heads, intake, services
+from fastdeploy_bot.core import clock, deliveries, globs, heads, intake, services
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.intake import Receipt
 from fastdeploy_bot.core.matching import SHORT, Decision
@@ -27,15 +27,10 @@ AWAKE: Final = "awake"
 
 OLDER: Final = (VerdictKind.STALE, VerdictKind.DUPLICATE)
 """Verdicts of pushes that are not the newest of their ref; what was seen there was the newest, whatever came of it."""
-_NEWEST: Final = store.Prepared[Delivery](
-    lambda repository, ref, service: (
-        Delivery.select(Delivery.id, Delivery.guid, Delivery.after, Delivery.pushed_at)
-        .join(Verdict)
-        .where(Delivery.repository_id == repository, Delivery.ref == ref, Verdict.service == service)
-        .where(Verdict.verdict.not_in(OLDER) | Delivery.reconciled)
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(1)
-    )
+_NEWEST: Final = deliveries.of_ref(
+    *(Delivery.id, Delivery.guid, Delivery.after, Delivery.pushed_at),
+    told=Verdict.verdict.not_in(OLDER) | Delivery.reconciled,
+    most=1,
 )
 
 

@@ -19,7 +19,7 @@ from callers import Browser, GitHub, Host, ServiceFiles, on_sqlite, sha, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, intake, locking, reconciling, rollbacks
+from fastdeploy_bot.core import between, clock, deciding, drift, intake, locking, reconciling, rollbacks
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line, recovery
 from fastdeploy_bot.engine.line import Line
@@ -321,13 +321,31 @@ def test_pages_say_what_was_seen_and_what_cannot_be(
 def test_a_push_is_looked_up_among_what_was_seen_by_an_index(hub: FakeHub, github: GitHub) -> None:
     """It is asked at every push."""
     push(hub, github, 2)
-    text = intake._RECONCILED._text()
-    filled = [1 if isinstance(each, _Place) else each for each in text.parameters]
-    plan = proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {text.sql}", filled).fetchall()
 
-    assert ["SEARCH t1 USING INDEX delivery_reconciled (repository_id=? AND ref=? AND after=?)"] == [
-        row[3] for row in plan
-    ]
+    assert ["SEARCH t1 USING INDEX delivery_reconciled (repository_id=? AND ref=? AND after=?)"] == _plan(
+        intake._RECONCILED
+    )
+
+
+@on_sqlite
+@pytest.mark.parametrize("query", [deciding._NEWEST, reconciling._NEWEST, between._PUSHES, drift._PUSHES])
+def test_a_refs_newest_pushes_are_found_without_going_through_a_services_past(
+    query: store.Prepared[Delivery], hub: FakeHub, github: GitHub
+) -> None:
+    """A push costs no more than it did when the service was new."""
+    push(hub, github, 2)
+
+    assert [
+        "SEARCH t1 USING INDEX delivery_newest (repository_id=? AND ref=?)",
+        "CORRELATED SCALAR SUBQUERY 1",
+        "SEARCH t2 USING INDEX verdict_of_delivery (delivery_id=? AND service_id=?)",
+    ] == _plan(query)
+
+
+def _plan(query: store.Prepared[Delivery]) -> list[str]:
+    text = query._text()
+    filled = [1 if isinstance(each, _Place) else each for each in text.parameters]
+    return [row[3] for row in proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {text.sql}", filled)]
 
 
 # --- first sight ------------------------------------------------------------------------------------------
