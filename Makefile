@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 NPM := .cache/npm
 NPM_FILES := tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmrc
+PEERS := .cache/peers
+PEER_FILES := bench/peers/package.json bench/peers/package-lock.json bench/peers/.npmrc
+BENCH = PYTHONPATH=tests:tests/e2e $(BIN)/python
 
 # The first of these that is new enough; or name one: make PYTHON=/usr/local/bin/python3.12 …
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
@@ -20,7 +23,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench soak kill-matrix check format lock screenshots clean npm chromium
+.PHONY: help install run test bench bench-quick figures soak kill-matrix check format lock screenshots clean npm peers \
+	chromium
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,21 +37,22 @@ run: install ## start the bot with an example service, and push to it once (PORT
 test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
-bench: $(VENV)/.dev chromium ## measure webhooks beside 500 websockets, a push to its script's first line, 10,000 pushes, a GB of output, what GitHub is asked, checkouts, a long log in a browser, a page before 50 viewers
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/sockets.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/first_line.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/load.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/logs.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/github.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/checkouts.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/longlog.py
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/page.py
+bench: $(VENV)/.dev npm peers ## measure the bot beside what people would pick instead, and print the table (LINES="1 3" for some)
+	$(BENCH) -m bench $(LINES)
+
+bench-quick: $(VENV)/.dev npm peers ## the same table within three minutes: a look, not a measurement (LINES="1 3" for some)
+	$(BENCH) -m bench --quick $(LINES)
+
+figures: $(VENV)/.dev chromium ## measure the bot alone: websockets, first lines, 10,000 pushes, logs, GitHub, checkouts, pages (FIGURES="load page" for some)
+	@for each in $(or $(FIGURES),sockets first_line load logs github checkouts longlog page); do \
+		echo "bench/figures/$$each.py" && $(BENCH) bench/figures/$$each.py || exit 1; \
+	done
 
 soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
+	$(BENCH) bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
 kill-matrix: $(VENV)/.dev ## kill the bot wherever it hurts, 20 times each (KILLS=3; ONLY="output, worker")
-	PYTHONPATH=tests:tests/e2e $(BIN)/python bench/kill_matrix.py
+	$(BENCH) bench/kill_matrix.py
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .
@@ -114,4 +119,20 @@ $(NPM)/.installed: $(NPM_FILES)
 	@cp $(NPM_FILES) $(NPM)/
 	@cd $(NPM) && npm ci --silent --no-fund --no-audit
 	@find $(NPM)/node_modules/@octokit/openapi/generated -type f ! -name api.github.com.json -delete
+	@touch $@
+
+# What `make bench` measures beside: unpacked and installed here alone, so that the host stays as it is.
+peers: $(PEERS)/debian/.unpacked $(PEERS)/npm/.installed
+
+$(PEERS)/debian/.unpacked:
+	@echo "fetching Debian's webhook into $(PEERS)"
+	@mkdir -p $(@D)
+	@cd $(@D) && apt-get download -qq -o APT::Sandbox::User=root webhook && dpkg -x webhook_*.deb . && rm webhook_*.deb
+	@touch $@
+
+$(PEERS)/npm/.installed: $(PEER_FILES)
+	@echo "installing probot and octokit into $(PEERS)"
+	@mkdir -p $(@D)
+	@cp $(PEER_FILES) $(@D)/
+	@cd $(@D) && npm ci --silent --no-fund --no-audit
 	@touch $@

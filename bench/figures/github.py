@@ -1,4 +1,4 @@
-"""What GitHub is asked for each deployment, and how soon it knows. Run by `make bench`.
+"""What GitHub is asked for each deployment, and how soon it knows. Run by `make figures`.
 
 A bot of its own, as a GitHub App, before a GitHub of the tests' own: a deployment of three seconds and three steps
 every ten seconds, so that the bot's own pace holds nothing up; first with commit statuses alone, then with deployments

@@ -2,7 +2,7 @@
 
 A bot of its own, told by HTTP as GitHub tells it. Prints how soon it answered, how long it took until every service was
 on its newest commit, and what it cost; ends with 1 where an answer was no 202, a service is on another commit, or a
-bound is exceeded. `python bench/load.py PUSHES SERVICES CONNECTIONS` for another load.
+bound is exceeded. `python bench/figures/load.py PUSHES SERVICES CONNECTIONS` for another load.
 """
 
 from __future__ import annotations

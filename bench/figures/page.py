@@ -1,4 +1,4 @@
-"""How soon an open page shows what happened, with 50 viewers, and what it costs to open one. Run by `make bench`.
+"""How soon an open page shows what happened, with 50 viewers, and what it costs to open one. Run by `make figures`.
 
 A bot of its own with ten services; 49 plain clients do as the page's script does, half of them on the overview, half on
 the page of a running deployment; one real Chromium watches that deployment. A step is reported again and again, once a

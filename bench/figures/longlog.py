@@ -1,4 +1,4 @@
-"""What a log of 50,000 lines costs in a browser: first paint, memory, frames as it scrolls. Run by `make bench`.
+"""What a log of 50,000 lines costs in a browser: first paint, memory, frames as it scrolls. Run by `make figures`.
 
 A bot of its own, Debian's Chromium, and three scripts. It prints what was measured beside what is promised.
 """

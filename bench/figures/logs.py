@@ -1,4 +1,4 @@
-"""What a gigabyte of output costs: time, beside that of the same script into a file, and memory. Run by `make bench`.
+"""What a gigabyte of output costs: time, beside that of the same script into a file, and memory. Run by `make figures`.
 
 A bot of its own, with two secrets to mask; three scripts, each first alone and then as a deployment. It prints seconds
 and mebibytes, and judges nothing.

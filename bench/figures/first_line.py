@@ -1,4 +1,4 @@
-"""How soon a push is a script's first line, with a child that waits and without. Run by `make bench`.
+"""How soon a push is a script's first line, with a child that waits and without. Run by `make figures`.
 
 A bot of its own, pushes one after the other, each sent when the one before has ended. Before the pushes "without", the
 child that waits is killed. It prints figures in milliseconds and judges nothing.

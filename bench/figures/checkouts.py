@@ -1,8 +1,8 @@
-"""How long a commit takes to be checked out, the first time and again. Run by `make bench`.
+"""How long a commit takes to be checked out, the first time and again. Run by `make figures`.
 
 A repository of 100 MB, in a thousand files that cannot be packed, served by `git http-backend`. Each tree is made in a
 folder of the disk that is measured, and is taken away before the next. It prints figures, with `cp -r` of such a tree
-for comparison, and judges nothing: the disk decides. `python bench/checkouts.py /dev/shm` for another place.
+for comparison, and judges nothing: the disk decides. `python bench/figures/checkouts.py /dev/shm` for another place.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""The bot as the lines measure it: its own home, as `fastdeploy init` and `fastdeploy serve` make and start it.
+
+For each push it verifies the signature, decodes it, decides it for every service, and keeps delivery, verdicts,
+deployment, event and report in one transaction that is on disk before the answer; a push that came before it knows.
+The deployments run meanwhile, each `true` in a folder of its own with its output and outcome kept, as many at once as
+by default; a newer push takes the place of one that has not begun.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.sender import Sender
+from bots import Bot
+
+PATH: Final = "/webhooks/github"
+
+
+@contextmanager
+def started(folder: Path, *, services: int = 10, script: str = "#!/bin/sh\n", **environment: str) -> Iterator[Bot]:
+    """A bot with services `s0`, `s1`, … of the repositories that the sender pushes to; it is up."""
+    with closing(Bot(folder, **environment)) as bot:
+        for number in range(services):
+            bot.service(f"s{number}", script, repository=f"octo-org/s{number}")
+        yield bot.start()
+
+
+def sender(bot: Bot, *, repositories: int = 10) -> Sender:
+    """Who pushes to it."""
+    return Sender(bot.port, PATH, bot.secret, repositories=repositories)
+
+
+def pids(bot: Bot) -> list[int]:
+    """The server's processes: the master and its workers, without children and scripts."""
+    assert bot.server is not None  # noqa: S101 - it was started
+    return [bot.server.pid, *bot.workers()]
+
+
+def kept(bot: Bot) -> int:
+    """How many deliveries it has in its database."""
+    with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as rows:
+        [(count,)] = rows.execute("SELECT count(*) FROM delivery")
+    return int(count)

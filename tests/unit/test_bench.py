@@ -1,0 +1,191 @@
+"""The frame of `make bench`: its arithmetic, its order, its table; no figure of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as bench
+from bench import lines, runs, table
+from bench.runs import Plan
+from bench.table import Figures, Judged, Line, Measured, Row, Run, Side, Verdict, at_least, at_most
+
+OURS = Side("ours", lambda _: {"pushes/s": 3.0})
+THEIRS = Side("theirs", lambda _: {"pushes/s": 2.0})
+OTHERS = Side("others", lambda _: {"pushes/s": 4.0})
+ROW = Row("accepted", "pushes/s", OURS, THEIRS, must=at_least(1.0), goal=at_least(2.0))
+LINE = Line(1, (ROW,))
+
+
+def chance(seed: int = 1) -> random.Random:
+    """What shuffles."""
+    return random.Random(seed)  # noqa: S311 - an order, no secret
+
+
+def judged(*, ours: float | None, theirs: float | None, row: Row = ROW) -> Judged:
+    """A row whose sides came to that."""
+    return Judged(1, row, ours, theirs, (0.0, 0.0))
+
+
+def runs_of(side: Side, *figures: float) -> list[Measured]:
+    """Runs of a side that came to that."""
+    return [Measured(side.name, {"pushes/s": figure}, 0.5, 1.5) for figure in figures]
+
+
+def test_a_ratio_is_that_of_the_medians_of_all_runs() -> None:
+    """A run that something else of the machine has spoiled does not tell."""
+    [row] = table.judge([LINE], {"ours": runs_of(OURS, 3, 0.1, 4), "theirs": runs_of(THEIRS, 2, 2, 200)})
+
+    assert 1.5 == row.ratio
+    assert (0.5, 1.5) == row.load
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [(1.9, Verdict.MISSED), (2.0, Verdict.MUST), (3.9, Verdict.MUST), (4.0, Verdict.GOAL), (None, Verdict.UNKNOWN)],
+)
+def test_a_row_is_judged_by_its_bounds_which_hold_at_their_limit(ours: float | None, verdict: Verdict) -> None:
+    """Met and missed are told by the ratio; without one nothing is."""
+    assert verdict == judged(ours=ours, theirs=2.0).verdict
+
+
+def test_less_is_better_where_the_row_says_so() -> None:
+    """A bound knows its direction."""
+    row = ROW._replace(must=at_most(1.0), goal=at_most(0.5))
+
+    verdicts = [judged(ours=ours, theirs=2.0, row=row).verdict for ours in (1.0, 2.0, 2.1)]
+
+    assert [Verdict.GOAL, Verdict.MUST, Verdict.MISSED] == verdicts
+
+
+def test_a_row_without_a_bound_is_only_told_and_one_without_a_goal_meets_its_must() -> None:
+    """Nothing is judged by what was not asked."""
+    assert Verdict.TOLD == judged(ours=1.0, theirs=2.0, row=ROW._replace(must=None, goal=None)).verdict
+    assert Verdict.MUST == judged(ours=9.0, theirs=2.0, row=ROW._replace(goal=None)).verdict
+
+
+def test_what_was_missed_or_not_measured_does_not_hold() -> None:
+    """A must that nobody measured is not met."""
+    good, bad, unknown = (judged(ours=ours, theirs=2.0) for ours in (2.0, 1.0, None))
+
+    assert [True, False, False] == [table.held(rows) for rows in ([good], [good, bad], [good, unknown])]
+
+
+def test_lines_that_have_a_side_in_common_are_measured_together_and_each_side_once() -> None:
+    """Nothing is measured twice for one table."""
+    third = Line(3, (ROW._replace(ours=THEIRS, theirs=OTHERS),))
+    alone = Side("alone", lambda _: {})
+
+    groups = runs.together([LINE, Line(2, (ROW._replace(ours=alone, theirs=alone),)), third])
+
+    assert [["alone"], ["ours", "theirs", "others"]] == [[side.name for side in group] for group in groups]
+
+
+def test_sides_come_in_rounds_of_an_order_that_the_seed_decides() -> None:
+    """Other work of the machine tells in all sides alike, and an order can be had again."""
+    sides = [OURS, THEIRS, OTHERS]
+
+    orders = [runs.order(sides, 20, chance(seed)) for seed in (1, 1, 2)]
+
+    rounds = [orders[0][at : at + 3] for at in range(0, 60, 3)]
+    assert orders[0] == orders[1] != orders[2]
+    assert all(set(each) == set(sides) for each in rounds)
+    assert len({tuple(side.name for side in each) for each in rounds}) > 1
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [(None, "–"), (0.2834, "0.283"), (1.0, "1"), (29.77, "29.8"), (446.2, "446"), (1574.4, "1,574")],
+)
+def test_figures_are_shown_with_three_digits_that_count(figure: float | None, text: str) -> None:
+    """Neither digits that are noise nor a ratio without any."""
+    assert text == table.shown(figure)
+
+
+def test_the_table_names_both_sides_the_ratio_and_what_became_of_it() -> None:
+    """A line can be read alone."""
+    *_, line = table.markdown([judged(ours=3.0, theirs=2.0)]).splitlines()
+
+    assert "| 1 | accepted | 3 pushes/s | theirs: 2 | 1.5 × | ≥ 1 × | ≥ 2 × | must met | 0.0–0.0 |" == line
+
+
+def test_a_side_that_fails_is_said_and_the_others_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
+    """One peer that is absent does not cost the table."""
+
+    def fail(_run: Run) -> Figures:
+        raise OSError("no such peer")
+
+    found = runs.measure([OURS, Side("broken", fail)], Plan(2, 0.0, quick=True), chance())
+
+    assert {"ours": "", "broken": "OSError: no such peer"} == {each.side: each.problem for each in found}
+    assert [{"pushes/s": 3.0}] * 2 == [each.figures for each in found if each.figures]
+    assert "OSError: no such peer" in capfd.readouterr().err
+
+
+def test_a_side_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole ends by itself."""
+
+    def wait(_run: Run) -> Figures:
+        while True:
+            pass
+
+    monkeypatch.setattr(runs, "LONGEST", 0.05)
+
+    [found] = runs.measure([Side("endless", wait)], Plan(1, 0.0, quick=True), chance())
+
+    assert "TimeoutError: no end after 0.05 s" == found.problem
+
+
+def test_a_run_has_a_folder_of_its_own_and_one_for_all_that_are_measured_together() -> None:
+    """Nothing of one run is left to the next but what was kept on purpose, and nothing at the end."""
+    seen: list[Run] = []
+
+    def look(run: Run) -> Figures:
+        assert [] == list(run.folder.iterdir())
+        (run.folder / "mess").touch()
+        (run.kept / f"{len(seen)}").touch()
+        seen.append(run)
+        return {}
+
+    runs.measure([Side("looks", look)], Plan(2, 7.0, quick=False), chance())
+
+    assert [7.0, 7.0] == [run.seconds for run in seen]
+    assert 2 == len({run.folder for run in seen})
+    assert 1 == len({run.kept for run in seen})
+    assert not any(folder.exists() for run in seen for folder in (run.folder, run.kept))
+
+
+@pytest.mark.parametrize(("arguments", "status"), [((), 1), (("--quick",), 0), (("2",), 0)])
+def test_a_missed_must_ends_a_full_run_with_1(
+    arguments: tuple[str, ...],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Only what was measured in full is judged, and only the lines that were asked for."""
+    met = Line(2, (ROW._replace(ours=OTHERS),))
+    missed = Line(1, (ROW._replace(must=at_least(9.0)),))
+    monkeypatch.setattr(lines, "every", lambda: [missed, met])
+
+    ended = bench.main([*arguments, "--json", str(tmp_path / "found.json"), "--seed", "7"])
+
+    found = json.loads((tmp_path / "found.json").read_text())
+    said = capsys.readouterr()
+    assert status == ended
+    assert "seed 7" in said.err
+    assert "| 2 | accepted | 4 pushes/s | theirs: 2 | 2 × |" in said.out
+    assert "seed 7" in said.out
+    assert {"side", "figures", "load_before", "load_after", "problem"} == found["runs"]["others"][0].keys()
+    assert "goal" == found["rows"][-1]["verdict"]
+
+
+def test_every_line_of_the_table_is_there_and_judged() -> None:
+    """By what the issue of the table asks of each: the first row of a line has a must."""
+    every = lines.every()
+
+    assert len({line.number for line in every}) == len(every)
+    assert all(line.rows[0].must for line in every)
