@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Final
 
 import click
@@ -101,6 +103,8 @@ def _wait_until_up(settings: Settings) -> None:
 def _tell_how_to_sign_in(settings: Settings, password: str | None) -> None:
     url, me = settings.effective_local_url, sys.argv[0]
     command = me if me.endswith("fastdeploy") else "fastdeploy"
+    if settings.home != Path("instance").resolve():  # another terminal knows nothing of where this one has it
+        command = shlex.join([command, "--home", str(settings.home)])
     told = "its password stands above" if password else f"a lost password is replaced by `{command} user passwd admin`"
     click.echo(
         f"\nThe bot runs on {url} and stays up until Ctrl-C.\n"

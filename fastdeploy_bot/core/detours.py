@@ -21,6 +21,8 @@ from fastdeploy_bot.errors import Forbidden
 
 LONGEST: Final = 600 * clock.SECOND
 """As long as GitHub's code is good for."""
+LONGEST_KEPT: Final = 3_500
+"""Characters: of a cookie, with its name and all that is said of it, browsers keep 4,096 bytes (RFC 6265, 6.1)."""
 _COOKIE, _STATE = "detour cookie", "detour state"
 
 
@@ -51,9 +53,14 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 def begin(wanted: str, *, key: str, now: int) -> Begun:
-    """A way to GitHub, for somebody who wants to come to that page. Nothing is written."""
+    """A way to GitHub, for somebody who wants to come to that page. Nothing is written.
+
+    Where the page's address is too long for a cookie, it leads to the overview: a browser would keep no cookie at all.
+    """
     detour = Detour(begun=now, wanted=wanted, verifier=secrets.token_urlsafe(32))
     kept = _text(msgspec.json.encode(detour))
+    if len(kept) > LONGEST_KEPT:
+        return begin("/", key=key, now=now)
     return Begun(f"{kept}.{mac(_COOKIE, kept, key)}", mac(_STATE, kept, key), detour.challenge)
 
 

@@ -7,6 +7,8 @@ shuts them out. It never raises a role, and makes nobody an admin.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from fastdeploy_bot import store
@@ -26,13 +28,46 @@ class Deployed(msgspec.Struct, frozen=True, order=True):
     id: int | None
     """GitHub's id of it; None where it was not seen yet."""
 
+    @property
+    def owner(self) -> str:
+        """Whose it is."""
+        return self.name.partition("/")[0]
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What repositories give somebody."""
+
+    role: Role | None
+    """None: nothing."""
+    repository: str = ""
+    """Which of them gives no more."""
+    why: str = ""
+    unseen: bool = False
+    """Whether it gives nothing because our App does not see it, so that nobody can say who may what there."""
+
+    @property
+    def rank(self) -> int:
+        """The least first."""
+        return -1 if self.role is None else self.role.rank
+
+
+NOTHING: Final = Given(None)
+TOO_LITTLE: Final = (
+    "GitHub gives you too little here: it takes permission to read every private repository that this bot "
+    "deploys, and to write to every public one; else ask an admin for a user name"
+)
+UNSEEN: Final = (
+    "GitHub cannot say what you may do here: this bot's GitHub App does not see every repository that is deployed; "
+    "ask an admin to install it on all of them, or for a user name"
+)
+
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who came back from GitHub."""
 
     person: Person
-    role: Role | None
-    """What their permissions come to; None: to nothing, or they were not asked for."""
+    given: Given
+    """What their permissions come to; nothing, too, where they were not asked for."""
     entered: tuple[Entered, ...]
     peer: str
     """The address from which they come."""
@@ -76,24 +111,23 @@ def begin_session(visit: Visit, *, now: int) -> Begun:
 
     begun = store.write(decide)
     if begun is None:
-        raise Forbidden(
-            "GitHub gives you too little here: it takes permission to read every private repository that this bot "
-            "deploys, and to write to every public one; else ask an admin for a user name"
-        )
+        raise Forbidden(UNSEEN if visit.given.unseen else TOO_LITTLE)
     return begun
 
 
 def _admitted(visit: Visit, user: User | None, now: int) -> User | None:
     """Somebody who lives by GitHub's word, as that is by now; None where it shuts them out."""
-    if visit.role is None:
+    role = visit.given.role
+    if role is None:
         if user is not None:
-            users.shut_out(user, "GitHub gives them too little", now=now)
+            why = "GitHub cannot say what they may do" if visit.given.unseen else "GitHub gives them too little"
+            users.shut_out(user, why, now=now)
         _note_the_last(visit, now)
         return None
     if user is None:
-        return users.add_guest(visit.person, visit.role, peer=visit.peer, now=now)
-    if visit.role.rank < _most(Role(user.role)).rank:
-        users.lower(user, visit.role, "as GitHub says", now=now)
+        return users.add_guest(visit.person, role, peer=visit.peer, now=now)
+    if role.rank < _most(Role(user.role)).rank:
+        users.lower(user, role, "as GitHub says", now=now)
     return users.find(user.username)
 
 

@@ -21,7 +21,7 @@ from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot import appfile, store, values
 from fastdeploy_bot.appfile import App, BadAppFile
-from fastdeploy_bot.core import audit, clock, deliveries, deployments, leases, roundtrips, services
+from fastdeploy_bot.core import audit, clock, deliveries, deployments, guests, leases, roundtrips, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, Invalid
@@ -132,12 +132,14 @@ def _page(error: FastdeployError | None = None, *, organization: str = "") -> Re
     made = 0 if app is None else app.created
     reached = deliveries.newest_of_github(since=made)
     action = setup.form_action(settings.github_url, organization, _state(now))
+    seen = None if app is None else _seen(settings, app, now)
     answer = answers.page(
         "setup.html",
         error,
         now=now,
         app=app,
-        seen=None if app is None else _seen(settings, app, now),
+        seen=seen,
+        unseen=_unseen(seen),
         broken=appfile.problem(settings.home),
         by_hand=signs_in_by_hand(settings),
         token=settings.github_token is not None,
@@ -176,6 +178,13 @@ def _told_on_page(act: Callable[[], Response]) -> Response:
 def _seen(settings: Settings, app: App, now: int) -> Seen:
     glances = cast("Glances", current_app.extensions[EXTENSION])
     return glances.at(settings, app, now=now)
+
+
+def _unseen(seen: Seen | None) -> list[str]:
+    """The repositories that are deployed here and that the App does not see."""
+    if seen is None or seen.look is None:
+        return []
+    return seen.look.unseen([each.name for each in guests.repositories()])
 
 
 def _asked(settings: Settings, app: App, now: int) -> Seen:

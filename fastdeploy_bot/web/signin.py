@@ -24,12 +24,14 @@ from fastdeploy_bot.core.sessions import Begun
 from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.core.views import Moment
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from fastdeploy_bot.forge.github import roles
 from fastdeploy_bot.forge.github import signin as github
 from fastdeploy_bot.forge.github.api.people import BadCode
 from fastdeploy_bot.forge.github.client import CallFailed
-from fastdeploy_bot.settings import OAuthApp
+from fastdeploy_bot.settings import OAuthApp, Settings
 from fastdeploy_bot.web import answers, browser, context
 from fastdeploy_bot.web.answers import Answer
+from fastdeploy_bot.words import Person
 
 T = TypeVar("T")
 
@@ -136,12 +138,19 @@ def _begin_as_guest(app: OAuthApp, detour: Detour) -> Begun:
         entered = guests.enter(peer, now=clock.now())
         person = _asked(lambda: github.identify(settings, app, code, verifier=detour.verifier))
         again = guests.enter_as(person, now=clock.now())
-        role = None
-        if guests.lives_by_github(person):
-            deployed = guests.repositories()
-            role = _asked(lambda: github.role(settings, person, deployed, now=clock.now()))
-    visit = Visit(person=person, role=role, entered=(entered, again), peer=peer, agent=_agent())
+        given = _given(settings, person) if guests.lives_by_github(person) else guests.NOTHING
+    visit = Visit(person=person, given=given, entered=(entered, again), peer=peer, agent=_agent())
     return guests.begin_session(visit, now=clock.now())
+
+
+def _given(settings: Settings, person: Person) -> guests.Given:
+    """What GitHub's permissions come to; the log says by which repository, where that is nothing."""
+    deployed = guests.repositories()
+    given = _asked(lambda: roles.given(settings, person, deployed, now=clock.now()))
+    if given.role is None:
+        facts = {"repository": given.repository, "login": person.login, "problem": given.why}
+        log.info("somebody on github is given nothing by a repository", extra=facts)
+    return given
 
 
 def _asked(ask: Callable[[], T]) -> T:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -208,10 +210,15 @@ def test_a_worker_that_may_run_nothing_says_so(own_bot: Bot) -> None:
 
 
 def test_the_example_of_a_newcomer_deploys(tmp_path: Path) -> None:
-    """`serve --demo` on nothing at all: a home, an example, one push, its steps, a success."""
+    """`serve --demo` on nothing at all: a home, an example, one push, its steps, a success, and how to go on."""
     with closing(Newcomer(tmp_path)) as newcomer:
         said = wait_for(newcomer.has_succeeded)
+        [named] = re.findall(r"no sign-in is needed: `fastdeploy (.*?)`", said)
+        again = subprocess.run(
+            [*COMMAND, *shlex.split(named)], cwd="/", capture_output=True, text=True, timeout=60, check=False
+        )
 
+    assert (0, True) == (again.returncode, "✓ hello success" in again.stdout), again.stderr
     assert ["Fetch", "Build", "Go live"] == [step for step in ("Fetch", "Build", "Go live") if f"✓ {step}" in said]
 
 
@@ -227,7 +234,7 @@ class Newcomer(Bot):
     def has_succeeded(self) -> str:
         """What was printed, once it tells of a success."""
         said = self.output()
-        return said if "✓ hello #1 success" in said else ""
+        return said if "✓ hello #1 success" in said and "no sign-in is needed" in said else ""
 
 
 # --- files that change while it serves

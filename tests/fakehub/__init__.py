@@ -235,7 +235,9 @@ class FakeHub:
         token = self.tokens.get(bearer)
         if token is None or token.expires <= self.now():
             raise Refused(401, "Bad credentials")
-        if token.repository not in (None, repository.lower()):
+        if token.repository != repository.lower() and (
+            token.repository or repository.lower() not in self.installations
+        ):
             raise Refused(404, "Not Found")
         if any(token.permissions.get(name) not in (level, "write") for name, level in needs.items()):
             raise Refused(403, "Resource not accessible by integration")

@@ -47,7 +47,7 @@ class Fault(NamedTuple):
     """Whether the connection is closed without an answer."""
     done: bool = False
     """Whether the request is carried out all the same, and its answer alone is lost."""
-    hold: threading.Event | None = None
+    hold: threading.Event | threading.Barrier | None = None
     """What must happen before anything else does."""
 
 

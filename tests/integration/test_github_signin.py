@@ -23,6 +23,7 @@ from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, detours, leases, sessions, users
 from fastdeploy_bot.errors import Conflict
+from fastdeploy_bot.forge.github import roles
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Attempt, Audit, Lease, Service, Session, User
 from fastdeploy_bot.web import signin
@@ -237,17 +238,55 @@ def test_where_nothing_is_deployed_nobody_is_let_in(app: Flask, octocat: Guest, 
     assert {} == people()
 
 
-def test_a_repository_that_the_app_is_not_installed_on_gives_nothing(
-    app: Flask, octocat: Guest, service: ServiceFiles
+@pytest.mark.parametrize("name", ["someone/elsewhere", "octo-org/unchosen"])
+def test_where_the_app_sees_a_repository_not_the_card_says_so(
+    app: Flask, octocat: Guest, service: ServiceFiles, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody can say who may what there."""
-    service("elsewhere", repository="someone/elsewhere")
+    """Nobody can say who may what there; the bot's log alone says where. It is no fault of whoever signs in."""
+    caplog.set_level("INFO")
+    octocat.sign_in()
+    service("elsewhere", repository=name)
     sync(app)
 
-    answer = octocat.sign_in()
+    answer = Guest(app, octocat.hub).sign_in()
 
-    assert REFUSED in told(answer)
-    assert "someone" not in answer.text
+    assert (403, False) == (answer.status_code, REFUSED in told(answer))
+    assert "App does not see every repository" in told(answer)
+    assert name.partition("/")[2] not in answer.text
+    assert [name] == [vars(row)["repository"] for row in caplog.records if "given nothing" in row.message]
+    assert ("fastdeploy", "sign out everywhere", "user octocat", "GitHub cannot say what they may do") == written()[-1]
+
+
+def test_many_repositories_are_asked_about_at_once(
+    app: Flask, octocat: Guest, hub: FakeHub, service: ServiceFiles
+) -> None:
+    """A few, by one token for each owner; the least of all counts, wherever it stands."""
+    names = [f"{owner}/repo-{number:02}" for owner in ("octo-org", "others") for number in range(15)]
+    for number, name in enumerate(names):
+        service(f"service-{number}", repository=name)
+        hub.installations[name] = fakehub.INSTALLATION if name.startswith("octo") else 78
+    sync(app)
+    hub.roles = {("others/repo-07", "octocat"): "read"}
+    hub.fail(*[Fault(hold=threading.Barrier(roles.AT_ONCE))] * roles.AT_ONCE, on="/permission")
+
+    octocat.sign_in()
+
+    assert {"octocat": "viewer"} == people()
+    assert 31 == len([each for each in hub.paths() if each.endswith("/permission")])
+    assert 2 == len([each for each in hub.paths() if each.endswith("/access_tokens")])
+
+
+def test_nobody_waits_for_github_for_ever(octocat: Guest, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes over one call."""
+    gate = threading.Event()
+    monkeypatch.setattr(roles, "PATIENCE", 0.1)
+    hub.fail(Fault(hold=gate), on="/permission")
+
+    answer = octocat.sign_in()
+    gate.set()
+
+    assert (503, {}) == (answer.status_code, people())
+    assert "GitHub could not be asked" in told(answer)
 
 
 def test_another_repository_of_the_same_name_gives_nothing(octocat: Guest, hub: FakeHub) -> None:

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 
 import appkeys
 import fakehub
-from callers import KEY, SECRET, Browser, GitHub, ServiceFiles
+from callers import KEY, SECRET, Browser, GitHub, ServiceFiles, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import appfile, facts, store
 from fastdeploy_bot.appfile import App
@@ -27,6 +27,7 @@ from fastdeploy_bot.core import clock, leases, roundtrips
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Forbidden
 from fastdeploy_bot.forge.github import setup
+from fastdeploy_bot.forge.github.api import apps
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Lease
 from fastdeploy_bot.web.setup import EXTENSION, Glances
@@ -218,6 +219,22 @@ def test_the_page_shows_where_it_is_installed(admin: Admin, hub: FakeHub) -> Non
     assert "<code>octo-org/shop</code>" in after
     assert "<code>checks: write</code>" in after
     assert "What it lacks" not in after
+
+
+def test_the_page_names_what_the_app_does_not_see(
+    app: Flask, admin: Admin, hub: FakeHub, service: ServiceFiles
+) -> None:
+    """Who signs in by GitHub is refused for it; not where only the first repositories of many are known."""
+    for name in ("shop", "blog"):
+        service(name, repository=f"Octo-Org/{name}")
+    sync(app)
+    hub.installations["octo-org/shop"] = fakehub.INSTALLATION
+    admin.make_app()
+    text = admin.open()
+    hub.installations |= {f"octo-org/{number}": fakehub.INSTALLATION for number in range(apps.PAGE)}
+
+    assert "refused until the App sees this repository, too: <code>octo-org/blog</code>" in text
+    assert "refused until" not in admin.open()
 
 
 def test_what_it_lacks_is_told(admin: Admin, hub: FakeHub) -> None:

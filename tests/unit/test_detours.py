@@ -27,6 +27,25 @@ def test_a_way_leads_back_to_the_page_that_was_wanted() -> None:
     assert ended.verifier not in repr(ended)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "ended"),
+    [
+        ("/?q=" + "a" * 1_990, None),
+        ("/?q=" + "ä" * 1_990, "/"),
+        ("/?q=" + '"' * 1_990, "/"),
+        ("/?q=" + "😀" * 1_990, "/"),
+    ],
+)
+def test_a_browser_keeps_the_cookie_whatever_was_wanted(wanted: str, ended: str | None) -> None:
+    """One of more than 4,096 bytes it would drop, and nobody could sign in: then the way leads to the overview."""
+    begun = detours.begin(wanted, key=KEY, now=NOW)
+
+    assert 4_096 - len("__Host-fastdeploy-github=; Secure; HttpOnly; Max-Age=600; Path=/; SameSite=Lax") > len(
+        begun.cookie
+    )
+    assert (ended or wanted) == detours.end(begun.cookie, begun.state, keys=[KEY], now=NOW).wanted
+
+
 def test_no_two_ways_are_alike() -> None:
     """Also in the same moment to the same page."""
     one, another = (detours.begin("/", key=KEY, now=NOW) for _ in range(2))

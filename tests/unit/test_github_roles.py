@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fastdeploy_bot.core.guests import Deployed
-from fastdeploy_bot.forge.github import signin
+from fastdeploy_bot.forge.github import roles
 from fastdeploy_bot.forge.github.api.collaborators import Permission
 from fastdeploy_bot.forge.github.api.repositories import Repository
 from fastdeploy_bot.words import Person, Role
@@ -43,7 +43,7 @@ def test_a_permission_comes_to_a_role(repository: Repository, permission: str, r
     """Nobody becomes an admin; what everybody may, makes nobody anything."""
     known = allowed(permission)
 
-    assert role == signin.judged(Deployed("octo-org/shop", 7), repository, known, OCTOCAT)[0]
+    assert role == roles.judged(Deployed("octo-org/shop", 7), repository, known, OCTOCAT)[0]
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_a_permission_comes_to_a_role(repository: Repository, permission: str, r
 )
 def test_a_name_that_changed_hands_gives_nothing(deployed: Deployed, whom: int) -> None:
     """Neither that of the repository nor that of the person."""
-    assert signin.judged(deployed, PRIVATE, allowed("admin", whom), OCTOCAT)[0] is None
+    assert roles.judged(deployed, PRIVATE, allowed("admin", whom), OCTOCAT)[0] is None
 
 
 def test_a_permission_of_nobody_gives_nothing() -> None:
     """GitHub may leave out whose it is."""
-    assert signin.judged(Deployed("octo-org/shop", 7), PRIVATE, allowed("admin", None), OCTOCAT)[0] is None
+    assert roles.judged(Deployed("octo-org/shop", 7), PRIVATE, allowed("admin", None), OCTOCAT)[0] is None
 
 
 def test_a_repository_that_was_not_seen_yet_is_known_by_its_name() -> None:
     """Its id is pinned by the first webhook."""
     known = allowed("write")
 
-    assert Role.DEPLOYER == signin.judged(Deployed("octo-org/shop", None), PRIVATE, known, OCTOCAT)[0]
+    assert Role.DEPLOYER == roles.judged(Deployed("octo-org/shop", None), PRIVATE, known, OCTOCAT)[0]

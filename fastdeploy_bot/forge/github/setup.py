@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -51,6 +52,11 @@ class Place(msgspec.Struct, frozen=True):
     problem: str = ""
     """Why they are not known."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether these are all that it may work in."""
+        return not self.problem and len(self.repositories) < apps.PAGE
+
 
 class Look(msgspec.Struct, frozen=True):
     """What GitHub says of the App."""
@@ -64,6 +70,12 @@ class Look(msgspec.Struct, frozen=True):
         return {
             name: level for name, level in PERMISSIONS.items() if self.permissions.get(name) not in (level, "write")
         }
+
+    def unseen(self, names: Iterable[str]) -> list[str]:
+        """Those of these repositories, in lower case, which it surely does not see; not where only some are known."""
+        seen = {name.lower() for place in self.places for name in place.repositories}
+        vague = {place.installation.account.lower() for place in self.places if not place.is_known}
+        return [name for name in names if name not in seen and name.partition("/")[0] not in vague]
 
 
 def manifest(name: str, public_url: str, *, reachable: bool) -> dict[str, Any]:
