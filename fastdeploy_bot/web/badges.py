@@ -20,7 +20,7 @@ from fastdeploy_bot.core.standing import Run, Seen
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.web import answers, browser, context, display
 from fastdeploy_bot.web.markup import document, element
-from fastdeploy_bot.words import PrincipalKind
+from fastdeploy_bot.words import DeploymentState, PrincipalKind
 
 bp = Blueprint("badges", __name__)
 
@@ -122,7 +122,7 @@ def draw(badge: Badge) -> bytes:
         _box(left, right, colour, rounded=True),
         _box(left, PADDING, colour, rounded=False),
         _letters(badge.label, PADDING, label),
-        _letters(badge.said, left + PADDING, said),
+        *_said(badge, left + PADDING),
     ]
     return document(element("svg", None, attributes, shapes))
 
@@ -130,6 +130,16 @@ def draw(badge: Badge) -> bytes:
 def width(text: str) -> int:
     """How many pixels a text is wide."""
     return math.ceil(SIZE * sum(_WIDTHS.get(each, _WIDE) for each in text))
+
+
+def _said(badge: Badge, x: int) -> list[Element]:
+    """The state's glyph and words; what waits has its glyph drawn."""
+    sign = display.glyph(DeploymentState.WAITING)
+    if badge.state != DeploymentState.WAITING:
+        return [_letters(badge.said, x, width(badge.said))]
+    hourglass = {"d": display.HOURGLASS, "fill": TEXT, "transform": f"translate({x} 5) scale(.8)"}
+    words, place = badge.said.removeprefix(sign), x + width(sign)
+    return [element("path", None, hourglass), _letters(words, place, width(words))]
 
 
 def _box(x: int, width: int, colour: str, *, rounded: bool) -> Element:

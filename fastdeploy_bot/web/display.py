@@ -30,6 +30,8 @@ GLYPHS: Final = {
     "skipped": "⊘",
 }
 """One glyph for each state, of deployments and of steps."""
+HOURGLASS: Final = "M0 0h10L0 12h10z"
+"""The glyph of what waits as the path of an SVG: many machines have no letter for it."""
 NO_STATE: Final = "○"
 COLOURS: Final = {"running": "#0969da", "success": "#1a7f37", "failure": "#cf222e", "lost": "#cf222e"}
 """Of the icon in a browser's tab; every other state is grey."""
@@ -76,12 +78,16 @@ def glyph(state: str | None) -> str:
 
 def icon(state: str | None) -> str:
     """The icon in a browser's tab, as an address that holds it."""
-    colour = COLOURS.get(state or "", GREY)
+    colour, sign = (
+        COLOURS.get(state or "", GREY),
+        f"<path d='{HOURGLASS}' fill='#fff' transform='translate(8 6) scale(1.6)'/>",
+    )
+    if state != DeploymentState.WAITING:
+        look = "font-size='22' text-anchor='middle' fill='#fff' font-family='sans-serif'"
+        sign = f"<text x='16' y='24' {look}>{glyph(state)}</text>"
     drawing = (
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>"
-        f"<rect width='32' height='32' rx='8' fill='{colour}'/>"
-        "<text x='16' y='24' font-size='22' text-anchor='middle' fill='#fff' font-family='sans-serif'>"
-        f"{glyph(state)}</text></svg>"
+        f"<rect width='32' height='32' rx='8' fill='{colour}'/>{sign}</svg>"
     )
     return "data:image/svg+xml," + quote(drawing, safe=" ='/:<>")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from flask import Flask
 
-from fastdeploy_bot.core.history import LAST, Past
+from fastdeploy_bot.core.history import Past
 from fastdeploy_bot.web import display
 from fastdeploy_bot.words import DeploymentState
 
@@ -16,10 +17,11 @@ BAR: Final = 6
 """How wide a bar is, in pixels,"""
 GAP: Final = 2
 """and how much is between two."""
-WIDTH: Final = LAST * (BAR + GAP) - GAP
 HEIGHT: Final = 20
 LOWEST: Final = 4
 """How high a bar is at least."""
+USUAL: Final = 2 / 3
+"""How much of the drawing the usual run fills at most: runs that are alike are no wall, and a longer one stands out."""
 _ENDINGS: Final = {
     DeploymentState.SUCCESS: "succeeded",
     DeploymentState.FAILURE: "failed",
@@ -35,20 +37,28 @@ class Bars(msgspec.Struct, frozen=True):
     path: str
 
 
+class Spark(msgspec.Struct, frozen=True):
+    """A drawing, as wide as its runs are many."""
+
+    width: int
+    height: int
+    bars: Sequence[Bars]
+
+
 def register(app: Flask) -> None:
     """Give templates these words as filters."""
-    app.jinja_env.filters.update(bars=bars, ran=ran)
-    app.jinja_env.globals.update(spark_width=WIDTH, spark_height=HEIGHT)
+    app.jinja_env.filters.update(spark=draw, ran=ran)
 
 
-def bars(past: Sequence[Past]) -> list[Bars]:
-    """A bar for each run, oldest first and the newest at the right edge, as high as it took long."""
-    longest = max((each.took for each in past), default=0.0)
+def draw(past: Sequence[Past]) -> Spark:
+    """A bar for each run, oldest first, as high as it took long."""
+    whole = _whole([each.took for each in past])
     paths: dict[DeploymentState, str] = {}
-    for place, each in enumerate(past, start=LAST - len(past)):
-        height = HEIGHT if not longest else max(LOWEST, round(HEIGHT * each.took / longest))
+    for place, each in enumerate(past):
+        height = max(LOWEST, round(HEIGHT * each.took / whole))
         paths[each.state] = paths.get(each.state, "") + _bar(each.state, place * (BAR + GAP), height)
-    return [Bars(state, path) for state, path in paths.items()]
+    width = max(0, len(past) * (BAR + GAP) - GAP)
+    return Spark(width, HEIGHT, [Bars(state, path) for state, path in paths.items()])
 
 
 def ran(past: Sequence[Past], usual: float | None) -> str:
@@ -57,6 +67,11 @@ def ran(past: Sequence[Past], usual: float | None) -> str:
     counts = [f"{states.count(state)} {word}" for state, word in _ENDINGS.items() if state in states]
     usually = f"; usually {display.duration(usual)}" if usual is not None else ""
     return f"last {len(past)}: {', '.join(counts)}{usually}"
+
+
+def _whole(took: Sequence[float]) -> float:
+    """How many seconds a bar stands for that fills the drawing."""
+    return max((*took, statistics.median(took) / USUAL)) or 1.0 if took else 1.0
 
 
 def _bar(state: DeploymentState, left: int, height: int) -> str:

@@ -159,9 +159,10 @@ def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> N
         page.locator("#rollback-ask > summary").click()
         page.get_by_role("button", name="Yes, roll back to 9999999").click()
         expect(page.locator("#top")).to_contain_text("locked by admin: the database moves")
-        page.goto(f"{bot.url}/services/plain")
-        page.locator("#unlock-ask > summary").click()
+        page.goto(bot.url)
+        page.locator("#unlock-plain > summary").click()
         page.get_by_role("button", name="Yes, unlock plain").click()
+        page.wait_for_url(f"{bot.url}/services/plain")
         expect(page.locator("#top")).not_to_contain_text("Locked")
         assert "success" == bot.wait_end(number + 3)["state"]
 

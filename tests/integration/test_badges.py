@@ -11,10 +11,10 @@ from werkzeug.test import TestResponse
 
 import hostile
 from callers import Browser, GitHub, Host, ServiceFiles, sync
-from fastdeploy_bot.core import clock
+from fastdeploy_bot.core import clock, locking
 from fastdeploy_bot.web import badges, markup
 from fastdeploy_bot.web.badges import Badge
-from fastdeploy_bot.words import DeploymentState
+from fastdeploy_bot.words import LOCAL, DeploymentState
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,6 +36,11 @@ def test_a_badge_says_state_and_age_to_everybody(
     sync(app)
     github.push()
     assert re.fullmatch("shop: ◌ queued · (just now|1 s ago)", said(visitor.get("/badges/shop.svg")))
+    locking.lock("shop", {}, locking.Wish(reason="freeze"), by=LOCAL, now=clock.now())
+    waits = visitor.get("/badges/shop.svg")
+    assert re.fullmatch("shop: ⧖ waiting · (just now|[1-3] s ago)", said(waits))
+    assert "⧖" not in "".join(each.text or "" for each in ElementTree.fromstring(waits.data).iter(f"{SVG}text"))
+    locking.unlock("shop", {}, by=LOCAL, now=clock.now())
 
     host.begin(1)
     host.end(1, DeploymentState.FAILURE, exit_status=3)

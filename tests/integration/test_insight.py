@@ -142,7 +142,7 @@ def test_a_service_tells_how_it_does(deployer: Browser, scene: dict[str, int]) -
     shown = text(deployer, "/services/shop")
 
     assert scene
-    assert "usual time57s, nine of ten within 57s" in shown
+    assert "usual time57s, nine of ten within 1m 26s" in shown
     assert re.search(r"success ?4 of the last 5 \(80 %\)", shown)
 
 

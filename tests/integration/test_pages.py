@@ -484,9 +484,43 @@ def test_a_lock_is_shown_wherever_the_service_is(deployer: Browser, scene: dict[
     note = text(deployer, "/services/docs")
     assert (303, "/services/docs") == (answer.status_code, answer.location)
     assert re.search(r"Locked by deployer just now: the database moves, until 20\S+ \S+ UTC\.", note)
-    assert "⧖ locked by deployer: the database moves" in text(deployer, "/")
+    live = Deployment.get_by_id(scene["docs"]).sha[:7]
+    assert f"⧖ docs locked by deployer: the database moves last 3: 3 succeeded; usually 57s live: {live}, 9 h" in text(
+        deployer, "/"
+    )
+    assert lock(deployer, "shop").location
+    assert "⧖ locked by deployer: the database moves" in text(deployer, "/"), "beside the failure, which comes first"
     assert "End the lock by deployer? Nothing waits for that." in note
     assert "Lock anew" in note
+
+
+def test_an_overview_has_the_actions_that_each_row_needs(deployer: Browser, scene: dict[str, int]) -> None:
+    """A failure is opened and retried, what runs or waits cancelled, what is well deployed, what is locked unlocked."""
+    lock(deployer, "docs")
+    rows = re.split(r'<li id="service-', deployer.get("/").text.partition("<h2>Recent")[0])[1:]
+    offered = {row.partition('"')[0]: re.findall(r'aria-label="([^"]*)">(\w+)</(?:a|summary)>', row) for row in rows}
+
+    assert {
+        "shop": [
+            (f"Open deployment {scene['shop']} of shop", "Open"),
+            (f"Retry deployment {scene['shop']} of shop", "Retry"),
+        ],
+        "blog": [
+            (f"Open deployment {scene['blog']} of blog", "Open"),
+            (f"Cancel deployment {scene['blog']} of blog", "Cancel"),
+        ],
+        "search": [
+            (f"Open deployment {scene['search']} of search", "Open"),
+            (f"Cancel deployment {scene['search']} of search", "Cancel"),
+        ],
+        "api": [("Deploy api", "Deploy")],
+        "docs": [("Unlock docs", "Unlock")],
+    } == offered
+    form = rows[-1].partition('action="/services/docs/unlock"')[2]
+    since = re.search(r'name="since" value="(\d+)"', form)
+    assert since is not None
+    assert 303 == deployer.post("/services/docs/unlock", since=since[1]).status_code
+    assert "Unlock" not in deployer.get("/").text
 
 
 @pytest.mark.usefixtures("two_services")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 
 from fastdeploy_bot.web import display
@@ -80,7 +82,12 @@ def test_every_state_has_a_glyph(state: str) -> None:
 
 def test_an_icon_needs_no_request() -> None:
     """It is its own address, and nothing in it ends the attribute it stands in."""
-    icon = display.icon("failure")
+    for icon in (display.icon("failure"), display.icon("waiting")):
+        assert icon.startswith("data:image/svg+xml,")
+        assert not set(icon) & set('"&#\\')
 
-    assert icon.startswith("data:image/svg+xml,")
-    assert not set(icon) & set('"&#\\')
+
+def test_the_icon_of_what_waits_is_drawn() -> None:
+    """Many machines have no letter for it."""
+    assert "⧖" not in unquote(display.icon("waiting"))
+    assert "✗" in unquote(display.icon("failure"))

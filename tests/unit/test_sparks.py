@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fastdeploy_bot.core.history import LAST, Past
+from fastdeploy_bot.core.history import Past
 from fastdeploy_bot.web import sparks
 from fastdeploy_bot.words import DeploymentState
 
@@ -19,6 +19,12 @@ def past(*runs: tuple[str, float]) -> list[Past]:
     ]
 
 
+def heights(*runs: tuple[str, float]) -> list[str]:
+    """How high the bars of these successes are, of 20 pixels."""
+    (bars,) = sparks.draw(past(*runs)).bars
+    return re.findall(r"v-(\d+)h6", bars.path)
+
+
 def test_the_last_runs_in_words() -> None:
     """Each outcome that there was, and the usual time."""
     runs = past(*[("success", 72)] * 10, ("failure", 3), ("failure", 4))
@@ -29,28 +35,34 @@ def test_the_last_runs_in_words() -> None:
 
 def test_a_bar_is_as_high_as_its_run_took_long() -> None:
     """The longest fills the drawing, and the shortest can still be seen."""
-    (bars,) = sparks.bars(past(("success", 100), ("success", 50), ("success", 0.1)))
+    assert ["20", "10", "4"] == heights(("success", 100), ("success", 50), ("success", 0.1))
 
-    assert ["20", "10", "4"] == re.findall(r"v-(\d+)h6", bars.path)
+
+def test_runs_that_take_alike_are_no_wall() -> None:
+    """The usual one leaves room for what takes longer, and a little difference stays little."""
+    assert ["13"] * 4 == heights(*[("success", 9)] * 4)
+    assert ["13", "13", "15"] == heights(("success", 60), ("success", 60), ("success", 66))
+    assert ["10", "10", "20"] == heights(("success", 60), ("success", 60), ("success", 120))
 
 
 def test_each_outcome_has_a_shape_of_its_own() -> None:
     """Colours are not all that tells them apart: full, hollow, a line."""
-    drawn = sparks.bars(past(("success", 9), ("failure", 9), ("lost", 9), ("cancelled", 9)))
+    drawn = sparks.draw(past(("success", 9), ("failure", 9), ("lost", 9), ("cancelled", 9))).bars
 
     assert ["success", "failure", "lost", "cancelled"] == [each.state for each in drawn]
     assert 3 == len({re.sub(r"^M[\d.]+", "", each.path) for each in drawn})
 
 
-def test_the_newest_run_is_at_the_right_edge() -> None:
-    """However few there are."""
-    (bars,) = sparks.bars(past(("success", 9)))
+@pytest.mark.parametrize(("count", "width"), [(1, 6), (2, 14), (12, 94)])
+def test_a_drawing_is_as_wide_as_its_runs_are_many(count: int, width: int) -> None:
+    """The oldest at its left edge, the newest at the right one."""
+    drawn = sparks.draw(past(*[("success", 9)] * count))
 
-    assert bars.path.startswith(f"M{sparks.WIDTH - sparks.BAR} ")
-    assert sparks.bars(past(*[("success", 9)] * LAST))[0].path.startswith("M0 ")
+    lefts = re.findall(r"M(\d+) ", drawn.bars[0].path)
+    assert (width, "0", str(width - sparks.BAR)) == (drawn.width, lefts[0], lefts[-1])
 
 
 @pytest.mark.parametrize("runs", [[], [("failure", 0.0)]])
 def test_what_took_no_time_is_drawn_nonetheless(runs: list[tuple[str, float]]) -> None:
     """No division by nothing."""
-    assert len(runs) == len(sparks.bars(past(*runs)))
+    assert len(runs) == len(sparks.draw(past(*runs)).bars)
