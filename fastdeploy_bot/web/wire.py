@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -50,6 +51,10 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._writing = Lock()
+        self._rest = b""
+        """What was offered and not sent yet."""
+        self._plain = type(sock) is socket.socket
+        """Whether what is written to its descriptor is what the peer gets."""
         self._heard = Budget(HEARD, HEARD_PER_SECOND)
         self.flooded = False
         """Whether the peer has sent more than it may."""
@@ -70,11 +75,33 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Send all of it, or cut the connection. Raises OSError."""
         with self._writing:
+            data, self._rest = self._rest + data, b""
             try:
                 self._sock.sendall(data)
             except OSError:
                 self.cut()
                 raise
+
+    def offer(self, data: bytes) -> int:
+        """Send what the kernel takes at once; answers how many bytes that was.
+
+        Where that was a part, the rest goes before all else, by `flush` at the latest.
+        """
+        if not self._plain or not self._writing.acquire(blocking=False):
+            return 0
+        try:
+            sent = 0 if self._rest else os.write(self._sock.fileno(), data)  # it has a timeout, so this blocks nobody
+            self._rest = data[sent:] if sent else self._rest
+        except OSError:  # no room; or gone, which its own threads will see
+            return 0
+        finally:
+            self._writing.release()
+        return sent
+
+    def flush(self) -> None:
+        """Send what was offered and has not gone yet. Raises OSError."""
+        if self._rest:
+            self.send(b"")
 
     def close(self) -> None:
         """Tell that nothing will be received any more; the server closes its connections itself, and counts them."""

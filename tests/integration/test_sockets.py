@@ -23,6 +23,7 @@ from fastdeploy_bot.app import create_app
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import changes, clock, feed, logs, tokens
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.credentials import Stay
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Event, Service, Session, Token, User
@@ -31,6 +32,7 @@ from fastdeploy_bot.web.hub import Farewell, Hub, Reader
 from fastdeploy_bot.web.seats import Kind
 from fastdeploy_bot.web.sockets import EXTENSION, Feed
 from fastdeploy_bot.web.wire import Wire
+from fastdeploy_bot.words import Principal, PrincipalKind
 from feeds import Follower, Json, refusal
 
 
@@ -704,7 +706,7 @@ def test_who_has_fallen_out_of_the_window_is_sent_away(settings: Settings, datab
     monkeypatch.setattr(hub, "KEPT_FRAMES", 3)
     shared = Hub(Bell(settings.feed_bell_dir), Catalogue(settings.services_dir))
     woken = threading.Event()
-    reader = Reader(wake=woken.set, cut=woken.set)
+    reader = Reader(wake=woken.set, cut=woken.set, offer=lambda _data: 0)
     shared.enter(reader)
     assert shared.join(reader)
     for _ in range(10):
@@ -755,3 +757,63 @@ def test_a_write_is_whole_or_the_last_one() -> None:
             wire.send(b"x" * (8 << 20))
         with pytest.raises(OSError, match=r"[Bb]roken pipe"):
             wire.send(b"y")
+
+
+def test_what_is_offered_goes_before_all_that_is_sent_later() -> None:
+    """What the kernel does not take at once waits for the next write; until then nothing more is taken."""
+    here, there = socket.socketpair()
+    wire = Wire(here)
+    data = bytes(range(256)) * (4 << 10)
+    heard: list[bytes] = []
+
+    with here, there:
+        sent = wire.offer(data)
+        refused = wire.offer(b"more")
+        reader = threading.Thread(target=lambda: heard.extend(iter(lambda: there.recv(1 << 16), b"")))
+        reader.start()
+        wire.send(b"last")
+        wire.flush()
+        offered = wire.offer(b"now")
+        wire.cut()
+        reader.join()
+
+    assert 0 < sent < len(data)
+    assert (0, 3) == (refused, offered)
+    assert data + b"lastnow" == b"".join(heard)
+    assert 0 == wire.offer(b"after the end")
+
+
+def test_who_has_room_is_told_by_the_hub_and_who_has_none_by_themselves(settings: Settings, database: str) -> None:
+    """One that takes nothing, or a part, keeps nobody waiting: it is woken, and finds in the window what it lacks."""
+    assert database
+    shared = Hub(Bell(settings.feed_bell_dir), Catalogue(settings.services_dir))
+    offered: list[bytes] = []
+    woken: list[str] = []
+
+    def reader(name: str, part: float) -> Reader:
+        made = Reader(wake=lambda: woken.append(name), cut=woken.clear, offer=lambda data: take(data, part))
+        made.stay = Stay(Principal(PrincipalKind.USER, name), clock.now() + 60_000)
+        shared.enter(made)
+        assert (True, b"") == (shared.join(made), shared.take(made))
+        return made
+
+    def take(data: bytes, part: float) -> int:
+        offered.append(data)
+        return int(len(data) * part)
+
+    idle, half, full = readers = [reader("idle", 1), reader("half", 0.5), reader("full", 0)]
+
+    first = tell()
+    wait_for(lambda: len(woken) == 2)
+
+    assert {"half", "full"} == set(woken)
+    assert [first, first, 0] == [each.position for each in readers]
+    assert [b"", b"", offered[0]] == [shared.take(each) for each in (idle, half, full)]
+
+    second = tell()
+    wait_for(lambda: idle.position == second)
+
+    assert 5 == len(offered)  # only who has taken all that there is, is offered more
+    for each in readers:
+        shared.leave(each)
+    wait_for(lambda: not hubs())
