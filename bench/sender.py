@@ -25,9 +25,8 @@ import octokit
 CONNECTIONS: Final = 16
 TIMEOUT: Final = 30.0
 """Seconds that an answer may take."""
-AFTER, BEFORE, NAME = "@after@", "@before@", "@name@"
-PUSHED_AT, REPOSITORY_ID = 1_700_000_000_123, 47_110_815
-"""Numbers that stand in the example nowhere else."""
+AFTER, BEFORE, NAME, PUSHED_AT, REPOSITORY_ID = MARKS = (b"@after@", b"@before@", b"@name@", b"@pushed@", b"@id@")
+"""What stands in the example where pushes differ."""
 
 _LENGTH: Final = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
 
@@ -72,8 +71,8 @@ class Sender:
         self._port = port
         self._path = path
         self._key = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-        self._repositories = repositories
-        self._template = _template()
+        self.repositories = repositories
+        self._pieces = _pieces()
         self._run = secrets.token_hex(8)
         self.sent = 0
 
@@ -86,19 +85,23 @@ class Sender:
         finally:
             gc.enable()
 
+    def require(self, kept: int) -> None:
+        """All that was sent has to be kept, or nothing was measured. Raises NotAccepted."""
+        if kept != self.sent:
+            raise NotAccepted(f"of {self.sent} pushes that were accepted {kept} are kept")
+
     def request(self) -> bytes:
         """The next push as it goes over the wire."""
-        turn, repository = divmod(self.sent, self._repositories)
+        turn, repository = divmod(self.sent, self.repositories)
         self.sent += 1
-        body = self._template
-        for mark, value in (
-            (AFTER, _commit(repository, turn + 1)),
-            (BEFORE, _commit(repository, turn)),
-            (NAME, f"s{repository}"),
-            (f"{PUSHED_AT}", f"{1_700_000_000 + turn}"),
-            (f"{REPOSITORY_ID}", f"{1_000 + repository}"),
-        ):
-            body = body.replace(mark.encode(), value.encode())
+        values = {
+            AFTER: _commit(repository, turn + 1),
+            BEFORE: _commit(repository, turn),
+            NAME: b"s%d" % repository,
+            PUSHED_AT: b"%d" % (1_700_000_000 + turn),
+            REPOSITORY_ID: b"%d" % (1_000 + repository),
+        }
+        body = b"".join([values.get(piece, piece) for piece in self._pieces])
         mac = self._key.copy()
         mac.update(body)
         head = (
@@ -180,19 +183,23 @@ def _nothing() -> Never:
     raise NotAccepted(f"no answer within {TIMEOUT:g} s")
 
 
-def _template() -> bytes:
-    """GitHub's example of a push to a branch, with marks where pushes differ."""
+def _pieces() -> list[bytes]:
+    """GitHub's example of a push to a branch, cut before and after each mark."""
     pushes = [json.loads(each.text) for each in octokit.examples() if each.event == "push"]
     example = next(push for push in pushes if push["ref"].startswith("refs/heads/") and push["commits"])
-    text = json.dumps(
-        example
-        | {"before": BEFORE, "repository": example["repository"] | {"id": REPOSITORY_ID, "pushed_at": PUSHED_AT}}
-    )
-    return (
-        text.replace(example["after"], AFTER).replace(example["repository"]["full_name"], f"octo-org/{NAME}").encode()
-    )
+    repository = example["repository"]
+    text = json.dumps(example | {"created": False}).encode()
+    for known, mark in (
+        (example["after"], AFTER),
+        (example["before"], BEFORE),
+        (repository["full_name"], b"octo-org/" + NAME),
+        (f'"id": {repository["id"]}', b'"id": ' + REPOSITORY_ID),
+        (f'"pushed_at": {repository["pushed_at"]}', b'"pushed_at": ' + PUSHED_AT),
+    ):
+        text = text.replace(known.encode(), mark)
+    return re.split(b"(" + b"|".join(MARKS) + b")", text)
 
 
-def _commit(repository: int, turn: int) -> str:
+def _commit(repository: int, turn: int) -> bytes:
     """The commit before that turn."""
-    return f"{repository + 1:08x}{turn:032x}"
+    return b"%08x%032x" % (repository + 1, turn)

@@ -15,13 +15,21 @@ from bots import is_alive, resident, wait_for
 
 @contextmanager
 def serving(
-    command: Sequence[str], port: int, folder: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    port: int,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that listens on this port, as long as it is needed. The environment is added to ours."""
+    """A program that listens on this port, as long as it is needed; its log is in the folder, where it also runs.
+
+    The environment is added to ours, and `cwd` is another place to run in.
+    """
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=cwd or folder,
             env=os.environ | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
