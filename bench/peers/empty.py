@@ -38,7 +38,7 @@ def started(folder: Path) -> Iterator[tuple[int, list[int]]]:
     port = bots.free_port()
     command = [sys.executable, "-m", "gunicorn", f"{__name__}:app", "--bind", f"127.0.0.1:{port}", *_as_the_bot()]
     with serving.serving(command, port, folder, {"PYTHONPATH": os.pathsep.join(sys.path)}) as server:
-        yield port, [server.pid, *bots.children_of(server.pid)]
+        yield port, [server.pid, *bots.wait_for(lambda: bots.children_of(server.pid))]
 
 
 def _as_the_bot() -> list[str]:
