@@ -22,6 +22,7 @@ from fastdeploy_bot.web import (
     badges,
     bodies,
     browser,
+    cloaks,
     display,
     health,
     hooks,
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     assets.register(app)
     display.register(app)
     sparks.register(app)
+    cloaks.register(app)
     pages.register(app)
     theme.register(app)
     app.teardown_appcontext(lambda _error: store.release())

@@ -9,11 +9,12 @@ from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.core.views import ToldStep
 from fastdeploy_bot.words import EventType
 
-_STATUS_FIELDS: Final = ("id", "service", "state", "created", "started", "finished")
+_STATUS_FIELDS: Final = ("service", "state", "created", "started", "finished")
 _FOR_VISITORS: Final = {
     (Visibility.STATUS, EventType.DEPLOYMENT): _STATUS_FIELDS,
     (Visibility.STATUS, EventType.SERVICE): ("name", "removed"),
     (Visibility.PUBLIC, EventType.DEPLOYMENT): (
+        "id",
         *_STATUS_FIELDS,
         "sha",
         "ref",
@@ -27,7 +28,7 @@ _FOR_VISITORS: Final = {
     (Visibility.PUBLIC, EventType.SERVICE): ("name", "removed"),
     (Visibility.PUBLIC, EventType.STEP): tuple(ToldStep.__struct_fields__),
 }
-"""State and age for all; of a public service also commits and steps. Never names of people, hosts or reasons."""
+"""State and age for all; of a public service also commits, steps and numbers. Never people, hosts or reasons."""
 
 
 def of(kind: EventType, told: Mapping[str, Any], visibility: Visibility) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from functools import partial
 from typing import Final
 
@@ -13,6 +15,7 @@ from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sh
 from fastdeploy_bot import store
 from fastdeploy_bot.core import logs
 from fastdeploy_bot.core.servicefile import Visibility
+from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import DeploymentState
 from reading import queries
 from test_page_access import PAGES, Page, Who, by_name
@@ -23,6 +26,9 @@ NEVER: Final = (ACTOR, REASON, WHY, Host.name, "shop.example", "g-1", "<form met
 """What no visitor ever sees: people, reasons, hosts, deliveries, senders, buttons."""
 COMMITS: Final = (sha(2)[:7], TITLE, STEP, OUTPUT, "refs/heads", "octo-org", "exit status")
 """What visitors see of public services alone."""
+
+NUMBERS: Final = {"shop": 987_654_000, "docs": 876_543_000}
+"""The first deployments of services whose numbers cannot be taken for something else."""
 
 READ: Final = [page for page in PAGES if page.method == "GET"]
 FOR_ALL: Final = {page.rule: page.status for page in READ if Who.VISITOR in page.who} | {"/badges/<name>.svg": 404}
@@ -116,3 +122,62 @@ def test_a_visitor_can_do_nothing(visitor: Browser, visibility: Visibility) -> N
 
     assert dict.fromkeys(answered, 401) == answered
     assert dict.fromkeys(missing, 401) == missing
+
+
+# --- numbers
+
+
+@pytest.fixture
+def numbered(app: Flask, service: ServiceFiles) -> list[int]:
+    """A service that shows its state and another that is public, with deployments whose numbers cannot be mistaken."""
+    service("shop", visibility="status")
+    service("docs", visibility="public")
+    sync(app)
+    facts = {"origin": "push", "ref": "refs/heads/main", "repository": "octo-org/shop", "actor": ACTOR}
+    states = [*["success"] * 24, "failure", "running", "queued", "waiting"]
+
+    def write() -> list[int]:
+        for row in Service.select():
+            first = NUMBERS[row.name]
+            for number, state in enumerate(states, first):
+                begun = None if state in {"queued", "waiting"} else SOON
+                ended = None if state == "running" else begun
+                own = {"sha": sha(number - first + 1), "created": SOON, "started": begun, "finished": ended}
+                Deployment.create(id=number, service=row, state=state, **facts, **own)
+            running = Deployment.get(Deployment.service == row, Deployment.state == "running")
+            Step.create(deployment=running, name=STEP, position=1, state="running", started=SOON)
+        return list(range(NUMBERS["shop"], NUMBERS["shop"] + len(states)))
+
+    return store.write(write)
+
+
+def test_who_sees_a_state_alone_learns_no_number(app: Flask, numbered: list[int]) -> None:
+    """Not from all that is sent, nor by asking for what was before a number: it counts the deployments of everybody."""
+    visitor, regions = Browser(app), {"Live-Regions": "visitor"}
+    paths = ["/", "/?q=shop", "/services/shop", "/services/shop.atom", "/badges/shop.svg"]
+    shown: list[str] = []
+
+    for path in ("/", "/?q=shop", "/services/shop"):
+        while path:
+            answer = visitor.get(path)
+            shown += [f"{answer.headers}{answer.text}", visitor.get(path, headers=regions).text]
+            older = re.search(r'href="([^"]*before=[^"]*)"', answer.text)
+            path = html.unescape(older[1]) if older else ""
+    shown += [visitor.get(path).text for path in paths]
+
+    assert not [text for text in shown if str(NUMBERS["shop"])[:6] in text]
+    rows = re.findall(r'<tr id="run-([^"]+)"', "".join(shown))
+    assert len(set(rows)) == 2 * len(numbered), "each is shown, known again, and no other's"
+    assert str(NUMBERS["docs"]) in rows
+    for path in paths[:3]:
+        separator = "&" if "?" in path else "?"
+        for guess in (numbered[3], "A" * 32, "é" * 32, ""):
+            assert 422 == visitor.get(f"{path}{separator}before={guess}").status_code
+
+
+def test_users_go_on_by_numbers(app: Flask, numbered: list[int]) -> None:
+    """As they see them anyway."""
+    viewer = Browser(app).signed_in("viewer")
+
+    assert f'href="/services/shop?before={numbered[-20]}"' in viewer.get("/services/shop").text
+    assert f'id="run-{numbered[-20]}"' in viewer.get("/services/shop").text

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from flask import Blueprint, g, render_template, request
 
-from fastdeploy_bot.core import standing
+from fastdeploy_bot.core import access, standing
+from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.standing import Run
 from fastdeploy_bot.errors import Invalid
-from fastdeploy_bot.web import context, numbers
+from fastdeploy_bot.web import browser, cloaks, context, numbers
 from fastdeploy_bot.web.operations import NEWEST
 
 bp = Blueprint("pages", __name__)
@@ -37,20 +38,26 @@ def is_of_regions() -> bool:
 
 
 def stretch(runs: Sequence[Run]) -> dict[str, Any]:
-    """A page's worth of deployments, and the id before which the older ones are."""
+    """A page's worth of deployments, and the place before which the older ones are."""
     shown = runs[: standing.RECENT]
-    return {"runs": shown, "older": shown[-1].id if len(runs) > len(shown) else None}
+    return {"runs": shown, "older": _place(shown[-1].id) if len(runs) > len(shown) else None}
 
 
 def before() -> int:
     """The id before which the deployments are that are asked for. Raises Invalid."""
-    return number("before", NEWEST)
-
-
-def number(name: str, default: int) -> int:
-    """A number of the query. Raises Invalid."""
-    text = request.args.get(name, str(default))
-    found = numbers.read(text)
+    text = request.args.get("before")
+    if text is None:
+        return NEWEST
+    found = numbers.read(text) if _sees_numbers() else cloaks.uncloak(text)
     if found is None:
-        raise Invalid(f"{name}: expected a number, got {text[:60]!r}")
+        raise Invalid(f"before: expected a place that a page named, got {text[:60]!r}")
     return found
+
+
+def _place(number: int) -> str:
+    return str(number) if _sees_numbers() else cloaks.cloak(number)
+
+
+def _sees_numbers() -> bool:
+    """Whether the reader may know how many deployments there are: who may name any number finds those of all."""
+    return access.may(browser.reader(), Action.BROWSE)
