@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sha, sync
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, on_sqlite, sha, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import logs
 from fastdeploy_bot.core.servicefile import Visibility
@@ -151,6 +151,7 @@ def numbered(app: Flask, service: ServiceFiles) -> list[int]:
     return store.write(write)
 
 
+@on_sqlite  # PostgreSQL lets nobody choose numbers
 def test_who_sees_a_state_alone_learns_no_number(app: Flask, numbered: list[int]) -> None:
     """Not from all that is sent, nor by asking for what was before a number: it counts the deployments of everybody."""
     visitor, regions = Browser(app), {"Live-Regions": "visitor"}
@@ -175,6 +176,7 @@ def test_who_sees_a_state_alone_learns_no_number(app: Flask, numbered: list[int]
             assert 422 == visitor.get(f"{path}{separator}before={guess}").status_code
 
 
+@on_sqlite  # PostgreSQL lets nobody choose numbers
 def test_users_go_on_by_numbers(app: Flask, numbered: list[int]) -> None:
     """As they see them anyway."""
     viewer = Browser(app).signed_in("viewer")
