@@ -37,15 +37,15 @@ run: install ## start the bot with an example service, and push to it once (PORT
 test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
-bench: $(VENV)/.dev npm peers ## measure the bot beside what people would pick instead, and print the table (LINES="1 3" for some)
-	$(BENCH) -m bench $(LINES)
+bench: $(VENV)/.dev npm peers ## measure the bot beside what people would pick instead, and print the table (LINES="1 3" for some; INTO=page.md)
+	$(BENCH) -m bench $(LINES) $(if $(INTO),--into $(INTO))
 
 bench-quick: $(VENV)/.dev npm peers ## the same table within three minutes: a look, not a measurement (LINES="1 3" for some)
 	$(BENCH) -m bench --quick $(LINES)
 
 figures: $(VENV)/.dev chromium ## measure the bot alone: websockets, first lines, 10,000 pushes, logs, GitHub, checkouts, pages (FIGURES="load page" for some)
 	@for each in $(or $(FIGURES),sockets first_line load logs github checkouts longlog page); do \
-		echo "bench/figures/$$each.py" && $(BENCH) bench/figures/$$each.py || exit 1; \
+		echo "bench/figures/$$each.py" && $(BENCH) -m bench.figures.$$each || exit 1; \
 	done
 
 soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)

@@ -30,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begun, measured = time.monotonic(), _measure(wanted, plan, asked.seed)
     rows = table.judge(wanted, measured)
     facts = machine.facts() | {"seed": f"{asked.seed}", "minutes": f"{(time.monotonic() - begun) / 60:.1f}"}
-    print(report(rows, facts, plan))
+    told = report(rows, facts, plan)
+    print(told)
+    if asked.into:
+        asked.into.write_text(table.put(asked.into.read_text(), told))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(_document(rows, measured, facts), indent=1))
     return 0 if plan.quick or table.held(rows) else 1
@@ -49,6 +52,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("lines", nargs="*", type=int, help="which lines of the table; all where none is named")
     parser.add_argument("--quick", action="store_true", help="the same table within three minutes")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="of the order of the sides")
+    parser.add_argument("--into", type=Path, help="a page whose table is to be this one")
     parser.add_argument("--json", type=Path, default=Path(".cache/bench.json"), help="where every run is written to")
     return parser.parse_args(arguments)
 

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from bench import peers
+
 PACKAGES: Final = ("fastdeploy_bot", "flask", "gunicorn", "msgspec", "peewee", "websockets")
 
 
@@ -25,6 +27,7 @@ def facts() -> dict[str, str]:
         "SQLite": sqlite3.sqlite_version,
         "4 kB appended and synced": f"{_sync() * 1_000:.2f} ms",
         **versions,
+        **peers.versions(),
     }
 
 

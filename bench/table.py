@@ -133,6 +133,8 @@ class Judged:
         return Verdict.GOAL if self.row.goal and self.row.goal.holds(self.ratio) else Verdict.MUST
 
 
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+"""What a report stands between in a page."""
 HEAD: Final = ("#", "what", "fastdeploy_bot", "beside", "ratio", "must", "goal", "", "load")
 
 
@@ -150,6 +152,12 @@ def markdown(rows: Iterable[Judged]) -> str:
     """The rows as a table."""
     cells = [HEAD, ("---",) * len(HEAD), *(_cells(row) for row in rows)]
     return "\n".join(f"| {' | '.join(each)} |" for each in cells)
+
+
+def put(page: str, report: str) -> str:
+    """The page with this report in place of the one that it has. Raises ValueError where it has no place for one."""
+    (head, _), (_, tail) = page.split(BEGIN), page.split(END)
+    return f"{head}{BEGIN}\n{report}\n{END}{tail}"
 
 
 def shown(figure: float | None) -> str:

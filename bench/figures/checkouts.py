@@ -2,7 +2,7 @@
 
 A repository of 100 MB, in a thousand files that cannot be packed, served by `git http-backend`. Each tree is made in a
 folder of the disk that is measured, and is taken away before the next. It prints figures, with `cp -r` of such a tree
-for comparison, and judges nothing: the disk decides. `python bench/figures/checkouts.py /dev/shm` for another place.
+for comparison, and judges nothing: the disk decides. `python -m bench.figures.checkouts /dev/shm` for another place.
 """
 
 from __future__ import annotations

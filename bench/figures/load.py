@@ -2,13 +2,12 @@
 
 A bot of its own, told by HTTP as GitHub tells it. Prints how soon it answered, how long it took until every service was
 on its newest commit, and what it cost; ends with 1 where an answer was no 202, a service is on another commit, or a
-bound is exceeded. `python bench/figures/load.py PUSHES SERVICES CONNECTIONS` for another load.
+bound is exceeded. `python -m bench.figures.load PUSHES SERVICES CONNECTIONS` for another load.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import sqlite3
 import statistics
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import loads
+from bench.serving import worked
 from bots import Bot, wait_for
 
 MOST_MS: Final = 250.0
@@ -34,9 +34,9 @@ def main(pushes: int = 10_000, services: int = 100, connections: int = 64) -> in
             bot.service(f"s{number}", "#!/bin/sh\n", repository=f"octo-org/s{number}")
         bot.start()
         requests = [_request(bot, number, services) for number in range(pushes)]
-        began, before = time.monotonic(), worked(bot)
+        began, before = time.monotonic(), worked(bot.workers())
         answers = loads.send(bot.port, requests, connections=connections)
-        sent, cost = time.monotonic(), (worked(bot) - before) / pushes * 1_000
+        sent, cost = time.monotonic(), (worked(bot.workers()) - before) / pushes * 1_000
         begun = _begun(bot)
         wait_for(bot.idle, SETTLE_SECONDS)
         settled, memory, astray = time.monotonic(), most_memory(bot), _astray(bot, pushes, services)
@@ -68,15 +68,6 @@ def _begun(bot: Bot) -> int:
     with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as rows:
         [(count,)] = rows.execute("SELECT count(*) FROM deployment WHERE started IS NOT NULL")
     return int(count)
-
-
-def worked(bot: Bot) -> float:
-    """The processor time that the server's workers took so far, in seconds; the scripts' is not among it."""
-    ticks = 0
-    for pid in bot.workers():
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def most_memory(bot: Bot) -> float:

@@ -1,4 +1,4 @@
-"""Writes beside the janitor, on a database with 100,000 old deployments: `python bench/figures/retention.py [URL]`."""
+"""Writes beside the janitor, on a database with 100,000 old deployments: `python -m bench.figures.retention [URL]`."""
 
 from __future__ import annotations
 

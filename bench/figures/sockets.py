@@ -1,7 +1,7 @@
 """What websockets cost: how soon webhooks are answered beside 500, and how soon those hear. Run by `make figures`.
 
 A bot of its own, readers and one that takes nothing; then webhooks, several at a time. It prints figures in
-milliseconds and judges nothing. `python bench/figures/sockets.py 200` for another number of sockets.
+milliseconds and judges nothing. `python -m bench.figures.sockets 200` for another number of sockets.
 """
 
 from __future__ import annotations

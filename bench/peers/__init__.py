@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -25,3 +28,27 @@ def program(name: str) -> str:
     if found is None:
         raise PeerMissing(f"{name} is absent: run `make peers`")
     return found
+
+
+def versions() -> dict[str, str]:
+    """The version of each that is there."""
+    programs = {name: _said(name, option) for name, option in (("webhook", "-version"), ("node", "--version"))}
+    packages = {name: _packaged(name) for name in ("probot", "@octokit/webhooks", "better-sqlite3")}
+    return {name: version for name, version in (programs | packages).items() if version}
+
+
+def _said(name: str, option: str) -> str:
+    try:
+        said = subprocess.run([program(name), option], capture_output=True, text=True, timeout=10, check=False).stdout
+    except PeerMissing:
+        return ""
+    found = re.search(r"[0-9.]+", said)
+    return found[0] if found else ""
+
+
+def _packaged(name: str) -> str:
+    try:
+        version: str = json.loads((NPM / "node_modules" / name / "package.json").read_text())["version"]
+    except FileNotFoundError:
+        return ""
+    return version

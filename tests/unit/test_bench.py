@@ -112,6 +112,15 @@ def test_the_table_names_both_sides_the_ratio_and_what_became_of_it() -> None:
     assert "| 1 | accepted | 3 pushes/s | theirs: 2 | 1.5 × | ≥ 1 × | ≥ 2 × | must met | 0.0–0.0 |" == line
 
 
+def test_a_page_gets_the_table_in_place_of_its_last() -> None:
+    """What stands around it stays, and a page without a place for it is not written."""
+    page = f"# Fast\n{table.BEGIN}\nold\n{table.END}\nrest\n"
+
+    assert page.replace("old", "new") == table.put(page, "new")
+    with pytest.raises(ValueError, match="unpack"):
+        table.put("# Fast\n", "new")
+
+
 def test_a_side_that_fails_is_said_and_the_others_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
     """One peer that is absent does not cost the table."""
 
