@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, changes, holdbacks, locks, steps, waiting
+from fastdeploy_bot.core import audit, changes, holdbacks, locks, steps, titles, waiting
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.waiting import Place, Wanted
@@ -215,7 +215,7 @@ def repeat(parent: Deployment, origin: Origin, entries: Mapping[str, Entry], *, 
             before=parent.before,
             repository=parent.repository,
             actor=by.name,
-            title=parent.title,
+            title=parent.title or titles.of(parent.service, parent.sha),
             context=json.loads(parent.context),
             delivery=parent.delivery_id,
             parent=parent.id,

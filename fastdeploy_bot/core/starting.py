@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import audit, deployments, heads, reaching, services
+from fastdeploy_bot.core import audit, deployments, heads, reaching, services, titles
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
@@ -74,6 +74,7 @@ def start(entry: Entry, wish: Wish, *, by: Principal, now: int) -> Deployment:
             ref=head.ref,
             repository=entry.file.repository,
             actor=by.name,
+            title=titles.of(service, head.sha),
             context=wish.context,
             report=entry.report,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -12,17 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from fastdeploy_bot import facts, store
-from fastdeploy_bot.core import clock, queue
+from fastdeploy_bot.core import clock, queue, titles
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine.duty import HostLock
 from fastdeploy_bot.engine.signing import Signings
-from fastdeploy_bot.forge.github import policy
+from fastdeploy_bot.forge.github import commits, policy
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import submodules
+from fastdeploy_bot.runner import mirror, submodules
 from fastdeploy_bot.runner.checkout import Checkout, CheckoutFailed, Mirrors
 from fastdeploy_bot.runner.complaints import Trouble
-from fastdeploy_bot.runner.git import Guard, Signing
+from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
 from fastdeploy_bot.runner.mirror import Wanted
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
@@ -48,9 +49,11 @@ class Unwanted(Exception):
 class _Work:
     """One deployment's checkout on its way."""
 
-    def __init__(self, wanted: Wanted, *, submodules: bool) -> None:
+    def __init__(self, wanted: Wanted, *, submodules: bool, titled: bool) -> None:
         self.wanted = wanted
         self.submodules = submodules
+        self.titled = titled
+        """Whether it is known what its commit is called."""
         self.tree: Path | None = None
         self.thread: threading.Thread | None = None
         self.going_on = False
@@ -93,7 +96,7 @@ class Preparing:
         work = self._works.get(deployment.id)
         if work is None or (work.result is not None and work.result.is_gone):
             wanted = Wanted(self._forge, deployment.repository, deployment.sha)
-            work = self._works[deployment.id] = _Work(wanted, submodules=file.submodules)
+            work = self._works[deployment.id] = _Work(wanted, submodules=file.submodules, titled=bool(deployment.title))
         if work.result is None and not work.going_on and now >= work.again:
             if sum(each.going_on for each in self._works.values()) < AT_ONCE:
                 self._begin(deployment.id, work)
@@ -144,6 +147,7 @@ class Preparing:
         with facts.about(deployment=number):
             try:
                 self._check_out(work, tree)
+                self._learn_title(number, work, tree)
                 work.result = Checkout(tree=tree)
             except Unwanted:
                 _remove(tree)
@@ -165,6 +169,13 @@ class Preparing:
         self._sign_and_fetch(work.wanted, tree, stop)
         if work.submodules:
             self._fetch_submodules(work.wanted, tree, stop)
+
+    def _learn_title(self, number: int, work: _Work, tree: Path) -> None:
+        if work.titled:
+            return
+        with contextlib.suppress(GitFailed):
+            title = commits.title(mirror.title(tree, work.wanted.sha, partial(self._stop, work)))
+            store.write(lambda: titles.learn(number, title))
 
     def _fetch_submodules(self, wanted: Wanted, tree: Path, stop: Guard) -> None:
         """Also those of submodules, as far as that goes on."""

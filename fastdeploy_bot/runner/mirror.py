@@ -180,6 +180,12 @@ def fill(tree: Path, sha: str, guard: Guard) -> None:
     git.run([*IN_TREE, "checkout", "--quiet", "--force", "--detach", sha, "--"], tree, guard=guard)
 
 
+def title(tree: Path, sha: str, guard: Guard) -> str:
+    """The first line of a commit's message, by a tree that was made of it."""
+    told = git.run([*IN_TREE, "log", "-1", "--no-show-signature", "--format=%s", sha, "--"], tree, guard=guard)
+    return told.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def _link(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)

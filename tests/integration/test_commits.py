@@ -80,6 +80,29 @@ def test_a_delivery_keeps_its_commits(push: Pushes) -> None:
 
 
 @pytest.mark.usefixtures("live")
+def test_a_commit_has_its_title_however_it_was_asked_for(
+    push: Pushes, client: FlaskClient, auth: Auth, deployer: Browser
+) -> None:
+    """By a token, by its sha, once more: as a push brought it, as its head or below that."""
+    push(1, 2, 3)
+    assert f"Deploy {sha(3)} “Change 3”, the head of main" in text(deployer, "/services/shop")
+
+    titles = {}
+    for wish in ({"sha": sha(2)}, {"sha": sha(3)}, {}, {"sha": sha(9)}):
+        told = client.post("/api/v1/deployments", json=wish, headers=auth.service("shop")).get_json()
+        titles[told["id"]] = told["title"]
+    shown = text(deployer, "/")
+
+    assert ["Change 2", "Change 3", "Change 3", ""] == list(titles.values())
+    assert f"{sha(2)[:7]} “Change 2”" in shown
+    first = min(titles)
+    store.write(lambda: Deployment.update(title="").where(Deployment.sha == sha(2)).execute())
+    deployer.post(f"/deployments/{first}/cancel")
+    again = deployer.post(f"/deployments/{first}/retry", nonce="n").location
+    assert f"{sha(2)[:7]} “Change 2”" in text(deployer, again)
+
+
+@pytest.mark.usefixtures("live")
 def test_the_page_says_how_far_what_is_live_is_behind(push: Pushes, host: Host, deployer: Browser) -> None:
     """On the overview and on the service's own page, until it is live."""
     assert "main = live" in text(deployer, "/")

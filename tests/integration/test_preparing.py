@@ -162,6 +162,7 @@ def test_a_script_runs_in_the_commits_tree(bot: Bot, shop: Repository) -> None:
 
     here, content, sha, told = bot.log(number)
     assert ("one", first) == (content, sha)
+    assert "Change" == deployments.find(number).title, "nobody had told what the commit is called"
     assert here == told
     assert here.startswith(f"{bot.settings.runs_dir}/{number}-")
     assert eventually(lambda: not bot.leftovers(), "an empty folder")

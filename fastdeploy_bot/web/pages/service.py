@@ -18,6 +18,7 @@ from fastdeploy_bot.core import (
     rollbacks,
     services,
     standing,
+    titles,
 )
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.between import Between
@@ -60,6 +61,7 @@ def service(name: str) -> str:
         visibility=visibility,
         repository=row.repository,
         head=head,
+        head_title="" if head is None else titles.of(row, head.sha),
         held_back=holdbacks.why(row) if whole else "",
         brings=_between(row, it.live, head) if it.live is not None and head is not None else None,
         goal=goal,
