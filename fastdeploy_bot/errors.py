@@ -66,6 +66,15 @@ class Conflict(FastdeployError):
     status = HTTPStatus.CONFLICT
 
 
+class UnderWay(Conflict):
+    """That is under way already."""
+
+    def __init__(self, message: str, *, deployment: int) -> None:
+        super().__init__(message)
+        self.deployment = deployment
+        """The deployment that does what was asked for."""
+
+
 class Gone(FastdeployError):
     """That was kept for a while and is no longer."""
 

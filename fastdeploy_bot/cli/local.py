@@ -15,6 +15,7 @@ from fastdeploy_bot.core import (
     locking,
     logs,
     questions,
+    retries,
     rollbacks,
     services,
     starting,
@@ -117,7 +118,7 @@ class LocalBot:
     def retry(self, number: int) -> DeploymentView:
         """Deploy the same commit once more."""
         entries = self.catalogue.entries()
-        return self._told(store.write(lambda: deployments.retry(number, entries, by=LOCAL, now=clock.now())))
+        return self._told(store.write(lambda: retries.retry(number, entries, by=LOCAL, now=clock.now())))
 
     def roll_back(self, service: str, *, to: int | None) -> DeploymentView:
         """Deploy the last good commit before the live one again, or that of a deployment."""

@@ -12,14 +12,13 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import access, changes, clock, deployments, outbox, questions, rollbacks
+from fastdeploy_bot.core import access, changes, clock, deployments, outbox, questions, retries, rollbacks
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.notices import Notice
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden
 from fastdeploy_bot.store.models import Delivery, Deployment, Question, Report, Service
 from fastdeploy_bot.words import (
-    OPEN_STATES,
     CheckRun,
     CheckSuite,
     DeploymentState,
@@ -52,7 +51,6 @@ WRITERS: Final = frozenset({"write", "maintain", "admin"})
 LONGEST_ID: Final = 18
 """Digits: what a deployment's id can have at most, or less."""
 
-_UNDER_WAY: Final = (DeploymentState.RUNNING, *OPEN_STATES)
 _WISH: Final = {Button.CANCEL: "cancel {}", Button.RETRY: "run {} again", Button.ROLLBACK: "roll back {}"}
 
 
@@ -240,8 +238,7 @@ def _cancel(number: int, who: Principal, now: int) -> str:
 
 
 def _retry(number: int, entries: Mapping[str, Entry], who: Principal, now: int) -> str:
-    _require_first(number)
-    again = deployments.retry(number, entries, by=who, now=now)
+    again = retries.retry(number, entries, by=who, now=now)
     return f"{again.sha[:7]} is deployed again, as deployment {again.id}"
 
 
@@ -255,13 +252,6 @@ def _retried(number: int, entries: Mapping[str, Entry], who: Principal, now: int
         return f"{row.service.name}: {_retry(number, entries, who, now)}"
     except FastdeployError as refused:
         return f"deployment {number}: {_refused(Button.RETRY, [number], str(refused), now)}"
-
-
-def _require_first(number: int) -> None:
-    """Raise Conflict where a deployment is being tried again already: buttons get pressed twice."""
-    again = Deployment.get_or_none(Deployment.parent == number, Deployment.state.in_(_UNDER_WAY))
-    if again is not None:
-        raise Conflict(f"that is under way already, as deployment {again.id}")
 
 
 def _refused(button: Button, meant: Sequence[int], why: str, now: int) -> str:

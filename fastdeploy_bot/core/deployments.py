@@ -100,6 +100,14 @@ def find(number: int) -> Deployment:
     return deployment
 
 
+def last_word(service: int) -> Deployment | None:
+    """What of a service is under way, and was asked for last: it decides what is live in the end."""
+    under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
+    mine = Deployment.select().where(Deployment.service == service, under_way)
+    found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
+    return found
+
+
 def queue(service: Service, order: Order, *, now: int) -> Deployment:
     """A new deployment: queued, or waiting for the end of its service's lock or for checks. Inside a write."""
     wanted = Wanted(names=order.wait_for, since=now, due=now) if order.wait_for else None
@@ -165,6 +173,8 @@ def stop(deployment: Deployment, *, why: str, now: int) -> None:
     """Cancel a deployment that has not begun. To be called inside a write."""
     steps.settle(deployment.id, DeploymentState.CANCELLED, now=now)
     move(deployment, DeploymentState.CANCELLED, reason=why, finished=now)
+    if deployment.origin == Origin.ROLLBACK:
+        holdbacks.recall(deployment.service)
 
 
 def stop_unchecked(service: Service, *, ref: str | None = None, why: str, now: int) -> None:
@@ -186,16 +196,6 @@ def want(deployment: Deployment, wanted: Wanted | None) -> None:
     mine = (Deployment.id == deployment.id) & (Deployment.state == DeploymentState.WAITING)
     if Deployment.update(wanted=deployment.wanted).where(mine).execute():
         _put(deployment, waiting.place(locks.of(deployment.service), wanted))
-
-
-def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
-    """Deploy the same commit once more. To be called inside a write; raises NotFound, Conflict."""
-    parent = find(number)
-    if not DeploymentState(parent.state).final:
-        raise Conflict(f"deployment {number} is {parent.state}: it can be tried again when it has ended")
-    again = repeat(parent, Origin.RETRY, entries, by=by, now=now)
-    audit.note(by, "retry", f"deployment {number}", now=now, detail=f"as deployment {again.id}")
-    return again
 
 
 def repeat(parent: Deployment, origin: Origin, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastdeploy_bot.core import changes
-from fastdeploy_bot.store.models import Service
-from fastdeploy_bot.words import PUSH_ORIGINS, Origin
+from fastdeploy_bot.store.models import Deployment, Service
+from fastdeploy_bot.words import PUSH_ORIGINS, DeploymentState, Origin
 
 
 def why(service: Service) -> str:
@@ -26,6 +26,49 @@ def settle(service: Service, origin: Origin, sha: str) -> None:
     """
     if service.held_back is not None and (origin in PUSH_ORIGINS or sha == service.held_back):
         _note(service, None, None)
+
+
+def recall(service: Service) -> None:
+    """Hold back what the last rollback left that was not called off before it began; nothing where that has ended.
+
+    To be called inside the write that calls one off: then it is as if nobody had asked for it.
+    """
+    if service.held_back is None:
+        return
+    back = _last_rollback(service)
+    left = None if back is None else left_by(service, back.sha, at=back.created, before=back.id)
+    if back is None or left is None or _has_ended(service, back, left):
+        _note(service, None, None)
+    elif (left, back.actor) != (service.held_back, service.held_back_by):
+        _note(service, left, back.actor)
+
+
+def left_by(service: Service, goal: str, *, at: int, before: int | None = None) -> str | None:
+    """The commit that a rollback to `goal` leaves, asked for at that moment and before that deployment.
+
+    What was live then, or where that is the goal itself, what began after it; None where there is neither.
+    """
+    newest_first = Deployment.select().where(Deployment.service == service).order_by(Deployment.id.desc())
+    if before is not None:
+        newest_first = newest_first.where(Deployment.id < before)
+    live = newest_first.where(Deployment.state == DeploymentState.SUCCESS, Deployment.finished <= at).first()
+    last = newest_first.where(Deployment.started <= at).first() if live and live.sha == goal else live
+    left: str | None = None if last is None or last.sha == goal else last.sha
+    return left
+
+
+def _last_rollback(service: Service) -> Deployment | None:
+    """The last one that was not called off before it began."""
+    called_off = (Deployment.state == DeploymentState.CANCELLED) & Deployment.started.is_null()
+    mine = Deployment.select().where(Deployment.service == service, Deployment.origin == Origin.ROLLBACK, ~called_off)
+    found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
+    return found
+
+
+def _has_ended(service: Service, back: Deployment, left: str) -> bool:
+    """Whether something was queued since that let go of what a rollback left, as `settle` does."""
+    ends = Deployment.origin.in_(list(PUSH_ORIGINS)) | (Deployment.sha == left)
+    return bool(Deployment.select().where(Deployment.service == service, Deployment.id > back.id, ends).exists())
 
 
 def _note(service: Service, sha: str | None, by: str | None) -> None:

@@ -28,25 +28,32 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     until: int | None = None
     """Unix milliseconds; None: until somebody unlocks it."""
+    over: int | None = None
+    """When the lock began that this one may replace, 0 where there is to be none; None: whichever there is."""
 
 
 def lock(name: str, entries: Mapping[str, Entry], wish: Wish, *, by: Principal, now: int) -> Service:
     """Lock a service, or give its lock another reason and end; what is queued for it waits from now on.
 
-    Raises NotFound, Conflict where the service was removed, Invalid for a reason or an end that cannot be used.
+    Raises NotFound, Conflict where the service was removed or has another lock than the one that may be replaced,
+    Invalid for a reason or an end that cannot be used.
     """
-    lock = Lock(by=by.name, reason=_reason(wish.reason), since=now, until=_end(wish.until, now))
-
-    def write() -> None:
-        service = services.named(name, entries, now=now)
-        if service.removed is not None:
-            raise Conflict(f"service {name} was removed: there is nothing to lock")
-        _lock(service, lock)
-        end = "" if lock.until is None else f", until {clock.text(lock.until)}"
-        audit.note(by, "lock", f"service {name}", now=now, detail=lock.reason + end)
-
-    store.write(write)
+    store.write(lambda: hold(name, entries, wish, by=by, now=now))
     return services.find(name)
+
+
+def hold(name: str, entries: Mapping[str, Entry], wish: Wish, *, by: Principal, now: int) -> None:
+    """Do what `lock` does. To be called inside a write."""
+    lock = Lock(by=by.name, reason=_reason(wish.reason), since=now, until=_end(wish.until, now))
+    service = services.named(name, entries, now=now)
+    if service.removed is not None:
+        raise Conflict(f"service {name} was removed: there is nothing to lock")
+    held = locks.of(service)
+    if held is not None and wish.over not in (None, held.since):
+        raise _another(held)
+    _lock(service, lock)
+    end = "" if lock.until is None else f", until {clock.text(lock.until)}"
+    audit.note(by, "lock", f"service {name}", now=now, detail=lock.reason + end)
 
 
 def unlock(name: str, entries: Mapping[str, Entry], *, by: Principal, now: int, since: int | None = None) -> bool:
@@ -61,7 +68,7 @@ def unlock(name: str, entries: Mapping[str, Entry], *, by: Principal, now: int, 
         if held is None:
             return False
         if since not in (None, held.since):
-            raise Conflict(f"there is another lock by now: {held.told}")
+            raise _another(held)
         _unlock(service)
         audit.note(by, "unlock", f"service {name}", now=now, detail=held.told)
         return True
@@ -85,6 +92,10 @@ def after_loss(number: int, *, now: int) -> None:
     reason = f"deployment {number} was lost: see what it left behind, then unlock{rest}"
     _lock(row.service, Lock(by=BOT.name, reason=reason, since=now, until=None))
     audit.note(BOT, "lock", f"service {row.service.name}", now=now, detail=reason)
+
+
+def _another(held: Lock) -> Conflict:
+    return Conflict(f"there is another lock by now: {held.told}")
 
 
 def _expired(now: int) -> list[Service]:

@@ -8,7 +8,7 @@ from peewee import ModelSelect
 
 from fastdeploy_bot.core import audit, deployments, holdbacks, services
 from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.errors import Conflict, Invalid
+from fastdeploy_bot.errors import Conflict, Invalid, UnderWay
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal
 
@@ -17,30 +17,48 @@ def roll_back(name: str, entries: Mapping[str, Entry], *, to: int | None = None,
     """Deploy the last good commit before the live one again, or that of deployment `to`. To be called inside a write.
 
     Pushes that have not begun are cancelled; what runs goes on, and this comes after it. Raises NotFound, Conflict
-    where there is nothing to roll back to, Invalid where `to` is no deployment of the service.
+    where there is nothing to roll back to, Invalid where `to` is no deployment of the service; UnderWay where the same
+    rollback is under way, and nothing was asked for since.
     """
     service = services.named(name, entries, now=now)
     live = _live(service)
     goal = _before(service, live) if to is None else _chosen(service, live, to)
-    return _go_back(service, live, goal, entries, by=by, now=now)
+    last = deployments.last_word(service.id)
+    if last is not None and last.origin == Origin.ROLLBACK and last.sha == goal.sha:
+        raise _under_way(last)
+    return _go_back(service, live.sha, goal, entries, by=by, now=now)
 
 
 def undo(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
     """Roll back from a deployment: where it is live, to what was before it; where it failed, to what still is live.
 
     To be called inside a write. Raises NotFound, Conflict where it is neither, as something else has begun since, or
-    where a rollback of its service is under way: then it has been undone already.
+    where its service is being rolled back already; UnderWay where that is to the same commit.
     """
     left = deployments.find(number)
     if not DeploymentState(left.state).final:
         raise Conflict(f"deployment {number} is {left.state}: cancel it first")
     service = left.service
     live = _live(service)
-    _require_first(service)
-    if live.sha == left.sha:
-        return roll_back(service.name, entries, by=by, now=now)
-    _require_last(left)
-    return _go_back(service, left, live, entries, by=by, now=now)
+    goal = _before(service, live) if live.sha == left.sha else live
+    if (back := _rollback_of(service)) is not None:
+        raise _under_way(back) if back.sha == goal.sha else Conflict(_told(back))
+    if live.sha != left.sha:
+        _require_last(left)
+    return _go_back(service, left.sha, goal, entries, by=by, now=now)
+
+
+def ask_anew(called_off: Deployment, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment | None:
+    """Ask once more for a rollback that never began: it repeats what that was to repeat, and holds back what it leaves.
+
+    To be called inside a write. None where it is no such rollback, or leaves nothing any more: then it is a deployment
+    like any other.
+    """
+    goal = called_off.parent
+    if called_off.origin != Origin.ROLLBACK or called_off.started is not None or goal is None:
+        return None
+    left = holdbacks.left_by(called_off.service, goal.sha, at=now)
+    return None if left is None else _go_back(called_off.service, left, goal, entries, by=by, now=now)
 
 
 def offer(service: Service) -> Deployment | None:
@@ -55,30 +73,38 @@ def way_back(left: Deployment) -> Deployment | None:
     """What `undo` of a deployment that failed deploys again; None where it would refuse, or a retry does the same."""
     try:
         live = _live(left.service)
-        _require_first(left.service)
         _require_last(left)
     except Conflict:
         return None
-    return live if DeploymentState(left.state).final and live.sha != left.sha else None
+    undone = _rollback_of(left.service) is not None
+    return live if DeploymentState(left.state).final and live.sha != left.sha and not undone else None
 
 
 def _go_back(
-    service: Service, left: Deployment, goal: Deployment, entries: Mapping[str, Entry], *, by: Principal, now: int
+    service: Service, left: str, goal: Deployment, entries: Mapping[str, Entry], *, by: Principal, now: int
 ) -> Deployment:
     _step_back(service, goal, by=by, now=now)
     row = deployments.repeat(goal, Origin.ROLLBACK, entries, by=by, now=now)
-    holdbacks.put(service, left.sha, by=by.name)
-    detail = f"from {left.sha[:7]} to {goal.sha[:7]}, as deployment {row.id}"
+    holdbacks.put(service, left, by=by.name)
+    detail = f"from {left[:7]} to {goal.sha[:7]}, as deployment {row.id}"
     audit.note(by, "rollback", f"service {service.name}", now=now, detail=detail)
     return row
 
 
-def _require_first(service: Service) -> None:
-    """Raise Conflict where the service is being rolled back already: buttons get pressed twice."""
+def _rollback_of(service: Service) -> Deployment | None:
+    """The rollback of a service that is under way, if one is: buttons get pressed twice."""
     under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
-    mine = (Deployment.service == service) & (Deployment.origin == Origin.ROLLBACK)
-    if (back := Deployment.get_or_none(mine, under_way)) is not None:
-        raise Conflict(f"deployment {back.id} rolls service {service.name} back already")
+    mine = Deployment.select().where(Deployment.service == service, Deployment.origin == Origin.ROLLBACK, under_way)
+    found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
+    return found
+
+
+def _under_way(back: Deployment) -> UnderWay:
+    return UnderWay(_told(back), deployment=back.id)
+
+
+def _told(back: Deployment) -> str:
+    return f"deployment {back.id} rolls service {back.service.name} back already"
 
 
 def _require_last(left: Deployment) -> None:

@@ -13,7 +13,7 @@ from fastdeploy_bot.core import audit, deployments, heads, reaching, services, t
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.servicefile import ServiceFile
-from fastdeploy_bot.errors import Conflict, Invalid, NotFound
+from fastdeploy_bot.errors import Conflict, Invalid, NotFound, UnderWay
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import ZERO_SHA, Origin, Principal, PrincipalKind
 
@@ -82,6 +82,19 @@ def start(entry: Entry, wish: Wish, *, by: Principal, now: int) -> Deployment:
     )
     audit.note(by, "start", f"deployment {deployment.id}", now=now, detail=f"service {service.name}, {head.sha}")
     return deployment
+
+
+def require_first(entry: Entry, wish: Wish, *, now: int) -> None:
+    """Raise UnderWay where somebody has asked for the same by hand, and for nothing since. Else raises as `start` does.
+
+    To be called inside the write that starts it.
+    """
+    if entry.file is None:
+        raise Conflict(entry.problem)
+    service = services.of(entry, now=now)
+    head, last = _head(service, entry.file, wish), deployments.last_word(service.id)
+    if last is not None and last.origin == Origin.MANUAL and (last.sha, last.ref) == (head.sha, head.ref):
+        raise UnderWay(f"that is under way already, as deployment {last.id}", deployment=last.id)
 
 
 def _head(service: Service, file: ServiceFile, wish: Wish) -> heads.Head:

@@ -8,18 +8,18 @@ from typing import Final
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, deployments, intake, locking, rollbacks, starting
+from fastdeploy_bot.core import clock, deployments, intake, locking, retries, rollbacks, starting
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.errors import Conflict, Invalid
+from fastdeploy_bot.errors import Conflict, Invalid, UnderWay
 from fastdeploy_bot.web import browser, context, creating, hooks, waiting
 from fastdeploy_bot.web.pages.shared import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
 bp = Blueprint("acting", __name__)
 
-_FIELDS: Final = ("head", "ref", "sha", "to")
-"""What a form that starts something may say beside who sends it."""
+_FIELDS: Final = ("head", "ref", "sha", "to", "reason", "span", "since")
+"""What a form may say beside who sends it."""
 LONGEST_NUMBER: Final = 18
 """Digits: what an id can have at most, or less."""
 
@@ -36,6 +36,7 @@ def deploy(name: str) -> ResponseReturnValue:
         waiting.until_answered(starting.inquire(entry, wish, now=clock.now()))
 
     def start() -> str:
+        starting.require_first(entry, wish, now=clock.now())
         return _page_of(starting.start(entry, wish, by=who, now=clock.now()).id)
 
     return _once(who, start, before=inquire)
@@ -51,13 +52,17 @@ def roll_back(name: str) -> ResponseReturnValue:
 
 @bp.post("/services/<name>/lock")
 def lock(name: str) -> ResponseReturnValue:
-    """Let nothing of a service begin, for the time that was chosen or for good."""
+    """Let nothing of a service begin, for the time that was chosen or for good; in place of the lock that was shown."""
     who = browser.require(Action.STEER, service=name)
-    seconds, now = _number("span"), clock.now()
+    seconds, entries, now = _number("span"), context.bot().catalogue.entries(), clock.now()
     until = None if seconds is None else now + seconds * clock.SECOND
-    wish = locking.Wish(reason=request.form.get("reason", ""), until=until)
-    locking.lock(name, context.bot().catalogue.entries(), wish, by=who, now=now)
-    return browser.go_to(f"/services/{name}")
+    wish = locking.Wish(reason=request.form.get("reason", ""), until=until, over=_number("since") or 0)
+
+    def hold() -> str:
+        locking.hold(name, entries, wish, by=who, now=now)
+        return f"/services/{name}"
+
+    return _once(who, hold)
 
 
 @bp.post("/services/<name>/unlock")
@@ -87,7 +92,7 @@ def retry(id: int) -> ResponseReturnValue:
     """Deploy the same commit once more."""
     who = browser.require(Action.STEER)
     entries = context.bot().catalogue.entries()
-    return _once(who, lambda: _page_of(deployments.retry(id, entries, by=who, now=clock.now()).id))
+    return _once(who, lambda: _page_of(retries.retry(id, entries, by=who, now=clock.now()).id))
 
 
 @bp.post(f"/deployments/{ID}/rollback")
@@ -121,8 +126,18 @@ def _number(field: str) -> int | None:
 
 
 def _once(who: Principal, act: Callable[[], str], *, before: Callable[[], None] = lambda: None) -> Response:
-    """Do what a form asks for and show the page that `act` names; the same form once more shows that page again."""
-    return browser.go_to(creating.by_form(who, _FIELDS, lambda: act().encode(), before=before).decode())
+    """Do what a form asks for and show the page that `act` names; the same form once more shows that page again.
+
+    What is under way already is shown in place of being done twice: several people may press the same button.
+    """
+
+    def find() -> bytes:
+        try:
+            return act().encode()
+        except UnderWay as found:
+            return _page_of(found.deployment).encode()
+
+    return browser.go_to(creating.by_form(who, _FIELDS, find, before=before).decode())
 
 
 def _page_of(number: int) -> str:

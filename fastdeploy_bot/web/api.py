@@ -19,6 +19,7 @@ from fastdeploy_bot.core import (
     locking,
     logs,
     masks,
+    retries,
     rollbacks,
     services,
     signin,
@@ -283,7 +284,7 @@ def retry_deployment(id: Id) -> Answer[DeploymentView]:
     who = context.principal()
     operations.authorize(who)
     entries = context.bot().catalogue.entries()
-    return creating.once(who, lambda: _view(deployments.retry(id, entries, by=who, now=clock.now())))
+    return creating.once(who, lambda: _view(retries.retry(id, entries, by=who, now=clock.now())))
 
 
 @bp.post(f"/deployments/{ID}/steps")

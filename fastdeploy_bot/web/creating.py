@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -24,16 +25,17 @@ def by_form(
 ) -> bytes:
     """Create something that a form asks for, or give the first answer again where the same form came before.
 
-    The form is known by its field `nonce`, and must say the same in those fields. `before` is what has to happen first,
+    The form is known by its field `nonce` and by what it says in those fields. `before` is what has to happen first,
     outside of the transaction. Raises Malformed without a nonce.
     """
     nonce = request.form.get("nonce", "")
     if not nonce:
         raise Malformed("nonce: the form lacks the field by which it is known: reload its page, and try again")
+    content = "\n".join([nonce, request.path, *(request.form.get(field, "") for field in fields)]).encode()
     asked = idempotency.Request(
         principal=f"{who.kind} {who.name}",
-        key=f"form {nonce}",
-        content="\n".join([request.path, *(request.form.get(field, "") for field in fields)]).encode(),
+        key=f"form {hashlib.sha256(content).hexdigest()}",
+        content=content,
         secrets=context.bot().settings.keys,
     )
     if idempotency.recall(asked, now=clock.now()) is None:

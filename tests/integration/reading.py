@@ -24,10 +24,10 @@ def text(browser: Browser, path: str, place: str = "<main") -> str:
     return " ".join(html.unescape(body).split())
 
 
-def nonce(browser: Browser, path: str, action: str) -> str:
-    """The number that the form for that action carries on that page."""
+def nonce(browser: Browser, path: str, action: str, *, field: str = "nonce") -> str:
+    """The number that the form for that action carries on that page, or another of its fields."""
     form = browser.get(path).text.partition(f'action="{action}"')[2]
-    found = re.search(r'name="nonce" value="([^"]+)"', form)
+    found = re.search(rf'name="{field}" value="([^"]+)"', form)
     assert found, f"no form for {action} on {path}"
     return found[1]
 

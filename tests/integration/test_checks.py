@@ -29,7 +29,7 @@ from callers import (
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import checking, clock, deployments, feed, intake, locking, queue, waiting
+from fastdeploy_bot.core import checking, clock, deployments, feed, intake, locking, queue, retries, waiting
 from fastdeploy_bot.core.checking import Commit
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
@@ -804,7 +804,7 @@ def test_a_newer_push_that_was_tried_again_by_hand_is_not_followed_by_an_older(
     push(3)
     hub.ci.check(sha(3), "test", "failure")
     clerk.settle(5)
-    store.write(lambda: deployments.retry(2, {}, by=LOCAL, now=clerk.now))
+    store.write(lambda: retries.retry(2, {}, by=LOCAL, now=clerk.now))
     host.begin(3)
     host.end(3)
     hub.ci.check(sha(2), "test")

@@ -10,7 +10,7 @@ import pytest
 
 from callers import GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, clock, deployments, feed, locking, queue, services
+from fastdeploy_bot.core import changes, clock, deployments, feed, locking, queue, retries, services
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.feed import Told
@@ -235,7 +235,7 @@ def test_a_retry_owes_what_its_service_owes_now(github: GitHub, service: Service
     host.end(1, DeploymentState.FAILURE)
     now_told = {"shop": Entry("shop", None, report=("status",))}
 
-    again = store.write(lambda: deployments.retry(1, now_told, by=LOCAL, now=clock.now()))
+    again = store.write(lambda: retries.retry(1, now_told, by=LOCAL, now=clock.now()))
 
     assert '["status"]' == Deployment.get_by_id(again.id).report
     assert {sha(2): 1} == owed()

@@ -118,7 +118,7 @@ PAGES: Final = [
         "/services/shop/lock",
         303,
         DEPLOYERS,
-        {"reason": "freeze", "span": "3600"},
+        {"reason": "freeze", "span": "3600", "nonce": "n-1"},
         "/services/none/lock",
     ),
     Page("POST", "/services/<name>/unlock", "/services/shop/unlock", 303, DEPLOYERS, missing="/services/none/unlock"),

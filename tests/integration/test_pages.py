@@ -202,7 +202,7 @@ def test_a_running_deployment_tells_how_far_it_is(deployer: Browser, scene: dict
 
     assert re.search(r'<progress class="wide" max="100" value="\d\d" data-of="\d+" aria-label=', page)
     assert re.search(r"≈ \d+ s left", text(deployer, f"/deployments/{scene['blog']}"))
-    assert re.search(r"Migrate 1\ds / ~20s", text(deployer, f"/deployments/{scene['blog']}"))
+    assert re.search(r"Migrate \d+s / ~20s", text(deployer, f"/deployments/{scene['blog']}"))
 
 
 def test_a_log_is_numbered_text_and_goes_on(deployer: Browser, scene: dict[str, int]) -> None:
@@ -325,7 +325,7 @@ def test_a_failure_can_be_rolled_back_from(deployer: Browser, github: GitHub, ho
     assert ["/deployments/3"] * 2 == [answer.headers["Location"] for answer in answers]
     assert (sha(1), "rollback", 1) == operator.attrgetter("sha", "origin", "parent_id")(deployments.find(3))
     assert "Roll back to" not in text(deployer, "/deployments/2")
-    assert 409 == deployer.post("/deployments/2/rollback", nonce="again").status_code
+    assert "/deployments/3" == deployer.post("/deployments/2/rollback", nonce="another tab").location
 
 
 def test_a_cut_log_says_what_is_missing(deployer: Browser, scene: dict[str, int]) -> None:
@@ -421,6 +421,39 @@ def test_a_form_that_comes_twice_deploys_once(deployer: Browser) -> None:
 
 
 @pytest.mark.usefixtures("two_services")
+def test_two_people_who_press_the_same_button_start_one_deployment(
+    app: Flask, deployer: Browser, github: GitHub, host: Host
+) -> None:
+    """Deploy, retry, roll back: the second is led to what the first one began."""
+    ben = Browser(app).signed_in("deployer", name="ben")
+
+    def press(path: str, *, sha: str = "", to: str = "") -> list[str | None]:
+        return [each.post(path, nonce="n", sha=sha, to=to).location for each in (deployer, ben)]
+
+    github.push()
+    host.begin(1)
+    host.end(1)
+    pressed = [press("/services/shop/deploy", sha=sha(9))]
+    host.begin(2)
+    host.end(2)
+    pressed.append(press("/deployments/2/retry"))
+    host.begin(3)
+    host.end(3)
+    pressed.append(press("/services/shop/rollback", to="1"))
+
+    assert [["/deployments/2"] * 2, ["/deployments/3"] * 2, ["/deployments/4"] * 2] == pressed
+    assert 4 == Deployment.select().count()
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_form_that_says_something_else_is_another_one(deployer: Browser) -> None:
+    """Whoever goes back to it and types another commit wants that one."""
+    typed = [deployer.post("/services/shop/deploy", nonce="n", sha=sha(number)).location for number in (8, 9)]
+
+    assert ["/deployments/1", "/deployments/2"] == typed
+
+
+@pytest.mark.usefixtures("two_services")
 def test_a_form_deploys_the_commit_that_it_showed(deployer: Browser, github: GitHub) -> None:
     """A push in between changes nothing about what was agreed to."""
     github.push()
@@ -471,9 +504,11 @@ def test_what_has_ended_cannot_be_cancelled(deployer: Browser, scene: dict[str, 
     assert 409 == deployer.post(f"/deployments/{scene['shop']}/cancel").status_code
 
 
-def lock(browser: Browser, name: str = "shop", *, reason: str = "the database moves", span: str = "") -> TestResponse:
+def lock(
+    browser: Browser, name: str = "shop", *, reason: str = "the database moves", span: str = "", since: str = ""
+) -> TestResponse:
     """Lock a service by the form."""
-    return browser.post(f"/services/{name}/lock", reason=reason, span=span)
+    return browser.post(f"/services/{name}/lock", reason=reason, span=span, since=since, nonce="once")
 
 
 def test_a_lock_is_shown_wherever_the_service_is(deployer: Browser, scene: dict[str, int]) -> None:
@@ -535,6 +570,33 @@ def test_a_lock_that_the_form_did_not_show_stays(deployer: Browser) -> None:
 
     assert (409, 303) == (other.status_code, same.status_code)
     assert "the database moves" in other.text
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_lock_that_the_form_did_not_show_is_not_replaced(app: Flask, deployer: Browser) -> None:
+    """Two who lock at the same time: the second is told of the first one's, and may replace it once it was shown."""
+    ben = Browser(app).signed_in("deployer", name="ben")
+    lock(deployer)
+
+    unseen = lock(ben, reason="mine")
+    since = nonce(ben, "/services/shop", "/services/shop/lock", field="since")
+    seen = lock(ben, reason="mine", since=since)
+
+    assert (409, 303) == (unseen.status_code, seen.status_code)
+    assert "locked by deployer: the database moves" in unseen.text
+    assert "ben" == Service.get(Service.name == "shop").locked_by
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_lock_that_is_sent_once_more_locks_once(deployer: Browser) -> None:
+    """Also where somebody has unlocked the service since."""
+    lock(deployer)
+    deployer.post("/services/shop/unlock")
+
+    again = lock(deployer)
+
+    assert (303, "/services/shop") == (again.status_code, again.location)
+    assert Service.get(Service.name == "shop").locked is None
 
 
 @pytest.mark.usefixtures("two_services")

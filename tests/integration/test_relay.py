@@ -18,14 +18,14 @@ from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, views
+from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, retries, views
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.engine import desk, line
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import LOCAL, DeploymentState, ReportKind, StepReport, StepState
+from fastdeploy_bot.words import LOCAL, DeploymentState, Origin, ReportKind, StepReport, StepState
 from runs import eventually
 from senders import Sender
 
@@ -83,7 +83,14 @@ def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
 def again(number: int) -> int:
     """Deploy the same commit once more."""
     shop = {"shop": Entry("shop", None, report=(ReportKind.STATUS,))}
-    return store.write(lambda: deployments.retry(number, shop, by=LOCAL, now=clock.now())).id
+    return store.write(lambda: retries.retry(number, shop, by=LOCAL, now=clock.now())).id
+
+
+def by_hand(number: int) -> int:
+    """Deploy the same commit, whatever becomes of it otherwise."""
+    first = deployments.find(number)
+    shop = {"shop": Entry("shop", None, report=(ReportKind.STATUS,))}
+    return store.write(lambda: deployments.repeat(first, Origin.MANUAL, shop, by=LOCAL, now=clock.now())).id
 
 
 def row(commit: str = HEAD) -> Report:
@@ -234,8 +241,9 @@ def test_a_run_that_goes_on_counts_more_than_one_that_was_called_off(
     number = push()
     host.begin(number)
     host.end(number, FAILURE)
-    running, waiting = again(number), again(number)
+    running = again(number)
     host.begin(running)
+    waiting = by_hand(number)
     deployments.cancel(waiting, by=LOCAL, now=clock.now())
     sender.settle()
 

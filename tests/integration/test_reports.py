@@ -15,7 +15,7 @@ import signed_in
 from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, logs, outbox, retention, views
+from fastdeploy_bot.core import clock, deployments, logs, outbox, retention, retries, views
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.relay import Relay
@@ -88,7 +88,7 @@ def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
 def again(number: int, report: tuple[str, ...] = ALL) -> int:
     """Deploy the same commit once more."""
     shop = {"shop": Entry("shop", None, report=tuple(map(ReportKind, report)))}
-    return store.write(lambda: deployments.retry(number, shop, by=LOCAL, now=clock.now())).id
+    return store.write(lambda: retries.retry(number, shop, by=LOCAL, now=clock.now())).id
 
 
 def row(kind: ReportKind) -> Report:

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from callers import SOON, Auth, GitHub, Host, ServiceFiles, is_problem, sha, states, sync, verdicts
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, is_problem, sha, states, sync, verdicts
 from fastdeploy_bot.core import deployments
 from fastdeploy_bot.store.models import Audit, Deployment, Service
 from fastdeploy_bot.words import DeploymentState
@@ -209,6 +209,22 @@ def test_the_same_request_twice_is_one_rollback(history: History, roll_back: Any
     assert 4 == Deployment.select().count()
 
 
+def test_two_who_ask_for_the_same_get_one_rollback(history: History, roll_back: Any) -> None:
+    """The second is told of the first one's; once something was asked for since, it is another wish."""
+    history.deploy(2, 3)
+    roll_back()
+
+    same = [roll_back(role="admin"), roll_back(to=1, role="admin")]
+    history.push(4)
+    after_a_push = roll_back()
+
+    assert [(409, "deployment 3 rolls service shop back already")] * 2 == [
+        (each.status_code, each.get_json()["detail"]) for each in same
+    ]
+    assert 201 == after_a_push.status_code
+    assert ["queued", "cancelled", "queued"] == [state for _, state in states()[2:]]
+
+
 # --- what is under way ---
 
 
@@ -323,6 +339,90 @@ def test_whoever_deploys_the_commit_on_purpose_ends_that(
 
     assert after_other is not None
     assert shown(client, auth)["held_back"] is None
+
+
+def cancel(client: FlaskClient, auth: Auth, number: int) -> None:
+    """Call a deployment off."""
+    assert 202 == client.post(f"/api/v1/deployments/{number}/cancel", headers=auth("deployer")).status_code
+
+
+def test_a_rollback_that_never_began_leaves_nothing_held_back(
+    history: History, roll_back: Any, client: FlaskClient, auth: Auth
+) -> None:
+    """What is still live was not rolled back: it is as if nobody had asked."""
+    history.deploy(2, 3)
+    roll_back()
+
+    cancel(client, auth, 3)
+
+    assert shown(client, auth)["held_back"] is None
+    assert {"shop": "deploy"} == verdicts(history.push(3, ref="refs/heads/release/1"))
+
+
+def test_a_rollback_that_never_began_gives_back_what_the_one_before_it_left(
+    history: History, roll_back: Any, client: FlaskClient, auth: Auth
+) -> None:
+    """Of that, only the last one counts; a push since, though, has ended it."""
+    history.deploy(2, 3, 4)
+    roll_back(role="admin")
+    history.finish()
+
+    roll_back()
+    second = shown(client, auth)["held_back"]
+    cancel(client, auth, 5)
+    first = shown(client, auth)["held_back"]
+    roll_back()
+    history.push(5)
+    cancel(client, auth, 6)
+
+    assert {"sha": sha(3), "by": "deployer"} == second
+    assert {"sha": sha(4), "by": "admin"} == first
+    assert shown(client, auth)["held_back"] is None
+
+
+def test_a_rollback_that_had_begun_holds_back_though_it_failed(
+    history: History, roll_back: Any, client: FlaskClient, auth: Auth
+) -> None:
+    """What is there then nobody knows; whoever wanted to leave the commit does not get it back by a push."""
+    history.deploy(2, 3)
+    roll_back()
+    history.finish(DeploymentState.FAILURE)
+
+    assert {"sha": sha(3), "by": "deployer"} == shown(client, auth)["held_back"]
+
+
+def test_a_rollback_from_a_failure_that_never_began_leaves_nothing_held_back_either(
+    history: History, deployer: Browser, client: FlaskClient, auth: Auth
+) -> None:
+    """The commit that failed may come again; asked for anew, it is held back again."""
+    history.deploy(2)
+    history.deploy(3, state=DeploymentState.FAILURE)
+    deployer.post("/deployments/2/rollback", nonce="once")
+    held = shown(client, auth)["held_back"]
+
+    cancel(client, auth, 3)
+    after = shown(client, auth)["held_back"]
+    client.post("/api/v1/deployments/3/retry", headers=auth("deployer"))
+
+    assert {"sha": sha(3), "by": "deployer"} == held
+    assert after is None
+    assert held == shown(client, auth)["held_back"]
+
+
+def test_a_rollback_that_never_began_is_tried_again_as_one(
+    history: History, roll_back: Any, client: FlaskClient, auth: Auth
+) -> None:
+    """With all that belongs to it: pushes that have not begun are cancelled, and what it leaves is held back."""
+    history.deploy(2, 3)
+    roll_back()
+    cancel(client, auth, 3)
+    history.push(4)
+
+    answer = client.post("/api/v1/deployments/3/retry", headers=auth("admin")).get_json()
+
+    assert ("rollback", 1, sha(2)) == (answer["origin"], answer["parent"], answer["sha"])
+    assert ["cancelled", "cancelled", "queued"] == [state for _, state in states()[2:]]
+    assert {"sha": sha(3), "by": "admin"} == shown(client, auth)["held_back"]
 
 
 def test_rolling_forward_holds_the_other_commit_back(history: History, roll_back: Any) -> None:

@@ -35,6 +35,7 @@ from fastdeploy_bot.core import (
     locking,
     logs,
     progress,
+    retries,
     rollbacks,
     services,
     starting,
@@ -139,7 +140,7 @@ END;
 
 
 LOOK: Final = """
-SELECT d.id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason, d.waits_for, d.wanted, d.host,
+SELECT d.id, d.parent_id, d.service_id, d.state, d.origin, d.sha, d.ref, d.reason, d.waits_for, d.wanted, d.host,
     lower(d.repository) AS repository, s.repository AS belongs, s.removed, s.name, s.locked, s.locked_by,
     s.lock_reason, s.held_back
 FROM deployment d JOIN service s ON s.id = d.service_id ORDER BY d.id
@@ -385,9 +386,12 @@ class Machine(RuleBasedStateMachine):
         """What has not ended cannot be tried again."""
         row = self.recent(number)
         entries = self.catalogue.entries()
-        with refused(not DeploymentState(row["state"]).final or row["removed"] is not None):
-            again = store.write(lambda: deployments.retry(row["id"], entries, by=LOCAL, now=self.clocks.now))
-            assert (row["id"], row["sha"]) == (again.parent_id, again.sha)
+        last = deployments.last_word(row["service_id"])
+        twice = last is not None and last.parent_id == row["id"]
+        with refused(twice or not DeploymentState(row["state"]).final or row["removed"] is not None):
+            again = store.write(lambda: retries.retry(row["id"], entries, by=LOCAL, now=self.clocks.now))
+            assert row["sha"] == again.sha
+            assert again.parent_id in (row["id"], row["parent_id"])
 
     def a_person_locks(self, number: int) -> None:
         """A service, for a while or until somebody unlocks it."""
@@ -408,7 +412,9 @@ class Machine(RuleBasedStateMachine):
         service = services.find(name)
         goal = rollbacks.offer(service)
         entries = self.catalogue.entries()
-        with refused(goal is None or service.removed is not None):
+        last = deployments.last_word(service.id)
+        twice = last is not None and last.origin == Origin.ROLLBACK and goal is not None and last.sha == goal.sha
+        with refused(twice or goal is None or service.removed is not None):
             row = store.write(lambda: rollbacks.roll_back(name, entries, by=LOCAL, now=self.clocks.now))
             assert goal is not None
             assert (goal.sha, goal.id) == (row.sha, row.parent_id)
