@@ -11,6 +11,7 @@ import json
 import os
 import random
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -90,4 +91,5 @@ def _document(rows: Sequence[Judged], measured: dict[str, list[Measured]], facts
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
     sys.exit(main())

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from typing import Final
 
+from bench import past
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, retention
 from fastdeploy_bot.core.retention import Removed
-from fastdeploy_bot.store.models import Delivery, Deployment, LogChunk, Report, Service, Step, Verdict
+from fastdeploy_bot.store.models import Delivery
 
 SERVICES: Final = 100
 DEPLOYMENTS: Final = 100_000
@@ -75,96 +76,9 @@ def _write(stop: threading.Event, waits: list[float]) -> None:
 
 
 def _fill() -> None:
-    old = clock.now() - (DAYS + 100) * clock.DAY
-    services = [
-        Service.create(name=f"service-{number}", repository="octo-org/shop", created=0) for number in range(SERVICES)
-    ]
-    for first in range(0, DEPLOYMENTS, 1_000):
-        store.write(lambda: _fill_some(range(first + 1, first + 1_001), [each.id for each in services], old))  # noqa: B023
-
-
-def _fill_some(numbers: range, services: list[int], old: int) -> None:
-    sha = "0123456789" * 4
-    facts = {"ref": "refs/heads/main", "repository": "octo-org/shop", "before": sha}
-    given = {
-        "title": "A commit",
-        "context": "{}",
-        "reason": "",
-        "reported_message": "",
-        "steps_read": 0,
-        "report": '["status"]',
-    }
-    pushes, deployments, verdicts, steps, chunks, reports = [], [], [], [], [], []
-    for number in numbers:
-        service, at = services[number % SERVICES], old + number * 60_000
-        pushes.append(
-            {
-                "guid": f"g-{number}",
-                "event": "push",
-                "repository_id": 1,
-                "ref": facts["ref"],
-                "pushed_at": number,
-                "received": at,
-                "headers": "{}" * 200,
-                "reason": "",
-                "peer": "",
-                "push_key": f"k-{number}",
-            }
-        )
-        deployments.append(
-            {
-                "service": service,
-                "state": "failure" if number % 3 else "success",
-                "origin": "push",
-                "sha": f"{number:040x}",
-                "actor": "anna",
-                "delivery": number,
-                "created": at,
-                "started": at,
-                "finished": at + 50_000,
-                **facts,
-                **given,
-            }
-        )
-        verdicts.append(
-            {
-                "delivery": number,
-                "service": service,
-                "verdict": "deploy",
-                "reason": "branch main is now 0123456",
-                "counts": True,
-                "deployment": number,
-                "decided": at,
-            }
-        )
-        steps += [
-            {"deployment": number, "name": f"Step {step}", "position": step, "state": "success", "message": ""}
-            for step in range(1, 6)
-        ]
-        chunks += [{"deployment": number, "offset": piece * len(LOG), "data": LOG} for piece in range(4)]
-        reports.append(
-            {
-                "repository": "octo-org/shop",
-                "sha": f"{number:040x}",
-                "context": "fastdeploy/shop",
-                "deployment": number,
-                "changes": 1,
-                "told": 1,
-                "due": 0,
-                "attempts": 0,
-                "problem": "",
-            }
-        )
-    for model, rows in (
-        (Delivery, pushes),
-        (Deployment, deployments),
-        (Verdict, verdicts),
-        (Step, steps),
-        (LogChunk, chunks),
-        (Report, reports),
-    ):
-        for at in range(0, len(rows), 500):
-            model.insert_many(rows[at : at + 500]).execute()
+    """All of it so old that it is to go."""
+    services = past.services(SERVICES)
+    past.deploy(DEPLOYMENTS, services, since=clock.now() - (DAYS + 100) * clock.DAY, steps=5, log=[LOG] * 4)
 
 
 def _ms(values: list[float], percent: int) -> str:
