@@ -68,6 +68,7 @@ def register(app: Flask) -> None:
         duration=duration,
         moment=clock.text,
         stamp=stamp,
+        clock=clock_time,
     )
 
 
@@ -166,6 +167,11 @@ def stamp(moment: int | None) -> str:
     if moment is None:
         return ""
     return datetime.fromtimestamp(moment / clock.SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def clock_time(moment: int) -> str:
+    """When on its day a moment was, in UTC: `12:03:04`."""
+    return datetime.fromtimestamp(moment / clock.SECOND, UTC).strftime("%H:%M:%S")
 
 
 def short(sha: str) -> str:

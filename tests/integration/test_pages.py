@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import html
 import operator
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sha, states, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, logs, steps
+from fastdeploy_bot.core import clock, deployments, feed, logs, steps
+from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step
 from fastdeploy_bot.web.pages import deployment
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
@@ -75,27 +79,72 @@ def test_all_is_well_in_one_sentence(deployer: Browser, github: GitHub, host: Ho
     assert text(deployer, "/").startswith("all 2 services are live")
 
 
-def test_an_empty_bot_teaches(deployer: Browser) -> None:
-    """The file to write, the address for GitHub, and two ways to try it."""
-    shown = text(deployer, "/")
+def test_an_empty_bot_teaches_those_who_set_it_up(app: Flask, settings: Settings, service: ServiceFiles) -> None:
+    """The file to write, where GitHub sends what happens and how it signs, as /setup says, and two ways to try it."""
+    admin = Browser(app).signed_in("admin")
+    shown, setup = text(admin, "/"), text(admin, "/setup")
 
     for lesson in (
         "No services yet",
-        "services/<name>/service.toml",
-        "/webhooks/github",
+        f"{settings.home}/services/shop/service.toml",
+        'repository = "octo-org/shop" branches = ["main"] command = ["./deploy.sh"]',
+        "Connect GitHub step by step",
+        f"curl -s {settings.effective_public_url}/api/v1/deployments",
         "fastdeploy simulate",
-        "curl",
     ):
-        assert lesson in shown
+        assert lesson in shown, lesson
+    for both in (
+        f"Payload URL {settings.effective_public_url}/webhooks/github",
+        f"Secret one of webhook_secrets in {settings.home}/fastdeploy.toml, where fastdeploy init has put one",
+        "Waiting for the first ping of GitHub",
+    ):
+        assert both.replace(" ", "") in shown.replace(" ", ""), both
+        assert both.replace(" ", "") in setup.replace(" ", ""), both
+
+    service("shop")
+    assert "service.toml" not in text(admin, "/"), "that step is done"
+    assert "First steps" not in admin.get("/?q=shop").text
+    assert "First steps" not in admin.get("/?before=1").text
 
 
-def test_a_first_delivery_is_told(deployer: Browser, github: GitHub) -> None:
-    """Whoever sets up a webhook sees that it works."""
-    assert "Waiting for the first delivery" in text(deployer, "/")
+def test_what_an_empty_bot_teaches_can_be_pasted(app: Flask, service: ServiceFiles) -> None:
+    """The file is a service's file as it stands, and the command one of a shell."""
+    file, command = re.findall(
+        r'<pre class="code"[^>]*>(.*?)</pre>', Browser(app).signed_in("admin").get("/").text, re.DOTALL
+    )
 
-    github.deliver(b'{"zen": "Keep it simple."}', event="ping")
+    entry = Catalogue(service.text("shop", html.unescape(file)).parent.parent).entries()["shop"]
 
-    assert "The webhook works: the last delivery came just now" in text(deployer, "/")
+    assert ("", ("main",)) == (entry.problem, entry.file and entry.file.branches)
+    assert ["curl", "-s", '{"sha": "$(git rev-parse HEAD)"}'] == [
+        shlex.split(html.unescape(command))[at] for at in (0, 1, -1)
+    ]
+
+
+def test_nobody_else_is_told_of_homes_and_secrets(app: Flask, service: ServiceFiles) -> None:
+    """One calm sentence for those who cannot set anything up."""
+    for role in ("viewer", "deployer"):
+        reader = Browser(app).signed_in(role)
+        assert "Services show up here as soon as an admin adds the first one." in text(reader, "/")
+        assert not [word for word in ("webhook", "curl", ".toml") if word in main_of(reader.get("/"))]
+
+    service("shop", visibility="status")
+    assert "What is deployed shows up here." in text(Browser(app), "/")
+
+
+def test_a_first_delivery_is_told(app: Flask, github: GitHub) -> None:
+    """Whoever sets up a webhook sees that it works, on an open page at once, and the same on both pages."""
+    admin = Browser(app).signed_in("admin")
+    assert "Waiting for the first ping of GitHub" in text(admin, "/")
+    since = feed.newest()
+
+    github.deliver(b'{"zen": "Keep it simple."}', event="ping", guid="g-1")
+
+    assert ["delivery"] == [event.type for event in feed.since(since)]
+    for path in ("/", "/setup"):
+        assert re.search(r"GitHub reached this bot: ping received ✓ \d\d:\d\d:\d\d UTC", text(admin, path))
+        assert 'href="/deliveries/g-1"' in admin.get(path).text
+    assert "received ✓" in admin.get("/", headers={"Live-Regions": "user", "Live-Since": str(feed.newest())}).text
 
 
 def test_a_broken_service_file_is_told_with_what_is_wrong(deployer: Browser, app: Flask, service: ServiceFiles) -> None:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from flask import request
+import msgspec
+from flask import request, url_for
 
 from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, searching, standing, whereabouts
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.deliveries import Arrival
 from fastdeploy_bot.core.standing import Run, Seen
 from fastdeploy_bot.store.models import Recovery
 from fastdeploy_bot.web import browser, context, display
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
+
+
+class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+    """What leads to the first deployment, for those who set the bot up."""
+
+    home: Path
+    hook: str
+    """Where GitHub is to send what happens."""
+    has_app: bool
+    """Whether a GitHub App of the bot's does so."""
+    reached: Arrival | None
+    """The last that it has sent."""
 
 
 @bp.get("/")
@@ -26,7 +41,7 @@ def overview() -> str:
     query = request.args.get("q", "")[: searching.LONGEST_QUERY].strip()
     board = standing.board(seen, entries, now=now)
     runs = _runs(seen, query)
-    latest = deliveries.latest(1) if not runs else []
+    untouched = not (runs or query or "before" in request.args)
     return shared.page(
         "overview.html",
         since=since,
@@ -38,7 +53,8 @@ def overview() -> str:
         is_sha=searching.is_sha(query) and len(query) > searching.LONGEST_WORD,
         whereabouts=whereabouts.of(query, seen) if searching.is_sha(query) else [],
         recovery=_recovery(now),
-        pinged=latest[0].received if latest else None,
+        untouched=untouched,
+        lesson=_lesson() if untouched and access.may(browser.reader(), Action.MANAGE) else None,
         **shared.stretch(runs),
     )
 
@@ -48,6 +64,16 @@ def _runs(seen: Sequence[Seen], query: str) -> list[Run]:
     if query:
         return searching.runs(seen, query, before=shared.before(), limit=limit)
     return standing.runs(seen, before=shared.before(), limit=limit)
+
+
+def _lesson() -> Lesson:
+    settings = context.bot().settings
+    return Lesson(
+        home=settings.home,
+        hook=settings.effective_public_url + url_for("hooks.github"),
+        has_app=settings.app is not None,
+        reached=next(iter(deliveries.latest(1)), None),
+    )
 
 
 def _recovery(now: int) -> Recovery | None:
