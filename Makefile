@@ -23,7 +23,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench bench-quick figures soak kill-matrix check format lock screenshots clean npm peers \
+.PHONY: help install run test bench bench-quick figures growth soak kill-matrix check format lock screenshots clean npm peers \
 	chromium
 
 help: ## list these targets
@@ -47,6 +47,9 @@ figures: $(VENV)/.dev chromium ## measure the bot alone: websockets, first lines
 	@for each in $(or $(FIGURES),sockets first_line load logs github checkouts longlog page); do \
 		echo "bench/figures/$$each.py" && $(BENCH) -m bench.figures.$$each || exit 1; \
 	done
+
+growth: $(VENV)/.dev npm ## draw docs/growth.svg: pushes a second as services, connections and stored deployments grow
+	$(BENCH) -m bench.growth
 
 soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)
 	$(BENCH) bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))

@@ -12,7 +12,7 @@ from typing import Final
 
 from bench import ours, serving
 from bench.peers import empty, webhook
-from bench.sender import Sender
+from bench.sender import CONNECTIONS, Sender
 from bench.table import Figures, Line, Row, Run, Side, at_least, at_most
 
 
@@ -38,12 +38,12 @@ def of_empty_view(run: Run) -> Figures:
         return measured(run, Sender(port, empty.PATH, "no secret"), pids)
 
 
-def measured(run: Run, sender: Sender, pids: Sequence[int]) -> Figures:
+def measured(run: Run, sender: Sender, pids: Sequence[int], connections: int = CONNECTIONS) -> Figures:
     """Pushes a second, how soon they are answered, and what they cost the server, once it is warm."""
     sender.send(pushes=sender.repositories)
-    sender.send(seconds=run.seconds / 5)
+    sender.send(seconds=run.seconds / 5, connections=connections)
     before = serving.worked(pids)
-    sent = sender.send(seconds=run.seconds)
+    sent = sender.send(seconds=run.seconds, connections=connections)
     return sent.figures() | {"server's µs/push": (serving.worked(pids) - before) / len(sent.took) * 1e6}
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from bench import __main__ as bench
-from bench import lines, runs, table
+from bench import drawing, lines, runs, table
+from bench.drawing import Panel
 from bench.runs import Plan
 from bench.table import Figures, Judged, Line, Measured, Row, Run, Side, Verdict, at_least, at_most
 
+SVG = "{http://www.w3.org/2000/svg}"
 OURS = Side("ours", lambda _: {"pushes/s": 3.0})
 THEIRS = Side("theirs", lambda _: {"pushes/s": 2.0})
 OTHERS = Side("others", lambda _: {"pushes/s": 4.0})
@@ -198,3 +201,23 @@ def test_every_line_of_the_table_is_there_and_judged() -> None:
 
     assert len({line.number for line in every}) == len(every)
     assert all(line.rows[0].must for line in every)
+
+
+def test_curves_are_drawn_on_one_scale_with_their_figures_and_names() -> None:
+    """The highest value stands highest, 0 would stand on the line at the bottom, and names are only text."""
+    panels = [Panel("by <rows>", [("1", 400.0), ("1,000", 200.0)]), Panel("by connections", [("16", 0.0)])]
+
+    root = ElementTree.fromstring(drawing.drawn("Pushes & more", panels))
+
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    heights = [float(element.get("cy", "")) for element in root.iter(f"{SVG}circle")]
+    bottom = max(float(element.get("y1", "")) for element in root.iter(f"{SVG}line"))
+    assert {"by <rows>", "by connections", "400", "200", "1,000", "16", "500"} <= set(texts)
+    assert [bottom - heights[0], bottom] == pytest.approx([2 * (bottom - heights[1]), heights[2]], abs=2)
+    assert "Pushes & more" == root.findtext(f"{SVG}title")
+
+
+@pytest.mark.parametrize(("value", "top"), [(1, 1), (3, 5), (5, 5), (420, 500), (501, 1_000), (1_100, 2_000)])
+def test_a_scale_ends_at_a_round_number(value: float, top: float) -> None:
+    """So that its half is one, too."""
+    assert top == drawing.rounded_up(value)

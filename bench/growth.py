@@ -1,0 +1,99 @@
+"""How many pushes a second are accepted as services, connections and stored deployments grow: `make growth`.
+
+The bot alone, as line 1 of the table has it, with ten services, 16 connections and nothing stored where nothing else is
+said. Draws `docs/growth.svg`; the medians of the runs, whose order is shuffled. `python -m bench.growth 5` for runs of
+five seconds.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench import drawing, ours, past, runs
+from bench.drawing import Panel
+from bench.lines.accepted import measured
+from bench.runs import Plan
+from bench.sender import CONNECTIONS
+from bench.table import Figures, Run, Side
+from bots import Bot
+from fastdeploy_bot import store
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.sources import load
+from fastdeploy_bot.store.models import Service
+
+PICTURE: Final = Path("docs/growth.svg")
+TIMES: Final = 3
+DAYS: Final = 60
+"""How far back what is stored goes: less than what retention removes."""
+
+
+def accepted(run: Run, *, services: int = 10, connections: int = CONNECTIONS, stored: int = 0) -> Figures:
+    """Pushes a second under those conditions."""
+    with ours.started(run.folder, services=services) as bot:
+        if stored:
+            bot.stop()
+            store_past(bot, stored, run.kept / f"{stored}.db")
+            bot.start()
+        return measured(run, ours.sender(bot, repositories=services), ours.pids(bot), connections)
+
+
+def store_past(bot: Bot, deployments: int, kept: Path) -> None:
+    """Give a bot that is not up so many deployments of its services; they are made once, and copied from then on."""
+    database = bot.home / "fastdeploy.db"
+    if not kept.exists():
+        store.connect(load(flags={"home": str(bot.home)}).settings.effective_database_url)
+        services = [service.id for service in Service.select(Service.id)]
+        apart = DAYS * clock.DAY // deployments
+        past.deploy(deployments, services, since=clock.now() - DAYS * clock.DAY, steps=2, apart=apart)
+        store.disconnect()
+        shutil.copy(database, kept)
+    shutil.copy(kept, database)
+
+
+BASE: Final = Side("10 services, 16 connections, nothing stored", accepted)
+CURVES: Final[dict[str, dict[str, Side]]] = {
+    "by services": {
+        "1": Side("1 service", partial(accepted, services=1)),
+        "10": BASE,
+        "100": Side("100 services", partial(accepted, services=100)),
+        "1,000": Side("1,000 services", partial(accepted, services=1_000)),
+    },
+    "by connections": {
+        "1": Side("1 connection", partial(accepted, connections=1)),
+        "4": Side("4 connections", partial(accepted, connections=4)),
+        "16": BASE,
+        "64": Side("64 connections", partial(accepted, connections=64)),
+        "200": Side("200 connections", partial(accepted, connections=200)),
+    },
+    "by stored deployments": {
+        "0": BASE,
+        "1,000": Side("1,000 deployments", partial(accepted, stored=1_000)),
+        "10,000": Side("10,000 deployments", partial(accepted, stored=10_000)),
+        "100,000": Side("100,000 deployments", partial(accepted, stored=100_000)),
+    },
+}
+
+
+def main(seconds: float = 3.0) -> None:
+    """Measure every point, and draw."""
+    sides = list(dict.fromkeys(side for curve in CURVES.values() for side in curve.values()))
+    found: dict[str, list[float]] = {side.name: [] for side in sides}
+    for each in runs.measure(sides, Plan(TIMES, seconds, quick=False), random.Random()):  # noqa: S311 - an order
+        if each.problem:
+            sys.exit(f"{each.side}: {each.problem}")
+        found[each.side].append(each.figures["pushes/s"])
+    panels = [
+        Panel(f"pushes/s {name}", [(at, statistics.median(found[side.name])) for at, side in curve.items()])
+        for name, curve in CURVES.items()
+    ]
+    PICTURE.write_text(drawing.drawn("Accepted pushes a second", panels))
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:]))
