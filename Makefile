@@ -23,8 +23,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test bench bench-quick figures growth soak kill-matrix check format lock screenshots clean npm peers \
-	chromium
+.PHONY: help install run test bench bench-quick figures growth instructions soak kill-matrix check format lock \
+	screenshots clean npm peers chromium
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +56,9 @@ soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing
 
 kill-matrix: $(VENV)/.dev ## kill the bot wherever it hurts, 20 times each (KILLS=3; ONLY="output, worker")
 	$(BENCH) bench/kill_matrix.py
+
+instructions: $(VENV)/.dev ## count what a push costs in instructions, by callgrind (RENEW=1 keeps the figures that tests hold it against)
+	PYTHONPATH=tests:tests/e2e $(BIN)/python tests/e2e/instructions.py $(if $(RENEW),renew)
 
 check: $(VENV)/.dev ## format, lint, types and floors, changing nothing
 	$(BIN)/ruff format --check .
