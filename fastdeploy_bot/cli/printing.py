@@ -107,7 +107,8 @@ def line(view: DeploymentView) -> str:
     """A deployment in one line."""
     title = f" “{view.title}”" if view.title else ""
     again = f"{view.origin} {'to' if view.origin == 'rollback' else 'of'} #{view.parent}" if view.parent else ""
-    parts = (f"{view.service} #{view.id} {view.state} {view.sha[:7]}{title}", view.ref, again, view.reason)
+    stopping = "asked to stop" if view.cancelling else ""
+    parts = (f"{view.service} #{view.id} {view.state} {view.sha[:7]}{title}", view.ref, again, stopping, view.reason)
     return marked(view.state, " · ".join(filter(None, parts)))
 
 

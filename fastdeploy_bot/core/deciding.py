@@ -145,7 +145,11 @@ def _newest(service: Service, push: Push) -> tuple[Known, ...]:
 
 def _act(case: Case, service: Service, decision: Decision) -> ToldVerdict:
     """Write down a decision, with the deployment or the question that it asks for."""
-    deployment = deployment_of(case, service, decision)
+    replayed = _replayed(case, service, decision)
+    if replayed is not None:
+        reason = f"this delivery is being replayed already, as deployment {replayed}"
+        decision = Decision(service.name, VerdictKind.DUPLICATE, reason)
+    deployment = replayed or deployment_of(case, service, decision)
     if case.push.deleted and decision.counts and decision.verdict is VerdictKind.IGNORE:
         deployments.stop_unchecked(service, ref=case.push.ref, why=decision.reason, now=case.now)
     verdict = write_down(case.delivery, service, decision, deployment, now=case.now)
@@ -154,6 +158,15 @@ def _act(case: Case, service: Service, decision: Decision) -> ToldVerdict:
     if decision.ask:
         _ask(case, service, decision, verdict)
     return ToldVerdict(service.name, decision.verdict, decision.reason, deployment)
+
+
+def _replayed(case: Case, service: Service, decision: Decision) -> int | None:
+    """The deployment of the same replay, where that is under way and nothing was asked for since."""
+    if case.origin is not Origin.REPLAY or decision.verdict not in _QUEUED or decision.ask:
+        return None
+    last = deployments.last_word(service.id)
+    same = last is not None and (last.origin, last.delivery_id) == (Origin.REPLAY, case.delivery.id)
+    return last.id if same and last is not None else None
 
 
 def deployment_of(case: Case, service: Service, decision: Decision) -> int | None:

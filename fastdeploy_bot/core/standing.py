@@ -126,6 +126,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     lag: Lag | None
     """How far what is live is behind the newest push; None where no push came."""
 
+    def newer(self, run: Run) -> Run | None:
+        """What came after one of its deployments and decides what is live in the end; None where that is its commit."""
+        running = self.run if self.run is not None and self.run.state is DeploymentState.RUNNING else None
+        last = max(filter(None, (self.live, running, *self.waiting)), key=lambda each: each.id, default=None)
+        return last if last is not None and last.id > run.id and last.sha != run.sha else None
+
 
 def sight(who: Principal, visibility: Visibility) -> Sight | None:
     """How much of a service of that visibility somebody sees; None where it does not exist for them."""

@@ -52,10 +52,10 @@ def opener(browser: playwright.sync_api.Browser) -> OpenPage:
     return open_window
 
 
-def sign_in(page: Page, bot: Bot, path: str = "/") -> None:
-    """Ask for a page, sign in as the admin, and be led there."""
+def sign_in(page: Page, bot: Bot, path: str = "/", *, name: str = ADMIN) -> None:
+    """Ask for a page, sign in, as the admin unless somebody else with the same password is named, and be led there."""
     page.goto(bot.url + path)
-    page.get_by_label("User name").fill(ADMIN)
+    page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("main").get_by_role("button", name="Sign in").click()
     page.wait_for_url(bot.url + path)

@@ -495,6 +495,26 @@ def test_two_people_who_press_the_same_button_start_one_deployment(
 
 
 @pytest.mark.usefixtures("two_services")
+def test_a_retry_says_what_it_takes_the_place_of(deployer: Browser, github: GitHub, host: Host) -> None:
+    """Of what never began it says nothing of once more; where nothing newer counts, nothing of newer ones."""
+    for number in (2, 3, 4):
+        github.push(before=sha(number - 1), after=sha(number), pushed_at=SOON + number, title="Fix")
+        if number == 2:
+            host.begin(1)
+    behind = f"{sha(4)[:7]} “Fix” came after it, as #3, and waits: {sha(3)[:7]} takes its place."
+
+    assert f"Deploy {sha(3)} “Fix” to shop? {behind}" in text(deployer, "/deployments/2")
+    assert behind in text(deployer, "/services/shop")
+    host.end(1, DeploymentState.FAILURE, exit_status=1)
+    assert f"Deploy {sha(2)} “Fix” to shop once more? {sha(4)[:7]} “Fix” came after it" in text(deployer, "/")
+    host.begin(3)
+    assert f"as #3, and is being deployed: {sha(2)[:7]} takes its place." in text(deployer, "/deployments/1")
+    host.end(3)
+    assert f"as #3, and is live: {sha(2)[:7]} takes its place." in text(deployer, "/services/shop")
+    assert "came after it" not in text(deployer, "/deployments/3")
+
+
+@pytest.mark.usefixtures("two_services")
 def test_a_form_that_says_something_else_is_another_one(deployer: Browser) -> None:
     """Whoever goes back to it and types another commit wants that one."""
     typed = [deployer.post("/services/shop/deploy", nonce="n", sha=sha(number)).location for number in (8, 9)]
@@ -693,8 +713,11 @@ def test_a_rollback_goes_where_its_button_says(deployer: Browser, github: GitHub
     assert (sha(2), 1, "rollback") == (row.sha, row.parent_id, row.origin)
     assert "by deployer · rollback to #1" in text(deployer, "/deployments/4")
     assert "rolls back to#1" in text(deployer, "/deployments/4")
-    held = f"held back{sha(4)[:7]} was rolled back by deployer; a newer push ends this"
-    assert held in text(deployer, "/services/shop")
+    held = f"{sha(4)[:7]} was rolled back by deployer; a newer push ends this"
+    assert f"held back{held}" in text(deployer, "/services/shop")
+    assert "It was rolled back by deployer: to deploy it ends that" in text(deployer, "/services/shop")
+    assert held in text(deployer, "/deployments/3")
+    assert "was rolled back" not in text(deployer, "/deployments/2")
 
 
 def test_where_there_is_no_way_back_no_button_offers_one(deployer: Browser, service: ServiceFiles, app: Flask) -> None:

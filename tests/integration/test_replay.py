@@ -138,6 +138,30 @@ def test_what_came_while_the_file_was_away_can_be_replayed(
 
 
 @pytest.mark.usefixtures("shop")
+def test_two_who_replay_the_same_start_one_deployment(
+    github: GitHub, client: FlaskClient, auth: Auth, host: Host
+) -> None:
+    """Queued or running: the second is told of the first one's, and the delivery shows both."""
+    github.push(guid="g-1")
+    host.begin(1)
+    host.end(1)
+
+    def replay() -> tuple[str, str, int | None]:
+        answer = client.post("/api/v1/deliveries/g-1/replay", headers=auth("deployer"))
+        (verdict,) = answer.get_json()["verdicts"]
+        return verdict["verdict"], verdict["reason"], verdict["deployment"]
+
+    first, queued = replay(), replay()
+    host.begin(2)
+    running = replay()
+    host.end(2)
+
+    assert ("deploy", 2) == (first[0], first[2])
+    assert [("duplicate", "this delivery is being replayed already, as deployment 2", 2)] * 2 == [queued, running]
+    assert ("deploy", 3) == replay()[::2]
+
+
+@pytest.mark.usefixtures("shop")
 def test_a_replay_that_comes_again_is_carried_out_once(github: GitHub, client: FlaskClient, auth: Auth) -> None:
     """A lost answer must not deploy twice."""
     github.push(guid="g-1")

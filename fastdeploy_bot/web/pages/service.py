@@ -62,6 +62,7 @@ def service(name: str) -> str:
         repository=row.repository,
         head=head,
         head_title="" if head is None else titles.of(row, head.sha),
+        left_by=row.held_back_by if head is not None and head.sha == row.held_back else None,
         held_back=holdbacks.why(row) if whole else "",
         brings=_between(row, it.live, head) if it.live is not None and head is not None else None,
         goal=goal,
