@@ -8,9 +8,9 @@ from typing import Final, cast
 import msgspec
 from peewee import fn
 
-from fastdeploy_bot.core import links
+from fastdeploy_bot.core import links, successes
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
-from fastdeploy_bot.words import Commit, DeploymentState
+from fastdeploy_bot.words import Commit
 
 _PUSHES: Final = links.pushes(Delivery.before, Delivery.after, Delivery.size, Delivery.commits)
 _decoder = msgspec.json.Decoder(tuple[Commit, ...])
@@ -105,10 +105,7 @@ def brought(run: Deployment) -> Between | None:
 
     None where nobody told, or nothing was live before.
     """
-    earlier = Deployment.select(Deployment.sha).where(
-        Deployment.service == run.service_id, Deployment.state == DeploymentState.SUCCESS, Deployment.id < run.id
-    )
-    before = earlier.order_by(Deployment.id.desc()).first()
+    before = successes.of(run.service_id, Deployment.sha).where(Deployment.id < run.id).first()
     return None if before is None else of(run.service, before.sha, run.sha, ref=run.ref)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import links
+from fastdeploy_bot.core import links, successes
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Push
 
@@ -18,14 +18,7 @@ MOST_KEPT: Final = 64 * 1024
 Paths = tuple[str, ...] | None
 """Files, and perhaps more than there are; None where that is not known."""
 
-_LIVE: Final = store.Prepared[Deployment](
-    lambda service: (
-        Deployment.select(Deployment.sha)
-        .where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
-        .order_by(Deployment.id.desc())
-        .limit(1)
-    )
-)
+_LIVE: Final = store.Prepared[Deployment](lambda service: successes.of(service, Deployment.sha).limit(1))
 _UNDER_WAY: Final = store.Prepared[Deployment](
     lambda service: (
         Deployment.select(Deployment.sha)

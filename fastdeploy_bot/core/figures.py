@@ -10,7 +10,7 @@ import msgspec
 from peewee import ModelSelect, fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, feed
+from fastdeploy_bot.core import clock, feed, successes
 from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Report, Service, Verdict, Watch
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState
 
@@ -104,12 +104,7 @@ def _finished(deployments: Collection[int]) -> list[tuple[Any, ...]]:
 
 def _took(service: int) -> Took | None:
     """How long the service's last successes took; None where there were too few to tell."""
-    rows = _rows(
-        Deployment.select(Deployment.finished - Deployment.started)
-        .where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
-        .order_by(Deployment.id.desc())
-        .limit(SAMPLE)
-    )
+    rows = _rows(successes.of(service, Deployment.finished - Deployment.started).limit(SAMPLE))
     if len(rows) < LEAST_SAMPLE:
         return None
     tenths = statistics.quantiles([each[0] / clock.SECOND for each in rows], n=10, method="inclusive")

@@ -64,7 +64,7 @@ class Slow(msgspec.Struct, frozen=True):
 
 def habit(service: int, *, before: int | None = None) -> Habit:
     """What the last successes of the service tell, by its row's id; with `before`, those before that deployment."""
-    return habits({service: history.successes(service, before=before)}, stepped=[service])[service]
+    return habits({service: history.good(service, before=before)}, stepped=[service])[service]
 
 
 def habits(pasts: Mapping[int, Sequence[Past]], *, stepped: Collection[int]) -> dict[int, Habit]:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 from peewee import ModelSelect, Select, fn
 
-from fastdeploy_bot.core import clock
+from fastdeploy_bot.core import clock, successes
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import DeploymentState
 
@@ -52,13 +52,12 @@ def by_service(services: Sequence[int]) -> dict[int, list[Past]]:
     return found
 
 
-def successes(service: int, *, before: int | None = None) -> list[Past]:
+def good(service: int, *, before: int | None = None) -> list[Past]:
     """The last successes of one service, `LAST` at most, newest first; with `before`, those before that deployment."""
-    mine = (Deployment.service == service) & (Deployment.state == DeploymentState.SUCCESS)
-    query = Deployment.select(Deployment.id, Deployment.started, Deployment.finished).where(mine)
+    query = successes.of(service, Deployment.id, Deployment.started, Deployment.finished)
     if before is not None:
         query = query.where(Deployment.id < before)
-    rows = _tuples(query.where(Deployment.started.is_null(False)).order_by(Deployment.id.desc()).limit(LAST))
+    rows = _tuples(query.where(Deployment.started.is_null(False)).limit(LAST))
     return [Past(number, DeploymentState.SUCCESS, started, finished) for number, started, finished in rows]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, heads, idempotency, questions, reconciling, sessions, throttle
+from fastdeploy_bot.core import clock, heads, idempotency, questions, reconciling, sessions, successes, throttle
 from fastdeploy_bot.store.models import (
     Answer,
     Attempt,
@@ -254,15 +254,12 @@ def _told() -> Any:
 
 def _kept() -> set[int]:
     """Deployments that stay however old they are, by themselves."""
-    successes = {
+    good = {
         row.id
         for service in Service.select(Service.id)
-        for row in Deployment.select(Deployment.id)
-        .where(Deployment.service == service.id, Deployment.state == DeploymentState.SUCCESS)
-        .order_by(Deployment.id.desc())
-        .limit(SUCCESSES)
+        for row in successes.of(service.id, Deployment.id).limit(SUCCESSES)
     }
-    return successes | _shipping()
+    return good | _shipping()
 
 
 def _shipping() -> set[int]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from peewee import ModelSelect
-
-from fastdeploy_bot.core import audit, deployments, holdbacks, services
+from fastdeploy_bot.core import audit, deployments, holdbacks, services, successes
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import Conflict, Invalid, UnderWay
 from fastdeploy_bot.store.models import Deployment, Service
@@ -119,7 +117,7 @@ def _require_last(left: Deployment) -> None:
 
 def _live(service: Service) -> Deployment:
     """The last success."""
-    live: Deployment | None = _successes(service).first()
+    live: Deployment | None = successes.of(service).first()
     if live is None:
         raise Conflict(f"nothing of service {service.name} is live yet: there is nothing to roll back from")
     return live
@@ -127,7 +125,7 @@ def _live(service: Service) -> Deployment:
 
 def _before(service: Service, live: Deployment) -> Deployment:
     """The last success with another commit than the live one, of those before it."""
-    older = _successes(service).where(Deployment.id < _place(live).id, Deployment.sha != live.sha)
+    older = successes.of(service).where(Deployment.id < _place(live).id, Deployment.sha != live.sha)
     found: Deployment | None = older.first()
     if found is None:
         raise Conflict(
@@ -172,9 +170,3 @@ def _step_back(service: Service, goal: Deployment, *, by: Principal, now: int) -
     )
     for row in list(rows.order_by(Deployment.id)):
         deployments.stop(row, why=f"rolled back to {goal.sha[:7]} by {by.name}", now=now)
-
-
-def _successes(service: Service) -> ModelSelect[Deployment]:
-    """The service's successes, newest first."""
-    mine = Deployment.select().where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
-    return mine.order_by(Deployment.id.desc())

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from peewee import ModelSelect
 
-from fastdeploy_bot.core import changes
+from fastdeploy_bot.core import changes, successes
 from fastdeploy_bot.core.logparts import Span
 from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.masking import Masker
@@ -97,12 +97,7 @@ def _all_changed(deployment: int) -> None:
 
 def _learned(deployment: Deployment) -> Iterable[str]:
     """The steps of the service's last success."""
-    last = (
-        Deployment.select(Deployment.id)
-        .where(Deployment.service == deployment.service_id, Deployment.state == DeploymentState.SUCCESS)
-        .order_by(Deployment.id.desc())
-        .limit(1)
-    )
+    last = successes.of(deployment.service_id, Deployment.id).limit(1)
     steps = Step.select().where(Step.deployment.in_(last), Step.state != StepState.SKIPPED)
     return [step.name for step in steps.order_by(Step.position)]
 

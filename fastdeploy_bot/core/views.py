@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast, lag, locks, outbox
+from fastdeploy_bot.core import clock, deliveries, forecast, lag, locks, outbox, successes
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
@@ -312,7 +312,7 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
     """A service from its row and its file."""
     mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
     last = mine.limit(1).first()  # first() alone would bound `mine` itself
-    good = mine.where(Deployment.state == DeploymentState.SUCCESS).first()
+    good = successes.of(row).first()
     waiting = mine.where(Deployment.state.in_(OPEN_STATES))
     file = entry.file if entry is not None else None
     return ServiceView(

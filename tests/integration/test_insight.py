@@ -74,7 +74,7 @@ def test_the_successes_of_a_service_are_found_as_they_were_before_a_deployment()
     (one,) = services(1)
     ids = ran(one, "success", "failure", "success", "success")
 
-    assert [ids[2], ids[0]] == [each.id for each in history.successes(one, before=ids[3])]
+    assert [ids[2], ids[0]] == [each.id for each in history.good(one, before=ids[3])]
 
 
 @pytest.mark.usefixtures("database")

@@ -1,0 +1,16 @@
+"""Successes: the deployments of a service that went live. The last of them is what is live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import ModelSelect
+
+from fastdeploy_bot.store.models import Deployment, Service
+from fastdeploy_bot.words import DeploymentState
+
+
+def of(service: Service | int, *columns: Any) -> ModelSelect[Deployment]:  # Any: peewee's fields and sums of them
+    """A service's successes, newest first: their rows, or those columns of them."""
+    mine = Deployment.select(*columns).where(Deployment.service == service, Deployment.state == DeploymentState.SUCCESS)
+    return mine.order_by(Deployment.id.desc())
