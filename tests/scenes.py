@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import logs
+from fastdeploy_bot.core import between, logs
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.services import sync
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Verdict
+from fastdeploy_bot.words import Commit
 
 SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND
@@ -132,11 +133,18 @@ def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:
     service = Service.get(Service.name == name)
     number = Deployment.select().count()
     sha, title = commit(f"{name} {number}"), TITLES[number % len(TITLES)]
-    before = commit(f"{name} {number - 1}")
+    last = Deployment.select().where(Deployment.service == service).order_by(Deployment.id.desc()).first()
+    before = commit(f"{name} 0") if last is None else last.sha
+    actor = ("anna", "ben")[number % 2]
     delivery = Delivery.create(
         guid=guid(number),
         event="push",
         repository=f"octo-org/{name}",
+        repository_id=service.id,
+        default_branch="main",
+        pushed_at=created // SECOND,
+        commits=between.kept((Commit(sha, title, actor),)),
+        size=1,
         ref="refs/heads/main",
         before=before,
         after=sha,
@@ -154,7 +162,7 @@ def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:
         ref="refs/heads/main",
         before=before,
         repository=f"octo-org/{name}",
-        actor=("anna", "ben")[number % 2],
+        actor=actor,
         title=title,
         delivery=delivery,
         created=created,
@@ -162,7 +170,8 @@ def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:
         **facts,
     )
     told = {"verdict": "deploy", "reason": "refs/heads/main is mapped", "counts": True, "decided": created}
-    Verdict.create(delivery=delivery, service=service, deployment=row, **told)
+    verdict = Verdict.create(delivery=delivery, service=service, deployment=row, **told)
+    Service.update(newest=verdict.id, repository_id=service.id).where(Service.id == service.id).execute()
     return row
 
 
