@@ -535,6 +535,7 @@ addEventListener("online", connect);
 if (body.left) {
   byId("stay").addEventListener("click", stay);
   addEventListener("pointerdown", use);
+  addEventListener("focus", () => ended && askHowLong()); // signed in anew in a window beside this one
   plan(Number(body.left));
 }
 if (log) watchLog();

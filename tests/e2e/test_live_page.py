@@ -203,17 +203,21 @@ def test_a_session_that_cannot_be_prolonged_says_when_it_ends(bot: Bot, window: 
         expect(page.locator("#ending")).to_be_hidden()
 
 
-def test_when_a_session_has_ended_what_was_typed_stays_and_can_be_sent(bot: Bot, window: OpenPage) -> None:
-    """The page says so and leads to the sign-in; whoever comes back goes on where they were."""
-    bot.service("typed", "#!/bin/sh\nexit 0\n")
+@pytest.mark.parametrize("beside", [False, True])
+def test_when_a_session_has_ended_what_was_typed_stays_and_can_be_sent(
+    bot: Bot, window: OpenPage, beside: bool
+) -> None:
+    """The page says so and leads to the sign-in; whoever comes back, also from a window beside it, goes on there."""
+    name = "beside" if beside else "typed"
+    bot.service(name, "#!/bin/sh\nexit 0\n")
     with window(refused=True) as page:
-        sign_in(page, bot, "/services/typed")
+        sign_in(page, bot, f"/services/{name}")
         same = stay(page)
         page.locator("#lock-ask > summary").focus()
         page.locator("#lock-ask > summary").press("Enter")
         page.get_by_label("Why:").fill("the database moves")
         let_session(bot, last=-1)
-        bot.run_service("typed", sha="a" * 40)  # the page hears of that, and looks
+        bot.run_service(name, sha="a" * 40)  # the page hears of that, and looks
 
         expect(page.locator("#ended")).to_be_visible(timeout=WAIT)
         expect(page.locator("#live")).to_have_text("signed out")
@@ -222,15 +226,15 @@ def test_when_a_session_has_ended_what_was_typed_stays_and_can_be_sent(bot: Bot,
         opened.value.get_by_label("User name").fill(ADMIN)
         opened.value.get_by_label("Password").fill(PASSWORD)
         opened.value.get_by_role("main").get_by_role("button", name="Sign in").click()
-        opened.value.wait_for_url(f"{bot.url}/services/typed")
+        opened.value.wait_for_url(f"{bot.url}/services/{name}")
         opened.value.close()
-        page.evaluate(HIDE_OR_SHOW, False)
+        page.evaluate("dispatchEvent(new Event('focus'))") if beside else page.evaluate(HIDE_OR_SHOW, False)
 
         expect(page.locator("#ended")).to_be_hidden()
         is_live(page)
         assert same()
         expect(page.get_by_label("Why:")).to_have_value("the database moves")
-        page.get_by_role("button", name="Yes, lock typed").click()
+        page.get_by_role("button", name=f"Yes, lock {name}").click()
         expect(page.locator("#top")).to_contain_text("the database moves")
 
 
