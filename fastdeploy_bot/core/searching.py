@@ -46,3 +46,10 @@ def runs(services: Sequence[Seen], query: str, *, before: int, limit: int) -> li
         for row in each.where(Deployment.id < before).order_by(Deployment.id.desc()).limit(limit)
     }
     return [standing.run(found[id], much[found[id].service_id]) for id in sorted(found, reverse=True)[:limit]]
+
+
+def further(*, before: int) -> int | None:
+    """The id before which a search for words has not looked yet; None where it has looked at all."""
+    newest = Deployment.select(fn.MAX(Deployment.id)).where(Deployment.id < before).scalar()
+    last = (newest or 0) - SPAN
+    return last + 1 if last > 0 and Deployment.select().where(Deployment.id <= last).exists() else None

@@ -169,10 +169,9 @@ def trail() -> ResponseReturnValue:
     """Who did what, to what, when and from where: all of it, or what is asked for."""
     browser.require(Action.MANAGE)
     asked = {name: request.args.get(name, "").strip()[:LONGEST_ASKED] for name in ("who", "action", "about", "since")}
-    before = request.args.get("before", "")
-    number = numbers.read(before)
+    before = numbers.read(request.args.get("before", ""))
     wanted = Wanted(who=asked["who"], action=asked["action"], about=asked["about"], since=_midnight(asked["since"]))
-    rows = audit.trail(wanted, before=NEWEST if number is None else number, limit=PAGE + 1)
+    rows = audit.trail(wanted, before=NEWEST if before is None else before, limit=PAGE + 1)
     given = {name: text for name, text in asked.items() if text}
     older = urlencode({**given, "before": rows[PAGE - 1].id}) if len(rows) > PAGE else ""
     return _page(
@@ -269,11 +268,13 @@ def _told_on(page: Callable[[FastdeployError], Response], act: Callable[[], Resp
 
 
 def _midnight(day: str) -> int | None:
-    """The moment at which a day begins, in UTC; None where that is no day."""
+    """The moment at which a day begins, in UTC; None where none is named. Raises Invalid."""
+    if not day:
+        return None
     try:
         return int(datetime.combine(date.fromisoformat(day), time(), UTC).timestamp()) * clock.SECOND
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise Invalid(f"since: expected a day, such as 2026-11-28, got {day[:60]!r}") from error
 
 
 def _field(name: str) -> str:

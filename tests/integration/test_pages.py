@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sha, states, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, feed, logs, steps
+from fastdeploy_bot.core import clock, deployments, feed, logs, searching, steps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step
@@ -165,6 +165,23 @@ def test_services_and_deployments_are_found(deployer: Browser, scene: dict[str, 
     assert f"#{scene['shop']}" not in text(deployer, "/?q=nothing-like-it")
     assert f"/deployments/{scene['shop']}" in deployer.get(f"/?q={commit[:9]}").text
     assert "No deployment has that" in text(deployer, "/?q=100%25")
+
+
+def test_a_search_that_has_not_looked_at_all_says_so(
+    deployer: Browser, scene: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on where it ended, until it has; a commit is looked for among all at once."""
+    monkeypatch.setattr(searching, "SPAN", 3)
+    commit, ways = Deployment.get_by_id(min(scene.values())).sha, ["/?q=Bump+dep"]
+
+    while older := re.search(r'href="([^"]*)">look among older', deployer.get(ways[-1]).text):
+        ways.append(html.unescape(older[1]))
+    found = ["Bump dependencies" in html.unescape(deployer.get(way).text) for way in ways]
+
+    assert len(ways) > 2
+    assert "among those that were looked at" in text(deployer, "/?q=nothing-like-it")
+    assert True in found
+    assert "look among older" not in deployer.get(f"/?q={commit[:9]}").text
 
 
 def test_older_deployments_are_a_page_away(deployer: Browser, scene: dict[str, int]) -> None:

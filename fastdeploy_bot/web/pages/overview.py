@@ -42,6 +42,9 @@ def overview() -> str:
     board = standing.board(seen, entries, now=now)
     runs = _runs(seen, query)
     untouched = not (runs or query or "before" in request.args)
+    is_sha = searching.is_sha(query) and len(query) > searching.LONGEST_WORD
+    words = query and not is_sha and len(runs) <= standing.RECENT
+    further = searching.further(before=shared.before()) if words else None
     return shared.page(
         "overview.html",
         since=since,
@@ -50,8 +53,9 @@ def overview() -> str:
         headline=display.headline(board, now=now),
         standings=[each for each in board if query.lower() in each.name],
         query=query,
-        is_sha=searching.is_sha(query) and len(query) > searching.LONGEST_WORD,
+        is_sha=is_sha,
         whereabouts=whereabouts.of(query, seen) if searching.is_sha(query) else [],
+        further=None if further is None else shared.place(further),
         recovery=_recovery(now),
         untouched=untouched,
         lesson=_lesson() if untouched and access.may(browser.reader(), Action.MANAGE) else None,

@@ -40,7 +40,7 @@ def is_of_regions() -> bool:
 def stretch(runs: Sequence[Run]) -> dict[str, Any]:
     """A page's worth of deployments, and the place before which the older ones are."""
     shown = runs[: standing.RECENT]
-    return {"runs": shown, "older": _place(shown[-1].id) if len(runs) > len(shown) else None}
+    return {"runs": shown, "older": place(shown[-1].id) if len(runs) > len(shown) else None}
 
 
 def before() -> int:
@@ -54,7 +54,8 @@ def before() -> int:
     return found
 
 
-def _place(number: int) -> str:
+def place(number: int) -> str:
+    """How a page names an id before which the deployments are that it does not show."""
     return str(number) if _sees_numbers() else cloaks.cloak(number)
 
 
