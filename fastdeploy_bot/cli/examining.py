@@ -26,6 +26,7 @@ CHECKS: Final[Sequence[Check]] = (
     host.git,
     unit.systemd,
     rows.database,
+    rows.users,
     rows.reports,
     rows.missed_pushes,
     rows.questions,

@@ -34,7 +34,7 @@ def make(home: Path) -> bool:
 
 def first_user(name: str, *, password_stdin: bool) -> str | None:
     """Make the first user, where there is none; answers the password if it was made up."""
-    if users.everyone():
+    if users.is_anybody_there():
         return None
     given = password_stdin or "FASTDEPLOY_PASSWORD" in os.environ
     password = shared.read_password(password_stdin) if given else secrets.token_urlsafe(12)

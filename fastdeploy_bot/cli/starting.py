@@ -38,12 +38,15 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
     fastdeploy --home /srv/deploy init --admin anna
     """  # noqa: D301 - click wants the character: what follows keeps its lines
     from fastdeploy_bot.cli import home
+    from fastdeploy_bot.core import users
 
     made = home.make(shared.settings().home)
     settings = shared.settings()
     click.echo(f"{'Made' if made else 'Found'} {settings.home}")
     store.connect(settings.effective_database_url)
     store.migrate()
+    if users.is_anybody_there():
+        click.echo(f"There are users already; `{shared.again('user', 'passwd', 'NAME')}` replaces a lost password")
     home.first_user(admin, password_stdin=password_stdin)
     if example and home.example(settings):
         click.echo(f"Added the example service {settings.services_dir / home.EXAMPLE}")
@@ -52,6 +55,10 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
         f"Then open {settings.effective_public_url}/setup: it connects the bot with GitHub, by an App or by hand;"
     )
     click.echo(f"the secret for a webhook by hand stands in {settings.home / settings_.FILE}.")
+    if settings.public_url is None:
+        click.echo(
+            f"From another machine: ssh -L {settings.port}:127.0.0.1:{settings.port} HOST, and the same address."
+        )
 
 
 @click.command()

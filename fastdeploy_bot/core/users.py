@@ -175,6 +175,11 @@ def everyone() -> list[User]:
     return list(User.select().order_by(User.username))
 
 
+def is_anybody_there() -> bool:
+    """Whether there is a user at all."""
+    return bool(User.select().exists())
+
+
 def accounts() -> list[Account]:
     """All users as an admin sees them, by name."""
     last = _signed_in()

@@ -187,8 +187,14 @@ def _required_app() -> OAuthApp:
 
 def _card(error: FastdeployError | None = None, wanted: str | None = None) -> Response:
     by_github = context.bot().settings.oauth_app is not None
-    username = request.form.get("username", "")
-    return answers.page("login.html", error, next=wanted or _wanted(), username=username, by_github=by_github)
+    return answers.page(
+        "login.html",
+        error,
+        next=wanted or _wanted(),
+        username=request.form.get("username", ""),
+        by_github=by_github,
+        empty=not by_github and not users.is_anybody_there(),
+    )
 
 
 def _wanted() -> str:

@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 import appkeys
+from callers import user_of
 from databases import Server
 from fakehub import CLIENT_ID, TOKEN, FakeHub
 from fastdeploy_bot import sources, store
@@ -27,7 +28,7 @@ from fastdeploy_bot.core import secrets as secret_store
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.services import sync
 from fastdeploy_bot.store import sqlite
-from fastdeploy_bot.store.models import Deployment, Question, Report, Service, Watch
+from fastdeploy_bot.store.models import Deployment, Question, Report, Service, User, Watch
 from fastdeploy_bot.words import WebhookSecret
 from listeners import Answers, listening
 
@@ -78,6 +79,7 @@ def patient(tmp_path: Path, world: ExitStack, hub: FakeHub, monkeypatch: pytest.
     mask = os.umask(0o077)
     store.connect(made.effective_database_url)
     store.migrate()
+    user_of("admin")
     os.umask(mask)
     world.callback(store.disconnect)
     world.enter_context(Bell(made.bell_dir).listen())
@@ -401,8 +403,15 @@ def test_a_missing_database_is_found_and_not_made(patient: Patient) -> None:
         file.unlink()
 
     assert "fastdeploy migrate" == only(patient, Level.FAIL, rows.database).mend
-    assert [] == found(patient, rows.reports, rows.other_hosts)
+    assert [] == found(patient, rows.users, rows.reports, rows.other_hosts)
     assert not path.exists()
+
+
+def test_a_bot_that_nobody_administers_is_found(patient: Patient) -> None:
+    """Viewers and deployers let nobody in."""
+    store.write(lambda: User.update(role="deployer").execute())
+
+    assert "fastdeploy user add NAME --role admin" == only(patient, Level.FAIL, rows.users).mend
 
 
 def test_an_old_schema_is_found(patient: Patient) -> None:

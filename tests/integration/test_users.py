@@ -371,6 +371,17 @@ def test_the_list_tells_how_and_when_each_signs_in(app: Flask) -> None:
     assert "3 d ago" not in page
 
 
+def test_a_bot_without_users_says_how_the_first_one_gets_in(app: Flask) -> None:
+    """By the host alone; nobody becomes an admin by being the first at the page."""
+    hint = "fastdeploy init</code>, on the bot's host"
+
+    before = app.test_client().get("/login").text
+    user_of("viewer")
+
+    assert hint in before
+    assert hint not in app.test_client().get("/login").text
+
+
 def test_a_single_user_is_told_to_add_others(app: Flask) -> None:
     """What comes next."""
     assert "You are the only one." in Browser(app).signed_in("admin").get(USERS).text

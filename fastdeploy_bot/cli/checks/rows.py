@@ -13,11 +13,12 @@ from fastdeploy_bot import store
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
 from fastdeploy_bot.core import questions as asking
 from fastdeploy_bot.core import reconciling
+from fastdeploy_bot.core import users as accounts
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report
-from fastdeploy_bot.words import DeploymentState, QuestionKind, ReportKind
+from fastdeploy_bot.words import DeploymentState, QuestionKind, ReportKind, Role
 
 T = TypeVar("T")
 
@@ -73,6 +74,20 @@ def database(patient: Patient) -> Iterator[Finding]:
         )
     if not faults:
         yield ok(f"the database can be written and is whole ({size / MIB:.1f} MiB)")
+
+
+def users(patient: Patient) -> Iterator[Finding]:
+    """Somebody can sign in who may let others in."""
+    everyone = _read(patient.settings, accounts.everyone)
+    if everyone is None:
+        return
+    admins = [user.username for user in everyone if user.role == Role.ADMIN]
+    if admins:
+        yield ok(f"{len(admins)} {'admin' if len(admins) == 1 else 'admins'} can sign in")
+    else:
+        yield fail(
+            "there is no admin", "nobody can let others in, or open /setup", "fastdeploy user add NAME --role admin"
+        )
 
 
 def reports(patient: Patient) -> Iterator[Finding]:
