@@ -132,6 +132,11 @@ def test_a_server_that_was_away_is_found_again_and_nothing_is_missed(make_bot: B
         assert same()
 
 
+GAPS = """all => all.map(each =>
+    each.getBoundingClientRect().top - each.previousElementSibling.getBoundingClientRect().bottom)"""
+"""How many pixels are above each of these."""
+
+
 def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> None:
     """The same facts, and every action: sign in, deploy, look, retry, roll back, lock, unlock, sign out."""
     bot.service("plain", "#!/bin/sh\necho plainly done\n")
@@ -185,6 +190,7 @@ def test_a_small_screen_needs_no_sideways_scroll(bot: Bot, window: OpenPage) -> 
     go.unlink()
     running = bot.deploy("steady")
     bot.wait_state(running, "running")
+    assert bot.http("POST", "/api/v1/services/narrow/lock", json={"reason": "z" * 100}).ok
     with window(width=320) as page:
         page.goto(f"{bot.url}/login")
         widths = {"/login": overflow(page)}
@@ -193,6 +199,12 @@ def test_a_small_screen_needs_no_sideways_scroll(bot: Bot, window: OpenPage) -> 
             page.goto(bot.url + path)
             page.evaluate("document.querySelectorAll('main details').forEach(one => one.open = true)")
             widths[path] = overflow(page)
+            gaps = page.locator("#services .actions").evaluate_all(GAPS)
+            assert all(gap >= 6 for gap in gaps), "buttons keep off the text above them"
+        page.goto(bot.url)
+        sign = "getComputedStyle(document.querySelector('#services .glyph.waiting'), '::after')"
+        assert "solid" == page.evaluate(f"{sign}.borderStyle"), "what waits has its sign drawn"
+        assert page.evaluate(f"parseFloat({sign}.width)") >= 8
 
     assert dict.fromkeys(widths, 0) == widths
 

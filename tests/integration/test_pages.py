@@ -761,7 +761,9 @@ def test_locks_are_no_visitors_matter(app: Flask, deployer: Browser, visitor: Br
 
 def test_viewers_see_everything_and_no_buttons(app: Flask, scene: dict[str, int]) -> None:
     """Nothing that they would be refused."""
-    viewer = Browser(app).signed_in("viewer")
+    viewer, admin = (Browser(app).signed_in(role) for role in ("viewer", "admin"))
+    assert 'href="/settings/tokens">Tokens</a> <span' in admin.get("/services/api").text
+    assert "/settings/tokens" not in viewer.get("/services/api").text
 
     for path in ("/", "/services/api", "/services/shop", *(f"/deployments/{each}" for each in scene.values())):
         forms = re.findall(r'<form method="post" action="([^"]+)"', viewer.get(path).text)

@@ -7,8 +7,10 @@ import re
 from functools import partial
 from typing import Final
 
+import msgspec
 import pytest
 from flask import Flask
+from flask.ctx import AppContext
 from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, on_sqlite, sha, sync
@@ -16,6 +18,8 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import logs
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Deployment, Service, Step
+from fastdeploy_bot.web import cloaks
+from fastdeploy_bot.web.context import EXTENSION
 from fastdeploy_bot.words import DeploymentState
 from reading import queries
 from test_page_access import PAGES, Page, Who, by_name
@@ -183,3 +187,22 @@ def test_users_go_on_by_numbers(app: Flask, numbered: list[int]) -> None:
 
     assert f'href="/services/shop?before={numbered[-20]}"' in viewer.get("/services/shop").text
     assert f'id="run-{numbered[-20]}"' in viewer.get("/services/shop").text
+
+
+def test_a_place_is_found_after_the_key_was_changed(app: Flask) -> None:
+    """By a fallback, as long as there is one."""
+    bot = app.extensions[EXTENSION]
+
+    def keyed(key: str, *fallbacks: str) -> AppContext:
+        settings = msgspec.structs.replace(bot.settings, secret_key=key * 32, secret_key_fallbacks=fallbacks)
+        app.extensions[EXTENSION] = msgspec.structs.replace(bot, settings=settings)
+        return app.app_context()
+
+    with keyed("o"):
+        place = cloaks.cloak(7)
+        assert (place, 7) == (cloaks.cloak(7), cloaks.uncloak(place))
+    with keyed("n", "o" * 32):
+        assert place != cloaks.cloak(7)
+        assert 7 == cloaks.uncloak(place)
+    with keyed("n"):
+        assert cloaks.uncloak(place) is None
