@@ -16,7 +16,7 @@ from fastdeploy_bot.web import browser, context, creating, hooks, waiting
 from fastdeploy_bot.web.pages.shared import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
-bp = Blueprint("acting", __name__)
+bp = Blueprint(browser.ACTING, __name__)
 
 _FIELDS: Final = ("head", "ref", "sha", "to", "reason", "span", "since")
 """What a form may say beside who sends it."""

@@ -40,6 +40,8 @@ LOGIN, SIGN_IN = "signin.login", "signin.sign_in"
 SIGN_INS: Final = (LOGIN, SIGN_IN, "signin.from_github")
 """The views on whose pages that form is."""
 THEME: Final = "theme.choose"
+ACTING: Final = "acting"
+"""The views of the forms that do something to the thing at whose path they are."""
 FOR_VISITORS: Final = frozenset({SIGN_IN, THEME})
 """What those may send."""
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -82,7 +84,13 @@ def register(app: Flask) -> None:
     app.before_request(_require_own_form)
     app.after_request(_protect)
     app.jinja_env.globals.update(
-        reader=_shown_reader, form_token=form_token, nonce=nonce, may=_may, page_path=page_path, session_left=left
+        reader=_shown_reader,
+        form_token=form_token,
+        nonce=nonce,
+        may=_may,
+        page_path=page_path,
+        form_page=form_page,
+        session_left=left,
     )
 
 
@@ -183,9 +191,15 @@ def cookie_name() -> str:
 
 
 def page_path() -> str:
-    """The path of this page, to come back to; that of the overview where it is the answer to a form."""
+    """The path of this page, to come back to; where it is the answer to a form, of the page that the form is about."""
     wanted = request.full_path if request.query_string else request.path
-    return local_path(wanted) if request.method in SAFE_METHODS else "/"
+    return local_path(wanted) if request.method in SAFE_METHODS else form_page() or "/"
+
+
+def form_page() -> str:
+    """The path of the page of what a form does something to; empty where this answers no such form."""
+    acts = request.method not in SAFE_METHODS and request.blueprint == ACTING
+    return local_path(request.path.rpartition("/")[0]) if acts else ""
 
 
 def left() -> float:

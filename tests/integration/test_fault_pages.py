@@ -100,7 +100,7 @@ def test_a_fault_tells_the_number_by_which_the_log_knows_it(failing: FlaskClient
 
 def test_who_has_to_sign_in_is_led_there(failing: FlaskClient) -> None:
     """By a button."""
-    assert '<a class="button" href="/login">Sign in</a>' in failing.get("/fail/401", headers=HTML).text
+    assert '<a class="button" href="/login?next=/fail/401">Sign in</a>' in failing.get("/fail/401", headers=HTML).text
 
 
 @pytest.mark.parametrize(

@@ -585,9 +585,17 @@ def test_cancel_and_retry_lead_to_the_deployment(deployer: Browser, github: GitH
     assert ["cancel", "retry"] == [row.action for row in Audit.select().order_by(Audit.id)]
 
 
-def test_what_has_ended_cannot_be_cancelled(deployer: Browser, scene: dict[str, int]) -> None:
-    """409, and it says so."""
-    assert 409 == deployer.post(f"/deployments/{scene['shop']}/cancel").status_code
+def test_what_has_ended_cannot_be_cancelled(deployer: Browser, visitor: Browser, scene: dict[str, int]) -> None:
+    """409, with a way to how things stand; whoever is signed out meanwhile is led back there, too."""
+    page = f"/deployments/{scene['shop']}"
+    headers = {"Origin": deployer.origin, "Accept": "text/html"}
+
+    late = deployer.post(f"{page}/cancel", headers=headers)
+    signed_out = visitor.post(f"{page}/cancel", headers=headers)
+
+    assert (409, 401) == (late.status_code, signed_out.status_code)
+    assert f'href="{page}">See how things stand' in late.text
+    assert f'href="/login?next={page}">Sign in' in signed_out.text
 
 
 def lock(
