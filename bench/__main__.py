@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.into:
         asked.into.write_text(table.put(asked.into.read_text(), told))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(_document(rows, measured, facts), indent=1))
+    asked.json.write_text(json.dumps(_document(rows, measured, facts, plan), indent=1))
     return 0 if plan.quick or table.held(rows) else 1
 
 
@@ -71,8 +71,11 @@ def _measure(wanted: Sequence[table.Line], plan: Plan, seed: int) -> dict[str, l
     return found
 
 
-def _document(rows: Sequence[Judged], measured: dict[str, list[Measured]], facts: dict[str, str]) -> dict[str, object]:
+def _document(
+    rows: Sequence[Judged], measured: dict[str, list[Measured]], facts: dict[str, str], plan: Plan
+) -> dict[str, object]:
     return {
+        "plan": plan._asdict(),
         "machine": facts,
         "rows": [
             {

@@ -193,6 +193,7 @@ def test_a_missed_must_ends_a_full_run_with_1(
     assert "seed 7" in said.out
     assert {"side", "figures", "load_before", "load_after", "problem"} == found["runs"]["others"][0].keys()
     assert "goal" == found["rows"][-1]["verdict"]
+    assert ("--quick" in arguments) == found["plan"]["quick"]
 
 
 def test_every_line_of_the_table_is_there_and_judged() -> None:
