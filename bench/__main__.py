@@ -11,7 +11,6 @@ import json
 import os
 import random
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -94,5 +93,5 @@ def _document(
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what was started is ended
+    runs.end_when_told()
     sys.exit(main())

@@ -12,6 +12,8 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 10, 44, 36
 """What a panel keeps free at each of its sides."""
 INDENT: Final = 20
 """What the curve keeps free of that, so that its figures stand beside those of the scale."""
+NOTE: Final = 24
+"""The height of what stands under all panels."""
 GREY, BLUE = "#767676", "#2f81f7"
 STYLE: Final = f"""<style>
 text {{ font: 12px system-ui, sans-serif; fill: {GREY} }}
@@ -31,17 +33,18 @@ class Panel(NamedTuple):
     points: Sequence[tuple[str, float]]
 
 
-def drawn(title: str, panels: Sequence[Panel]) -> str:
-    """The panels as one picture, all on the same scale, which begins at 0."""
+def drawn(title: str, note: str, panels: Sequence[Panel]) -> str:
+    """The panels as one picture, all on the same scale, which begins at 0, and a note under them."""
     top = rounded_up(max(value for panel in panels for _, value in panel.points))
     width = WIDTH * len(panels)
     inner = [_panel(panel, WIDTH * place, top) for place, panel in enumerate(panels)]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT + NOTE}" role="img">',
             f"<title>{escape(title)}</title>",
             STYLE,
             *inner,
+            _text(note, LEFT, HEIGHT + NOTE - 10, "note"),
             "</svg>\n",
         ]
     )

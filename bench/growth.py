@@ -11,6 +11,7 @@ import random
 import shutil
 import statistics
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from bench.drawing import Panel
 from bench.lines.accepted import measured
 from bench.runs import Plan
 from bench.sender import CONNECTIONS
-from bench.table import Figures, Run, Side
+from bench.table import Figures, Measured, Run, Side
 from bots import Bot
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock
@@ -83,17 +84,27 @@ CURVES: Final[dict[str, dict[str, Side]]] = {
 def main(seconds: float = 3.0) -> None:
     """Measure every point, and draw."""
     sides = list(dict.fromkeys(side for curve in CURVES.values() for side in curve.values()))
-    found: dict[str, list[float]] = {side.name: [] for side in sides}
-    for each in runs.measure(sides, Plan(TIMES, seconds, quick=False), random.Random()):  # noqa: S311 - an order
-        if each.problem:
-            sys.exit(f"{each.side}: {each.problem}")
-        found[each.side].append(each.figures["pushes/s"])
+    found = runs.measure(sides, Plan(TIMES, seconds, quick=False), random.Random())  # noqa: S311 - an order
+    if problems := {each.problem for each in found if each.problem}:
+        sys.exit("\n".join(problems))
+    PICTURE.write_text(picture(found, seconds))
+
+
+def picture(found: Sequence[Measured], seconds: float) -> str:
+    """The curves of these runs, which were so long, as SVG."""
+    medians = {
+        side: statistics.median(each.figures["pushes/s"] for each in found if each.side == side)
+        for side in {each.side for each in found}
+    }
+    loads = [load for each in found for load in (each.load_before, each.load_after)]
     panels = [
-        Panel(f"pushes/s {name}", [(at, statistics.median(found[side.name])) for at, side in curve.items()])
+        Panel(f"pushes/s {name}", [(at, medians[side.name]) for at, side in curve.items()])
         for name, curve in CURVES.items()
     ]
-    PICTURE.write_text(drawing.drawn("Accepted pushes a second", panels))
+    note = f"Medians of {TIMES} runs of {seconds:g} s at each point; load average {min(loads):.1f}–{max(loads):.1f}."
+    return drawing.drawn("Accepted pushes a second", note, panels)
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main(*map(float, sys.argv[1:]))

@@ -71,6 +71,11 @@ def _measured(side: Side, plan: Plan, kept: Path) -> Measured:
     return found
 
 
+def end_when_told() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: all that was started is ended first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
     """Raises TimeoutError in what goes on longer."""

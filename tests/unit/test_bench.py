@@ -208,12 +208,12 @@ def test_curves_are_drawn_on_one_scale_with_their_figures_and_names() -> None:
     """The highest value stands highest, 0 would stand on the line at the bottom, and names are only text."""
     panels = [Panel("by <rows>", [("1", 400.0), ("1,000", 200.0)]), Panel("by connections", [("16", 0.0)])]
 
-    root = ElementTree.fromstring(drawing.drawn("Pushes & more", panels))
+    root = ElementTree.fromstring(drawing.drawn("Pushes & more", "load < 1", panels))
 
     texts = [element.text for element in root.iter(f"{SVG}text")]
     heights = [float(element.get("cy", "")) for element in root.iter(f"{SVG}circle")]
     bottom = max(float(element.get("y1", "")) for element in root.iter(f"{SVG}line"))
-    assert {"by <rows>", "by connections", "400", "200", "1,000", "16", "500"} <= set(texts)
+    assert {"load < 1", "by <rows>", "by connections", "400", "200", "1,000", "16", "500"} <= set(texts)
     assert [bottom - heights[0], bottom] == pytest.approx([2 * (bottom - heights[1]), heights[2]], abs=2)
     assert "Pushes & more" == root.findtext(f"{SVG}title")
 
