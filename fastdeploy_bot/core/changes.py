@@ -23,9 +23,9 @@ def of_deployment(number: int) -> None:
     store.at_end((EventType.DEPLOYMENT, number), partial(_deployment, number))
 
 
-def of_step(number: int) -> None:
-    """A step has begun to be or has changed."""
-    store.at_end((EventType.STEP, number), partial(_step, number))
+def of_step(step: Step) -> None:
+    """A step has begun to be or has changed; its row is as this write leaves it."""
+    store.at_end((EventType.STEP, step.id), partial(_step, step))
 
 
 def of_log(number: int) -> None:
@@ -52,11 +52,10 @@ def _deployment(number: int) -> None:
     outbox.mark(row, now=now)
 
 
-def _step(number: int) -> None:
-    row = Step.select(Step, Deployment, Service).join(Deployment).join(Service).where(Step.id == number).get()
-    now = clock.now()
-    deployment = row.deployment
-    told = views.told_step(row)
+def _step(step: Step) -> None:
+    [deployment] = _DEPLOYMENT.all(step.deployment_id)
+    [deployment.service] = _SERVICE.all(deployment.service_id)
+    now, told = clock.now(), views.told_step(step)
     feed.append(EventType.STEP, told, service=deployment.service.name, deployment=deployment.id, now=now)
     outbox.mark_step(deployment, now=now)
 

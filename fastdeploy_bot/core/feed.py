@@ -20,6 +20,9 @@ KEPT: Final = 10_000
 PAGE: Final = 500
 """How many events one look answers at most."""
 _PRUNE_EVERY: Final = 100
+_SINCE: Final = store.Prepared[Event](
+    lambda number, limit: Event.select().where(Event.id > number).order_by(Event.id).limit(limit)
+)
 _APPEND: Final = store.Insert(Event, "type", "service", "deployment_id", "data", "created")
 
 
@@ -69,7 +72,7 @@ def for_visitors(event: Told, visibility: Visibility) -> str | None:
 
 
 def _since(number: int, limit: int) -> list[Told]:
-    rows = list(Event.select().where(Event.id > number).order_by(Event.id).limit(limit))
+    rows = _SINCE.all(number, limit)
     last = rows[-1].id if rows else newest()
     first = rows[0].id if rows else number + 1
     if number > last or (first != number + 1 and _lost_after(number)):

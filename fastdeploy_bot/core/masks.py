@@ -22,7 +22,7 @@ def of(settings: Settings, deployment: Deployment) -> Masker:
     not to be called inside a write. One that was replaced since the script began is known by its new value only.
     """
     wanted = json.loads(deployment.definition or "{}").get("secrets", [])
-    given = secrets.readable(settings.secrets_dir, deployment.service.name, wanted)
+    given = secrets.readable(settings.secrets_dir, deployment.service.name, wanted) if wanted else ()
     own = [tokens.for_deployment(deployment.id, deployment.run or "", key=key) for key in settings.keys]
     app = [] if settings.app is None else settings.app.words
     return _masker((*given, *own, *app))

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from peewee import ModelSelect
 
+from fastdeploy_bot import store
 from fastdeploy_bot.core import changes, successes
 from fastdeploy_bot.core.logparts import Span
 from fastdeploy_bot.errors import Conflict, Invalid
@@ -18,6 +19,16 @@ from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 LONGEST_NAME: Final = 200
 LONGEST_MESSAGE: Final = 4_096
 MOST_STEPS: Final = 1_000
+
+_FIND: Final = store.Prepared[Step](
+    lambda deployment, name: Step.select().where(Step.deployment == deployment, Step.name == name)
+)
+_CHANGING: Final = ("state", "started", "finished", "message", "log_from", "log_to")
+_MAKE: Final = store.Insert(Step, "deployment", "name", "position", *_CHANGING)
+_CHANGE: Final = store.Prepared[Step](
+    lambda number, *values: Step.update(dict(zip(_CHANGING, values, strict=True))).where(Step.id == number),
+    places=1 + len(_CHANGING),
+)
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -55,17 +66,13 @@ def report(deployment: int, told: StepReport, *, at: Moment, since: Moment | Non
     and messages that cannot be kept.
     """
     _check(told)
-    step = Step.get_or_none(Step.deployment == deployment, Step.name == told.name)
+    step = _FIND.first(deployment, told.name)
     if step is None:
-        step = Step(
-            deployment=deployment,
-            name=told.name,
-            position=_next_position(deployment),
-            state=StepState.PENDING,
-        )
+        position = _next_position(deployment)
+        step = Step(deployment=deployment, name=told.name, position=position, state=StepState.PENDING)
     _update(step, told, at, since)
-    step.save()
-    changes.of_step(step.id)
+    step = _kept(step)
+    changes.of_step(step)
     return step
 
 
@@ -82,8 +89,7 @@ def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:
             step.state, step.finished = ended, now
         else:
             step.state = StepState.SKIPPED
-        step.save()
-        changes.of_step(step.id)
+        changes.of_step(_kept(step))
 
 
 def _of(deployment: int) -> ModelSelect[Step]:
@@ -92,7 +98,7 @@ def _of(deployment: int) -> ModelSelect[Step]:
 
 def _all_changed(deployment: int) -> None:
     for step in _of(deployment):
-        changes.of_step(step.id)
+        changes.of_step(step)
 
 
 def _learned(deployment: Deployment) -> Iterable[str]:
@@ -107,6 +113,15 @@ def _check(told: StepReport) -> None:
         raise Invalid(f"name: expected 1 to {LONGEST_NAME} characters, got {len(told.name)}")
     if "\0" in told.name or "\0" in told.message:
         raise Invalid("name and message: a NUL character cannot be kept")
+
+
+def _kept(step: Step) -> Step:
+    """The step as it is written down now."""
+    values = {name: getattr(step, name) for name in _CHANGING}
+    if not step.id:  # it is new
+        return _MAKE.run(deployment=step.deployment_id, name=step.name, position=step.position, **values)
+    _CHANGE.run(step.id, *values.values())
+    return step
 
 
 def _next_position(deployment: int) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import jwt
@@ -34,6 +35,16 @@ SOON: Final = 14 * clock.DAY
 USED_EVERY: Final = 60 * clock.SECOND
 """How far back the moment may lie at which a token in use is said to have been shown last."""
 ALGORITHM: Final = "HS256"
+KNOWN: Final = 64
+"""How many deployment tokens are kept as they were made or read: a script shows its own again and again."""
+
+_OF_DEPLOYMENT: Final = store.Prepared[Deployment](
+    lambda number, digest: (
+        Deployment.select(Deployment.state, Service.name)
+        .join(Service)
+        .where(Deployment.id == number, Deployment.token_hash == digest)
+    )
+)
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -72,6 +83,7 @@ def for_service(service: Service, *, days: int = SERVICE_DAYS, name: str = "", b
     return issued
 
 
+@lru_cache(maxsize=KNOWN)
 def for_deployment(deployment: int, run: str, *, key: str) -> str:
     """A token for one run of one deployment. Neither `iat` nor `exp`: clocks have no say in it."""
     claims = {"kind": PrincipalKind.DEPLOYMENT.value, "deployment": deployment, "run": run}
@@ -165,20 +177,22 @@ def _opaque(bearer: str, now: int) -> Principal:
 
 
 def _deployment(bearer: str, keys: Sequence[str]) -> Principal:
-    number = _claimed(bearer, keys)
-    row = Deployment.get_or_none(Deployment.id == number, Deployment.token_hash == digest(bearer))
-    if row is None:
+    number = _claimed(bearer, tuple(keys))
+    found = _OF_DEPLOYMENT.tuples(number, digest(bearer))
+    if not found:
         raise Unauthenticated("this deployment token is not known any more")
+    [(state, service)] = found
     return Principal(
         PrincipalKind.DEPLOYMENT,
-        str(row.id),
-        service=row.service.name,
-        deployment=row.id,
-        running=row.state == DeploymentState.RUNNING,
+        str(number),
+        service=service,
+        deployment=number,
+        running=state == DeploymentState.RUNNING,
     )
 
 
-def _claimed(bearer: str, keys: Sequence[str]) -> int:
+@lru_cache(maxsize=KNOWN)
+def _claimed(bearer: str, keys: tuple[str, ...]) -> int:
     for key in keys:
         try:
             claims = jwt.decode(bearer, key, algorithms=[ALGORITHM])

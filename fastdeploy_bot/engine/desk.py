@@ -33,6 +33,10 @@ LOOK_SECONDS: Final = 1.0
 """How long at most a change that nobody rang for stays unseen."""
 
 
+REST_SECONDS: Final = 0.02
+"""How long others that follow a ring are waited for: in a burst each event rings, and a look may come to nothing."""
+
+
 class Clerk(Protocol):
     """Somebody with something to tell or to ask."""
 
@@ -77,7 +81,8 @@ class Desk:
             while not stopping.is_set():
                 pause = self.round()
                 store.release()
-                ears.wait(min(pause, LOOK_SECONDS))
+                if ears.wait(min(pause, LOOK_SECONDS)):
+                    stopping.wait(REST_SECONDS)
 
 
 def _turn(clerk: Clerk) -> float:

@@ -34,6 +34,8 @@ KEPT_BYTES: Final = 4 << 20
 BATCH: Final = 64 * 1024
 """How many bytes of frames a reader takes at once; at least one frame."""
 POLL_SECONDS: Final = 1.0
+REST_SECONDS: Final = 0.01
+"""How much time is between two looks at the least: in a burst, what came meanwhile is found, and sent, together."""
 PAUSE_SECONDS: Final = 0.1
 """What readers are given to take what came, before more is put into the window."""
 CHECK_SECONDS: Final = 2.0
@@ -217,7 +219,9 @@ class Hub:
         try:
             with self._bell.listen() as ears:
                 while self._goes_on():
+                    began = time.monotonic()
                     ears.wait(self._turn())
+                    time.sleep(max(0.0, began + REST_SECONDS - time.monotonic()))
         except Exception:
             log.exception("the feed's hub has failed")
             self._dismiss(Farewell(FAULT, "the bot has failed to follow its feed: connect again"))

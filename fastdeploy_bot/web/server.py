@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
+from select import POLLIN, poll
 from selectors import EVENT_READ
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ SILENT_SECONDS: Final = 1.0
 """How long it waits for those who have sent nothing yet."""
 HEAD_SECONDS: Final = 10.0
 """How long the head of a request may take, from its first byte."""
+FOLLOW_MS: Final = 5
+"""How long the next request on a connection is waited for in the thread that answered the last one."""
 LINGER_SECONDS: Final = 1.0
 """How long a client may take to hang up after its last answer."""
 
@@ -96,15 +99,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle(self, conn: Any) -> Any:
-        """Handle a request in a thread of its own; what lies between its answer and the connection's end, too."""
+        """Handle a request in a thread of its own; what lies between its answer and the connection's end, too.
+
+        And the next ones, where they follow at once: to have the main thread wait for each costs as much as to answer.
+        """
         self._handled[conn] = time.monotonic() + HEAD_SECONDS
         try:
-            goes_on = super().handle(conn)
+            while (goes_on := super().handle(conn)) and self._follows(conn):
+                self._handled[conn] = time.monotonic() + HEAD_SECONDS
             if not goes_on:
                 wire.linger(conn.sock, LINGER_SECONDS)
             return goes_on
         finally:
             del self._handled[conn]
+
+    def _follows(self, conn: Any) -> bool:
+        """Whether a client that was answered sends its next request right now, and nobody else lacks this thread."""
+        if not self.alive or conn.is_http2 or self.tpool._work_queue.qsize():
+            return False
+        waiting = poll()
+        waiting.register(conn.sock, POLLIN)
+        return bool(waiting.poll(FOLLOW_MS))
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer a request whose head has come."""
