@@ -43,8 +43,8 @@ bench: $(VENV)/.dev npm peers ## measure the bot beside what people would pick i
 bench-quick: $(VENV)/.dev npm peers ## the same table within three minutes: a look, not a measurement (LINES="1 3" for some)
 	$(BENCH) -m bench --quick $(LINES)
 
-figures: $(VENV)/.dev chromium ## measure the bot alone: websockets, first lines, 10,000 pushes, logs, GitHub, checkouts, pages (FIGURES="load page" for some)
-	@for each in $(or $(FIGURES),sockets first_line load logs github checkouts longlog page); do \
+figures: $(VENV)/.dev chromium ## measure the bot alone: websockets, 10,000 pushes, GitHub, checkouts, pages (FIGURES="load page" for some)
+	@for each in $(or $(FIGURES),sockets load github checkouts longlog page); do \
 		echo "bench/figures/$$each.py" && $(BENCH) -m bench.figures.$$each || exit 1; \
 	done
 

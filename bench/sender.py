@@ -68,7 +68,7 @@ class Sender:
     """Sends pushes of `octo-org/s0`, `octo-org/s1`, … in turn to one address; the commits of each form a chain."""
 
     def __init__(self, port: int, path: str, secret: str, *, repositories: int = 10) -> None:
-        self._port = port
+        self.port = port
         self._path = path
         self._key = hmac.new(secret.encode(), digestmod=hashlib.sha256)
         self.repositories = repositories
@@ -119,7 +119,7 @@ class Sender:
 
     def _send(self, end: float, last: int | None, connections: int) -> Sent:
         own, begun, took = time.process_time(), time.perf_counter(), []
-        with _connected(self._port, connections) as (poll, waiting):
+        with _connected(self.port, connections) as (poll, waiting):
             for connection in waiting.values():
                 connection.send(self.request())
             while waiting:

@@ -48,7 +48,7 @@ class Reporter(Sender):
     """Reports of some scripts in turn."""
 
     def __init__(self, port: int, scripts: Sequence[Reporting]) -> None:
-        self._port = port
+        self.port = port
         self._scripts = scripts
         self.sent = 0
 
