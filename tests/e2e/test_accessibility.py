@@ -31,7 +31,7 @@ def test_axe_finds_nothing_wrong_with_any_page(
     axe.require()
     wrong: list[str] = []
 
-    with tour.bot(tmp_path, empty=empty) as (bot, stops):
+    with tour.bot(tmp_path, empty=empty, longest=True) as (bot, stops):
         context = browser.new_context(bypass_csp=True, reduced_motion="reduce")
         page = context.new_page()
         signed_in = False

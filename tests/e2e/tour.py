@@ -45,7 +45,6 @@ def filled(newest: dict[str, int]) -> list[Stop]:
     return [
         *_ANYWHERE,
         *(Stop(f"service-{name}", f"/services/{name}") for name in newest),
-        Stop("service-of-a-long-name", f"/services/{LONGEST_NAME}"),
         *(Stop(f"deployment-{name}", f"/deployments/{number}") for name, number in newest.items()),
         Stop("delivery", f"/deliveries/{scenes.guid(1)}"),
         Stop("search", "/?q=tax"),
@@ -57,18 +56,24 @@ def filled(newest: dict[str, int]) -> list[Stop]:
 
 
 @contextmanager
-def bot(folder: Path, *, empty: bool) -> Iterator[tuple[Bot, list[Stop]]]:
-    """A bot that runs nothing, as it is at first or with a believable past, and its pages."""
+def bot(folder: Path, *, empty: bool, longest: bool = False) -> Iterator[tuple[Bot, list[Stop]]]:
+    """A bot that runs nothing, as it is at first or with a believable past, and its pages.
+
+    With `longest`, one of its services has a name that is as long as one can be.
+    """
     with closing(Bot(folder, FASTDEPLOY_MAX_RUNNING="0")) as made:
         made.start()
         if empty:
             yield made, list(EMPTY)
             return
         newest = fill(made)
-        made.service(LONGEST_NAME, None)
+        stops = filled(newest)
+        if longest:
+            made.service(LONGEST_NAME, None)
+            stops.append(Stop("service-of-a-long-name", f"/services/{LONGEST_NAME}"))
         lock = {"reason": "freeze until Monday"}
         assert made.http("POST", "/api/v1/services/docs/lock", json=lock).ok
-        yield made, filled(newest)
+        yield made, stops
 
 
 def fill(bot: Bot) -> dict[str, int]:
