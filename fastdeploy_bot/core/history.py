@@ -23,6 +23,10 @@ OUTCOMES: Final = (
 """How what has begun may end."""
 
 
+BAD: Final = frozenset({DeploymentState.FAILURE, DeploymentState.LOST})
+"""Those that somebody has to look at."""
+
+
 class Past(msgspec.Struct, frozen=True):
     """A run that has ended; its times are Unix milliseconds."""
 
@@ -59,6 +63,24 @@ def good(service: int, *, before: int | None = None) -> list[Past]:
         query = query.where(Deployment.id < before)
     rows = _tuples(query.where(Deployment.started.is_null(False)).limit(LAST))
     return [Past(number, DeploymentState.SUCCESS, started, finished) for number, started, finished in rows]
+
+
+def last(service: Service) -> Deployment | None:
+    """The last of a service's runs that have ended."""
+    begun = Deployment.started.is_null(False)
+    mine = Deployment.select().where(Deployment.service == service, Deployment.state.in_(OUTCOMES), begun)
+    found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
+    return found
+
+
+def foremost(under_way: Sequence[Deployment], ended: Deployment | None) -> Deployment | None:
+    """Which deployment tells how a service stands: what runs, else how the last run ended if badly, else what waits.
+
+    Of those that have not ended, oldest first, and the last run that has. One that never began tells nothing.
+    """
+    running = next((row for row in under_way if row.state == DeploymentState.RUNNING), None)
+    bad = ended if ended is not None and ended.state in BAD else None
+    return running or bad or next(iter(under_way), ended)
 
 
 def _spans(services: Sequence[int]) -> list[Any]:

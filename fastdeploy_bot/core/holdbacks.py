@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastdeploy_bot.core import changes
+from fastdeploy_bot.core import changes, successes
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import PUSH_ORIGINS, DeploymentState, Origin
 
@@ -48,11 +48,10 @@ def left_by(service: Service, goal: str, *, at: int, before: int | None = None) 
 
     What was live then, or where that is the goal itself, what began after it; None where there is neither.
     """
-    newest_first = Deployment.select().where(Deployment.service == service).order_by(Deployment.id.desc())
-    if before is not None:
-        newest_first = newest_first.where(Deployment.id < before)
-    live = newest_first.where(Deployment.state == DeploymentState.SUCCESS, Deployment.finished <= at).first()
-    last = newest_first.where(Deployment.started <= at).first() if live and live.sha == goal else live
+    earlier = (Deployment.id < before,) if before is not None else ()
+    live = successes.of(service).where(Deployment.finished <= at, *earlier).first()
+    begun = Deployment.select().where(Deployment.service == service, Deployment.started <= at, *earlier)
+    last = begun.order_by(Deployment.id.desc()).first() if live is not None and live.sha == goal else live
     left: str | None = None if last is None or last.sha == goal else last.sha
     return left
 

@@ -24,7 +24,6 @@ from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal, StepState
 
 RECENT: Final = 20
-_BAD: Final = frozenset({DeploymentState.FAILURE, DeploymentState.LOST})
 
 
 class Sight(StrEnum):
@@ -160,7 +159,7 @@ def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -
     under_way = _by_service(rows(ids).where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))
     pasts = history.by_service(ids)
     ended, live = _newest(pasts)
-    told = [_told(under_way.get(number, []), ended.get(number)) for number in ids]
+    told = [history.foremost(under_way.get(number, []), ended.get(number)) for number in ids]
     steps = _steps(row for row in told if row is not None)
     lags = lag.of([row for row, _ in services], {number: row.sha for number, row in live.items()}, entries)
     running = [row.service_id for row in told if row is not None and row.state == DeploymentState.RUNNING]
@@ -240,17 +239,10 @@ def steps_of(number: int) -> list[Step]:
 
 def success_rate(service: int, *, last: int) -> tuple[int, int]:
     """Of the service's last deployments that ran to an end, how many succeeded, and of how many."""
-    ended = (DeploymentState.SUCCESS, *_BAD)
+    ended = (DeploymentState.SUCCESS, *history.BAD)
     rows = Deployment.select(Deployment.state).where(Deployment.service == service, Deployment.state.in_(ended))
     states = [row.state for row in rows.order_by(Deployment.id.desc()).limit(last)]
     return states.count(DeploymentState.SUCCESS), len(states)
-
-
-def _told(under_way: Sequence[Deployment], ended: Deployment | None) -> Deployment | None:
-    running = next((row for row in under_way if row.state == DeploymentState.RUNNING), None)
-    waiting = next(iter(under_way), None)
-    bad = ended is not None and ended.state in _BAD
-    return running or (ended if bad else None) or waiting or ended
 
 
 def _standing(
@@ -295,7 +287,7 @@ def _seen_lag(found: Lag | None, sight: Sight) -> Lag | None:
 
 def _need(told: Deployment | None, problem: str) -> Need:
     state = None if told is None else DeploymentState(told.state)
-    if state in _BAD:
+    if state in history.BAD:
         return Need.FAILED
     if state is DeploymentState.RUNNING:
         return Need.RUNNING
@@ -342,7 +334,7 @@ def _is_success(past: Past) -> bool:
 
 
 def _steps(deployments: Iterable[Deployment]) -> dict[int, list[Step]]:
-    told = {DeploymentState.RUNNING, *_BAD}
+    told = {DeploymentState.RUNNING, *history.BAD}
     numbers = [row.id for row in deployments if row.state in told]
     found: dict[int, list[Step]] = {}
     for step in Step.select().where(Step.deployment.in_(numbers)).order_by(Step.position):

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast, lag, locks, outbox, successes
+from fastdeploy_bot.core import clock, deliveries, forecast, history, lag, locks, outbox, successes
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
@@ -151,7 +151,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     """Where the service itself is reached."""
     state: DeploymentState | None
-    """That of its last deployment."""
+    """How it stands: what runs, else how the last run ended if badly, else what waits, else how the last run ended."""
     live: LiveView | None
     behind: int | None
     """How many commits of the newest push what is live lacks; null where that is not known, or nothing is live."""
@@ -313,7 +313,8 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
     mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
     last = mine.limit(1).first()  # first() alone would bound `mine` itself
     good = successes.of(row).first()
-    waiting = mine.where(Deployment.state.in_(OPEN_STATES))
+    under_way = list(mine.where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))[::-1]
+    stands = history.foremost(under_way, history.last(row))
     file = entry.file if entry is not None else None
     return ServiceView(
         name=row.name,
@@ -321,13 +322,13 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
         repository=file.repository if file is not None else row.repository,
         environment=file.environment if file is not None else "",
         url=file.url if file is not None else "",
-        state=None if last is None else DeploymentState(last.state),
+        state=None if stands is None else DeploymentState(stands.state),
         live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
         behind=None if good is None else _behind(row, entry, good.sha),
         last=None if last is None else deployment(last, public_url=public_url),
         lock=lock(row),
         held_back=held_back(row),
-        queue=sorted(each.id for each in waiting),
+        queue=[each.id for each in under_way if each.state in OPEN_STATES],
         problem=entry.problem if entry is not None else row.problem,
         removed=clock.text(row.removed),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sha, states, sync
@@ -230,24 +231,36 @@ def test_the_overview_keeps_to_its_budget(deployer: Browser, scene: dict[str, in
 
 @pytest.mark.usefixtures("two_services")
 def test_what_was_cancelled_before_it_began_does_not_hide_a_failure(
-    deployer: Browser, github: GitHub, host: Host
+    deployer: Browser, github: GitHub, host: Host, client: FlaskClient, auth: Auth
 ) -> None:
-    """What is broken stays first until something that ran says otherwise."""
+    """What is broken stays first until something that ran says otherwise; the API and the badge say the same."""
+
+    def told() -> str:
+        word: str = client.get("/api/v1/services/shop", headers=auth("viewer")).get_json()["state"]
+        return word if word in deployer.get("/badges/shop.svg").text else "another than the badge"
+
     github.push()
     host.begin(1)
     host.end(1, DeploymentState.FAILURE, exit_status=1)
     deployer.post("/deployments/1/retry", nonce="1")
     assert "1 of 2 services failed" in text(deployer, "/")
 
+    assert "failure" == told()
+
     deployer.post("/deployments/2/cancel")
     assert "1 of 2 services failed" in text(deployer, "/")
+    assert "failure" == told()
 
     deployer.post("/deployments/1/retry", nonce="2")
     host.begin(3)
+    github.push(before=sha(2), after=sha(3), pushed_at=SOON + 3)
     assert "1 of 2 services is being deployed" in text(deployer, "/")
+    assert "running" == told()
 
     host.end(3)
+    deployer.post("/deployments/4/cancel")
     assert "1 of 2 services is live" in text(deployer, "/")
+    assert "success" == told()
 
 
 # --- a deployment
