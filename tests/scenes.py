@@ -60,10 +60,14 @@ def draw(home: Path, *, now: int) -> dict[str, int]:
     for name in ("api", "blog", "docs", "search", "shop"):
         _file(home, name)
     sync(Catalogue(home / "services").entries(), now=now - 9 * DAY)
+    return store.write(lambda: _drawn(now))
+
+
+def _drawn(now: int) -> dict[str, int]:
     past = sorted((age, name) for name, ages in PAST.items() for age in ages)
-    newest = {name: _succeeded(name, now - age).id for age, name in reversed(past)}
+    newest = {name: _succeeded(name, now - age) for age, name in reversed(past)}
     newest["shop"] = _failed(now - 3 * MINUTE)
-    newest["search"] = store.write(lambda: _row("search", "queued", created=now - 20 * SECOND, reason="4 of 4 run")).id
+    newest["search"] = _row("search", "queued", created=now - 20 * SECOND, reason="4 of 4 run").id
     newest["blog"] = _running(now)
     return newest
 
@@ -86,37 +90,28 @@ def _file(home: Path, name: str) -> None:
     path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items()))
 
 
-def _succeeded(name: str, at: int) -> Deployment:
-    def write() -> Deployment:
-        earlier = Deployment.select().join(Service).where(Service.name == name).count()
-        pace = PACES[earlier % len(PACES)]
-        begun = at - round(57 * pace) * SECOND
-        row = _row(name, "success", created=begun - 3 * SECOND, started=begun, finished=at, exit_status=0)
-        _steps(row, begun, ["success"] * len(STEPS), pace=pace)
-        logs.append(row.id, 0, b"built\nrestarted\n", limit=1 << 20)
-        return row
-
-    return store.write(write)
+def _succeeded(name: str, at: int) -> int:
+    earlier = Deployment.select().join(Service).where(Service.name == name).count()
+    pace = PACES[earlier % len(PACES)]
+    begun = at - round(57 * pace) * SECOND
+    row = _row(name, "success", created=begun - 3 * SECOND, started=begun, finished=at, exit_status=0)
+    _steps(row, begun, ["success"] * len(STEPS), pace=pace)
+    logs.append(row.id, 0, b"built\nrestarted\n", limit=1 << 20)
+    return row.id
 
 
 def _failed(at: int) -> int:
-    def write() -> int:
-        row = _row("shop", "failure", created=at - 40 * SECOND, started=at - 38 * SECOND, finished=at, exit_status=1)
-        _steps(row, at - 38 * SECOND, ["success", "success", "failure", "skipped"])
-        _log(row, at - 38 * SECOND)
-        return row.id
-
-    return store.write(write)
+    row = _row("shop", "failure", created=at - 40 * SECOND, started=at - 38 * SECOND, finished=at, exit_status=1)
+    _steps(row, at - 38 * SECOND, ["success", "success", "failure", "skipped"])
+    _log(row, at - 38 * SECOND)
+    return row.id
 
 
 def _running(now: int) -> int:
-    def write() -> int:
-        row = _row("blog", "running", created=now - 45 * SECOND, started=now - 41 * SECOND)
-        _steps(row, now - 41 * SECOND, ["success", "success", "running", "pending"])
-        logs.append(row.id, 0, "".join(f"Applying 00{n}_feed… OK\n" for n in range(10, 43)).encode(), limit=1 << 20)
-        return row.id
-
-    return store.write(write)
+    row = _row("blog", "running", created=now - 45 * SECOND, started=now - 41 * SECOND)
+    _steps(row, now - 41 * SECOND, ["success", "success", "running", "pending"])
+    logs.append(row.id, 0, "".join(f"Applying 00{n}_feed… OK\n" for n in range(10, 43)).encode(), limit=1 << 20)
+    return row.id
 
 
 def _log(row: Deployment, begun: int) -> None:
@@ -176,14 +171,18 @@ def _row(name: str, state: str, *, created: int, **facts: Any) -> Deployment:
 
 
 def _steps(row: Deployment, at: int, states: Sequence[str], *, pace: float = 1.0) -> None:
+    steps = []
     for position, ((name, seconds), state) in enumerate(zip(STEPS, states, strict=True), start=1):
         begun, took = state in {"success", "failure", "running"}, round(seconds * pace * SECOND)
-        Step.create(
-            deployment=row,
-            name=name,
-            position=position,
-            state=state,
-            started=at if begun else None,
-            finished=at + took if begun and state != "running" else None,
+        steps.append(
+            {
+                "deployment": row,
+                "name": name,
+                "position": position,
+                "state": state,
+                "started": at if begun else None,
+                "finished": at + took if begun and state != "running" else None,
+            }
         )
         at += took
+    Step.insert_many(steps).execute()

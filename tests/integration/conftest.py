@@ -25,6 +25,7 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import sqlite
 from fastdeploy_bot.web.context import EXTENSION
 from fastdeploy_bot.words import WebhookSecret
+from reading import Translated
 
 
 @pytest.fixture
@@ -89,12 +90,19 @@ def raw(database: str) -> Iterator[Raw]:
     program.close()
 
 
+@pytest.fixture(scope="session")
+def translated() -> Translated:
+    """The templates as Python, for every app: to translate them anew takes longer than most tests."""
+    return Translated()
+
+
 @pytest.fixture
-def app(settings: Settings, database: str) -> Iterator[Flask]:
+def app(settings: Settings, database: str, translated: Translated) -> Iterator[Flask]:
     """The app over that database; nothing runs behind it, and every answer has to be as the document describes it."""
     assert database == settings.effective_database_url
     store.disconnect()
     app = create_app(settings)
+    app.jinja_env.bytecode_cache = translated
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
     judge = Judge()

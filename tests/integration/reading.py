@@ -9,10 +9,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from jinja2.bccache import Bucket, BytecodeCache
 from peewee import Database
 
 from callers import Browser
 from fastdeploy_bot.store.models import proxy
+
+
+class Translated(BytecodeCache):
+    """Templates as Python, kept while the tests run."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill a bucket with what is kept, unless the template has changed since."""
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep a bucket's."""
+        self._kept[bucket.key] = bucket.bytecode_to_string()
 
 
 def text(browser: Browser, path: str, place: str = "<main") -> str:
