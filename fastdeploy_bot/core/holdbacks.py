@@ -11,7 +11,7 @@ def why(service: Service) -> str:
     """Why pushes of the commit that is held back are not deployed; empty where none is."""
     if service.held_back is None:
         return ""
-    return f"{service.held_back[:7]} was rolled back by {service.held_back_by}; a newer push ends this"
+    return f"{service.held_back[:7]} is held back by a rollback of {service.held_back_by}; a newer push ends this"
 
 
 def put(service: Service, sha: str, *, by: str) -> None:

@@ -751,11 +751,11 @@ def test_a_rollback_goes_where_its_button_says(deployer: Browser, github: GitHub
     assert (sha(2), 1, "rollback") == (row.sha, row.parent_id, row.origin)
     assert "by deployer · rollback to #1" in text(deployer, "/deployments/4")
     assert "rolls back to#1" in text(deployer, "/deployments/4")
-    held = f"{sha(4)[:7]} was rolled back by deployer; a newer push ends this"
+    held = f"{sha(4)[:7]} is held back by a rollback of deployer; a newer push ends this"
     assert f"held back{held}" in text(deployer, "/services/shop")
-    assert "It was rolled back by deployer: to deploy it ends that" in text(deployer, "/services/shop")
+    assert "It is held back by a rollback of deployer: to deploy it ends that" in text(deployer, "/services/shop")
     assert held in text(deployer, "/deployments/3")
-    assert "was rolled back" not in text(deployer, "/deployments/2")
+    assert "held back" not in text(deployer, "/deployments/2")
 
 
 def test_where_there_is_no_way_back_no_button_offers_one(deployer: Browser, service: ServiceFiles, app: Flask) -> None:

@@ -171,7 +171,7 @@ def test_other_peoples_files_do_not_bring_back_what_was_rolled_back(push: Pushes
     ship(host)
 
     assert {"api": "ignore"} == push(2, 3, "web/a")
-    assert "was rolled back by local" in told()[1]
+    assert "is held back by a rollback of local" in told()[1]
     assert {"api": "deploy"} == push(3, 4, "api/b")
 
 

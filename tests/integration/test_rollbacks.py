@@ -284,7 +284,7 @@ def test_the_commit_that_was_left_is_held_back(
 
     assert ["duplicate", "ignore", "ignore"] == [verdicts(each)["shop"] for each in (again, elsewhere, replayed)]
     (told,) = elsewhere.get_json()["verdicts"]
-    assert f"{sha(3)[:7]} was rolled back by deployer; a newer push ends this" == told["reason"]
+    assert f"{sha(3)[:7]} is held back by a rollback of deployer; a newer push ends this" == told["reason"]
     assert 3 == Deployment.select().count()
     assert {"sha": sha(3), "by": "deployer"} == shown(client, auth)["held_back"]
 

@@ -276,7 +276,7 @@ def drifted(*paths: tuple[str, ...] | None, held: tuple[str, ...] | str | None =
     shas = (LIVE, UNDER_WAY, *(letter * 40 for letter in "456789"))
     bases = tuple(Base(sha, files) for sha, files in zip(shas, paths, strict=False))
     back = None if isinstance(held, str) else Base(HELD, held)
-    fields = {"held_back": HELD, "held_back_why": "3333333 was rolled back by anna"} if back else {}
+    fields = {"held_back": HELD, "held_back_why": "3333333 is held back"} if back else {}
     candidate = service(paths=keys.pop("patterns", API))
     return msgspec.structs.replace(candidate, drift=Drift(bases, back), **(fields | keys))
 
@@ -341,7 +341,7 @@ MAIN = f"branch main is now {B[:7]}"
         (
             drifted(("api/b",), held=("a",)),
             IGNORE,
-            "1 file changed since 3333333, none matches paths (api/**, !api/docs/**); 3333333 was rolled back by anna",
+            "1 file changed since 3333333, none matches paths (api/**, !api/docs/**); 3333333 is held back",
         ),
         (drifted(("api/b",), held=("api/c",)), DEPLOY, f"{MAIN}; api/b changed since 1111111"),
         (
@@ -462,9 +462,9 @@ def test_a_push_is_not_deployed_unchecked_where_nobody_can_ask() -> None:
 @pytest.mark.parametrize("lock", ["", "locked by anna: freeze"])
 def test_a_commit_that_is_held_back_is_ignored(lock: str) -> None:
     """Locked or not; the push counts, since that commit is what the ref names."""
-    held = msgspec.structs.replace(SHOP, lock=lock, held_back=B, held_back_why="rolled back by anna")
+    held = msgspec.structs.replace(SHOP, lock=lock, held_back=B, held_back_why="held back by anna")
 
-    assert Decision("shop", IGNORE, "rolled back by anna", counts=True, newest=True) == decide(PUSH, held)
+    assert Decision("shop", IGNORE, "held back by anna", counts=True, newest=True) == decide(PUSH, held)
     assert decide(push(after=C, commit=C), held).verdict in (DEPLOY, VerdictKind.WAIT)
 
 
