@@ -16,10 +16,14 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from bench import lines, machine, runs, table
 from bench.runs import Plan
 from bench.table import Judged, Measured
+
+QUIET: Final = 1.0
+"""The load average over which others were at work before anything was measured."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,10 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _asked(arguments)
     plan = runs.QUICK if asked.quick else runs.FULL
     wanted = [line for line in lines.every() if not asked.lines or line.number in asked.lines]
-    begun, measured = time.monotonic(), _measure(wanted, plan, asked.seed)
+    facts = machine.facts() | {"seed": f"{asked.seed}"}
+    begun, load = time.monotonic(), os.getloadavg()[0]
+    measured = _measure(wanted, plan, asked.seed)
+    facts |= {"minutes": f"{(time.monotonic() - begun) / 60:.1f}", "load before": f"{load:.1f}"}
     rows = table.judge(wanted, measured)
-    facts = machine.facts() | {"seed": f"{asked.seed}", "minutes": f"{(time.monotonic() - begun) / 60:.1f}"}
-    told = report(rows, facts, plan)
+    told = report(rows, facts, plan, load)
     print(told)
     if asked.into:
         asked.into.write_text(table.put(asked.into.read_text(), told))
@@ -39,12 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if plan.quick or table.held(rows) else 1
 
 
-def report(rows: Sequence[Judged], facts: dict[str, str], plan: Plan) -> str:
-    """The table, and under it what it was measured on."""
-    how = f"Medians of {plan.times} runs of {plan.seconds:g} s at least, sides in shuffled order"
-    note = "; quick: a look, not a measurement." if plan.quick else "."
+def report(rows: Sequence[Judged], facts: dict[str, str], plan: Plan, load: float) -> str:
+    """The table, and under it what it was measured on; the load is that before anything was."""
+    how = f"Medians of {plan.times} runs of {plan.seconds:g} s at least, sides in shuffled order."
+    if plan.quick:
+        how = f"One run of {plan.seconds:g} s at least for each side: a look, not a measurement."
+    if load > QUIET:
+        how += f" **The machine was not quiet**: its load was {load:.1f} before anything was measured."
     described = "; ".join(f"{name} {value}" for name, value in facts.items())
-    return f"{table.markdown(rows)}\n\n{how}{note}\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {described}"
+    return f"{table.markdown(rows)}\n\n{how}\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {described}"
 
 
 def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -62,7 +71,7 @@ def _measure(wanted: Sequence[table.Line], plan: Plan, seed: int) -> dict[str, l
     chance = random.Random(seed)  # noqa: S311 - an order, no secret
     found: dict[str, list[Measured]] = {}
     groups = runs.together(wanted)
-    print(f"seed {seed}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    print(f"seed {seed}", file=sys.stderr)
     for number, group in enumerate(groups, start=1):
         print(f"{number} of {len(groups)}: {', '.join(side.name for side in group)}", file=sys.stderr)
         for each in runs.measure(group, plan, chance):

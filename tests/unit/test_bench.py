@@ -196,6 +196,15 @@ def test_a_missed_must_ends_a_full_run_with_1(
     assert ("--quick" in arguments) == found["plan"]["quick"]
 
 
+@pytest.mark.parametrize(("load", "said"), [(0.3, False), (12.4, True)])
+def test_a_machine_that_was_not_quiet_is_told_of_under_the_table(load: float, said: bool) -> None:
+    """Nobody is to take such figures for more than they are."""
+    report = bench.report([judged(ours=3.0, theirs=2.0)], {"Python": "3.11"}, runs.FULL, load)
+
+    assert said == ("**The machine was not quiet**: its load was 12.4 before" in report)
+    assert "Medians of 5 runs of 5 s" in report
+
+
 def test_every_line_of_the_table_is_there_and_judged() -> None:
     """By what the issue of the table asks of each: the first row of a line has a must."""
     every = lines.every()
