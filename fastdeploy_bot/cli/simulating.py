@@ -53,7 +53,16 @@ def deliver(settings: Settings, url: str, event: str, body: bytes) -> dict[str, 
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
             told: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
-        raise Conflict(f"the bot refused it: {error.code} {error.read(2_000).decode(errors='replace')}") from error
+        raise Conflict(f"the bot refused it: {error.code} {_detail(error.read(2_000))}") from error
     except (urllib.error.URLError, OSError) as error:
-        raise Unavailable(f"no bot answers on {url}: is `fastdeploy serve` running?") from error
+        raise Unavailable(f"no bot answers on {url}: start `fastdeploy serve`, or say where it is by --url") from error
     return told
+
+
+def _detail(body: bytes) -> str:
+    """What a refusal says, as a problem or as whatever a proxy says."""
+    text = body.decode(errors="replace")
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, TypeError, KeyError):
+        return text

@@ -307,6 +307,17 @@ def test_simulate_takes_other_events(bot: Bot, tmp_path: Path) -> None:
     assert [] == answer["verdicts"]
 
 
+def test_simulate_says_why_a_payload_is_refused(bot: Bot, tmp_path: Path) -> None:
+    """In one sentence, as the bot has it."""
+    payload = tmp_path / "push.json"
+    payload.write_text("{")
+
+    said = bot.run("simulate", str(payload), expect=1).stderr
+
+    assert "the bot refused it: 400 the payload cannot be read" in said
+    assert '"title"' not in said
+
+
 def test_simulate_says_when_no_bot_can_be_reached(own_bot: Bot, tmp_path: Path) -> None:
     """69, and the address that was tried."""
     payload = tmp_path / "push.json"
@@ -315,6 +326,7 @@ def test_simulate_says_when_no_bot_can_be_reached(own_bot: Bot, tmp_path: Path) 
     done = own_bot.run("simulate", str(payload), expect=69)
 
     assert str(own_bot.port) in done.stderr
+    assert "--url" in done.stderr
 
 
 # --- check, sync, migrate
