@@ -12,6 +12,7 @@ from fastdeploy_bot.core import (
     deliveries,
     deployments,
     intake,
+    listing,
     locking,
     logs,
     questions,
@@ -68,13 +69,12 @@ class LocalBot:
     def services(self) -> list[ServiceView]:
         """The services that were not removed, by name."""
         entries = self.catalogue.entries()
-        rows = services.everything(entries)
-        return [views.service(row, entries.get(row.name), public_url=self._public_url) for row in rows]
+        return listing.services(services.everything(entries), entries, public_url=self._public_url)
 
     def service(self, name: str) -> ServiceView:
         """One service."""
         entries = self.catalogue.entries()
-        return views.service(services.shown(name, entries), entries.get(name), public_url=self._public_url)
+        return listing.service(services.shown(name, entries), entries.get(name), public_url=self._public_url)
 
     def sync(self) -> Sync:
         """Bring the services in step with their files."""
@@ -84,10 +84,10 @@ class LocalBot:
 
     def deployments(self, service: str | None, *, limit: int) -> list[DeploymentView]:
         """The newest deployments, of one service or of all."""
-        query = Deployment.select().join(Service).order_by(Deployment.id.desc()).limit(limit)
+        query = Deployment.select(Deployment, Service).join(Service).order_by(Deployment.id.desc()).limit(limit)
         if service is not None:
             query = query.where(Service.name == service)
-        return [self._view(row) for row in query]
+        return listing.deployments(list(query), public_url=self._public_url)
 
     def deployment(self, number: int) -> DeploymentView:
         """One deployment."""
@@ -193,4 +193,4 @@ class LocalBot:
         return self._view(row)
 
     def _view(self, row: Deployment) -> DeploymentView:
-        return views.deployment(row, public_url=self._public_url)
+        return listing.deployment(row, public_url=self._public_url)

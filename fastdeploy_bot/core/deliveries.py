@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -170,6 +171,12 @@ def find(guid: str) -> Delivery:
 def guid_of(number: int | None) -> str | None:
     """The GUID of a delivery by its row's id, without the rest of it: bodies are large."""
     return None if number is None else str(_GUID.tuples(number)[0][0])
+
+
+def guids_of(numbers: Collection[int]) -> dict[int, str]:
+    """The GUIDs of deliveries, by their rows' ids."""
+    rows = Delivery.select(Delivery.id, Delivery.guid).where(Delivery.id.in_(list(numbers)))
+    return {row.id: row.guid for row in rows}
 
 
 def body(delivery: Delivery) -> bytes:

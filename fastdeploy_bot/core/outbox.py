@@ -86,12 +86,22 @@ def of(deployment: Deployment) -> Report | None:
     return found
 
 
-def all_of(deployment: Deployment) -> list[Report]:
-    """All that was told, or is owed, of a deployment and its commit."""
-    status = of(deployment)
-    others = Report.select().where(Report.deployment == deployment.id, Report.kind != ReportKind.STATUS)
-    found = {ReportKind(each.kind): each for each in others} | ({ReportKind.STATUS: status} if status else {})
-    return [found[kind] for kind in ORDER if kind in found]
+def all_of(deployments: Sequence[Deployment]) -> dict[int, list[Report]]:
+    """All that was told, or is owed, of deployments and their commits, by the deployments' ids, in two queries."""
+    ids, shas = [row.id for row in deployments], {row.sha for row in deployments}
+    others = Report.select().where(Report.deployment.in_(ids), Report.kind != ReportKind.STATUS)
+    found = {(each.deployment_id, ReportKind(each.kind)): each for each in others}
+    of_commits = Report.select().where(
+        Report.kind == ReportKind.STATUS,
+        Report.repository.in_({row.repository for row in deployments}),
+        Report.sha.in_(shas),
+    )
+    statuses = {(each.repository, each.sha, each.context): each for each in of_commits}
+    for row in deployments:
+        status = statuses.get((row.repository, row.sha, context(row.service.name)))
+        if status is not None:
+            found[row.id, ReportKind.STATUS] = status
+    return {number: [found[number, kind] for kind in ORDER if (number, kind) in found] for number in ids}
 
 
 def subject(report: Report) -> Deployment:

@@ -12,13 +12,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast, history, lag, locks, outbox, successes
-from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core import clock, deliveries, forecast, locks
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.store.models import Delivery, Deployment, Report, Service, Step, Token, User
 from fastdeploy_bot.words import (
-    OPEN_STATES,
     DeploymentState,
     Origin,
     ReportKind,
@@ -241,10 +239,12 @@ def told_step(row: Step) -> ToldStep:
 def deployment_facts(row: Deployment) -> DeploymentFacts:
     """A deployment from its row, as the feed tells it."""
     running = row.state == DeploymentState.RUNNING
-    return _facts(row, forecast.habit(row.service_id) if running else Habit(), _steps(row) if running else [])
+    habit = forecast.habit(row.service_id) if running else Habit()
+    return facts(row, habit, steps_of(row) if running else [], deliveries.guid_of(row.delivery_id))
 
 
-def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFacts:
+def facts(row: Deployment, habit: Habit, steps: Sequence[Step], guid: str | None) -> DeploymentFacts:
+    """The same, where its service's habit, its steps and its delivery are known."""
     state = DeploymentState(row.state)
     outlook = forecast.outlook(habit, row, steps, now=clock.now())
     return DeploymentFacts(
@@ -268,19 +268,15 @@ def _facts(row: Deployment, habit: Habit, steps: Sequence[Step]) -> DeploymentFa
         eta=outlook.eta,
         parent=row.parent_id,
         taken_over_by=row.taken_over_by_id,
-        delivery=deliveries.guid_of(row.delivery_id),
+        delivery=guid,
         cancelling=state is DeploymentState.RUNNING and row.cancelled_by is not None,
         progress=1.0 if state is DeploymentState.SUCCESS else outlook.progress,
         longer=outlook.longer,
     )
 
 
-def reports(row: Deployment) -> list[ReportView]:
-    """What GitHub was told of a deployment; nothing where it is not told of it."""
-    return [_report(each) for each in outbox.all_of(row)]
-
-
-def _report(told: Report) -> ReportView:
+def report(told: Report) -> ReportView:
+    """What GitHub was told, from its row."""
     return ReportView(
         kind=ReportKind(told.kind),
         context=told.context,
@@ -292,53 +288,9 @@ def _report(told: Report) -> ReportView:
     )
 
 
-def _steps(row: Deployment) -> list[Step]:
+def steps_of(row: Deployment) -> list[Step]:
+    """A deployment's steps, in order."""
     return list(Step.select().where(Step.deployment == row.id).order_by(Step.position))
-
-
-def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
-    """A deployment from its row, with its steps."""
-    steps, habit, told = _steps(row), forecast.habit(row.service_id), reports(row)
-    return DeploymentView(
-        **msgspec.structs.asdict(_facts(row, habit, steps)),
-        steps=[ForetoldStep(**msgspec.structs.asdict(step(each)), usual=habit.steps.get(each.name)) for each in steps],
-        report=next((each for each in told if each.kind is ReportKind.STATUS), None),
-        reports=told,
-        url=f"{public_url}/deployments/{row.id}",
-    )
-
-
-def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceView:
-    """A service from its row and its file."""
-    mine = Deployment.select().where(Deployment.service == row).order_by(Deployment.id.desc())
-    last = mine.limit(1).first()  # first() alone would bound `mine` itself
-    good = successes.of(row).first()
-    under_way = list(mine.where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))[::-1]
-    stands = history.foremost(under_way, history.last(row))
-    file = entry.file if entry is not None else None
-    return ServiceView(
-        name=row.name,
-        description=file.description if file is not None else "",
-        repository=file.repository if file is not None else row.repository,
-        environment=file.environment if file is not None else "",
-        url=file.url if file is not None else "",
-        state=None if stands is None else DeploymentState(stands.state),
-        live=None if good is None else LiveView(good.sha, good.ref, good.id, clock.text(good.finished)),
-        behind=None if good is None else _behind(row, entry, good.sha),
-        last=None if last is None else deployment(last, public_url=public_url),
-        lock=lock(row),
-        held_back=held_back(row),
-        queue=[each.id for each in under_way if each.state in OPEN_STATES],
-        problem=entry.problem if entry is not None else row.problem,
-        removed=clock.text(row.removed),
-    )
-
-
-def _behind(row: Service, entry: Entry | None, live: str) -> int | None:
-    found = lag.of([row], {row.id: live}, {} if entry is None else {row.name: entry}).get(row.id)
-    if found is None or (found.why is not None and found.between is None):
-        return None
-    return 0 if found.between is None else found.between.gained
 
 
 def service_facts(row: Service) -> ServiceFacts:

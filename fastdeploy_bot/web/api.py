@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from fastdeploy_bot.core import (
     deliveries,
     deployments,
     feed,
+    listing,
     locking,
     logs,
     masks,
@@ -95,7 +96,7 @@ def list_services() -> Answer[Page[ServiceView]]:
     operations.authorize(who, service=who.service)
     entries = context.bot().catalogue.entries()
     rows = [row for row in services.everything(entries) if who.service in (None, row.name)]
-    return answers.as_json(Page([_service(row, entries) for row in rows], None))
+    return answers.as_json(Page(listing.services(rows, entries, public_url=_public_url()), None))
 
 
 @bp.get("/services/<name>")
@@ -229,14 +230,14 @@ def list_deployments(query: Query[Filter]) -> Answer[Page[DeploymentView]]:
     asked = query.read()
     wanted = asked.service or who.service
     operations.authorize(who, service=wanted)
-    rows = Deployment.select().join(Service)
+    rows = Deployment.select(Deployment, Service).join(Service)
     if wanted:
         rows = rows.where(Service.name == wanted)
     if asked.state is not UNSET:
         rows = rows.where(Deployment.state == asked.state)
     if asked.sha:
         rows = rows.where(Deployment.sha == asked.sha.lower())
-    return _page(asked, rows, Deployment, _view)
+    return _page(asked, rows, Deployment, _views)
 
 
 @bp.get(f"/deployments/{ID}")
@@ -326,7 +327,7 @@ def list_events(query: Query[Since]) -> Answer[Events]:
 def list_deliveries(query: Query[Window]) -> Answer[Page[DeliveryView]]:
     """Deliveries with their verdicts, newest first."""
     operations.authorize(context.principal())
-    return _page(query.read(), Delivery.select(), Delivery, views.delivery)
+    return _page(query.read(), Delivery.select(), Delivery, _deliveries)
 
 
 @bp.get("/deliveries/<guid>")
@@ -352,16 +353,28 @@ def _event(told: Told) -> FeedEvent:
 
 
 def _service(row: Service, entries: Mapping[str, Entry]) -> ServiceView:
-    return views.service(row, entries.get(row.name), public_url=context.bot().settings.effective_public_url)
+    return listing.service(row, entries.get(row.name), public_url=_public_url())
 
 
 def _view(row: Deployment) -> DeploymentView:
-    return views.deployment(row, public_url=context.bot().settings.effective_public_url)
+    return listing.deployment(row, public_url=_public_url())
+
+
+def _deliveries(rows: Sequence[Delivery]) -> list[DeliveryView]:
+    return [views.delivery(row) for row in rows]
+
+
+def _views(rows: Sequence[Deployment]) -> list[DeploymentView]:
+    return listing.deployments(rows, public_url=_public_url())
+
+
+def _public_url() -> str:
+    return context.bot().settings.effective_public_url
 
 
 def _page(
-    window: Window, query: peewee.ModelSelect[Any], model: type[Any], view: Callable[[Any], T]
+    window: Window, query: peewee.ModelSelect[Any], model: type[Any], view: Callable[[Sequence[Any]], list[T]]
 ) -> Answer[Page[T]]:
     rows = list(query.where(model.id < window.before).order_by(model.id.desc()).limit(window.limit + 1))
     shown = rows[: window.limit]
-    return answers.as_json(Page([view(row) for row in shown], shown[-1].id if len(rows) > window.limit else None))
+    return answers.as_json(Page(view(shown), shown[-1].id if len(rows) > window.limit else None))

@@ -29,6 +29,7 @@ from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.settings import Settings
+from reading import queries
 
 V1 = "/api/v1"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -210,6 +211,25 @@ def test_services_are_listed_by_name(get: Any, shop: ServiceFiles, app: Flask) -
     assert ["api", "shop"] == [each["name"] for each in get("/services").get_json()["items"]]
 
 
+@pytest.mark.parametrize("path", ["/services", "/deployments"])
+def test_a_list_costs_the_same_for_many(get: Any, github: GitHub, service: ServiceFiles, app: Flask, path: str) -> None:
+    """Of services and of deployments, however many there are."""
+    counts = []
+    for many in (1, 12):
+        for number in range(many):
+            service(f"service-{number}", repository=f"octo-org/{number}")
+        sync(app)
+        for number in range(many):
+            github.push(repository=f"octo-org/{number}", repository_id=number + 1, after=sha(100 * many + number))
+        get(path)  # that the token was used is noted once
+        with queries() as seen:
+            found = get(path).json["items"]
+        counts.append(len(seen))
+
+    assert len(found) >= 12
+    assert counts[0] == counts[1] <= 20
+
+
 @pytest.mark.usefixtures("five")
 @pytest.mark.parametrize(
     ("filters", "ids"),
@@ -345,7 +365,7 @@ def test_a_fault_of_the_bot_tells_nothing_of_its_inside(
         raise RuntimeError("the secret key")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fastdeploy_bot.core.views.service", broken)
+        patch.setattr("fastdeploy_bot.core.listing.service", broken)
         response = get("/services/shop")
 
     assert is_problem(response, 500)

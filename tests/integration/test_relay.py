@@ -18,7 +18,7 @@ from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, retries, views
+from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, retries
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.engine import desk, line
 from fastdeploy_bot.engine.relay import Relay
@@ -603,7 +603,7 @@ def test_a_repository_without_the_app_is_told_as_that(
 
     make_sender(given=as_app).settle()
 
-    [told] = views.reports(deployments.find(number))
+    [told] = outbox.all_of([deployments.find(number)])[number]
     assert "GitHub answered 404: Not Found; is the GitHub App installed on the repository?" == told.problem
     assert 1 == len(hub.calls)
 

@@ -250,7 +250,7 @@ def _timeline(run: Run) -> Iterator[tuple[int, str]]:
 
 def _told_github(row: Deployment, now: int) -> list[str]:
     """What GitHub was told of a deployment, or why it is not told."""
-    reports = outbox.all_of(row)
+    reports = outbox.all_of([row])[row.id]
     if not reports:
         credentials = context.bot().settings.tells_github
         return [f"GitHub is not told: {'the service wants no report' if credentials else 'no credentials'}"]
