@@ -23,6 +23,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes are `auto`: three for two processors, since half of the time tests wait for something."""
+    return len(os.sched_getaffinity(0)) * 3 // 2
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:
     """Tests see no setting of whoever runs them."""

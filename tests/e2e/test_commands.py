@@ -11,8 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bots import Bot, BotMaker, wait_for
+from fastdeploy_bot.cli.root import cli
 
 NUMBERS = itertools.count(1)
 
@@ -454,12 +456,14 @@ def test_every_command_explains_itself_with_an_example(bot: Bot) -> None:
 
     assert {"init", "deploy", "deliveries", "login", "completion", "step"} <= set(commands)
     for name in commands:
-        for each in [[name]] if name not in groups else [[name, sub] for sub in _commands(_help(bot, name))]:
-            assert f"fastdeploy {' '.join(each)}" in _help(bot, *each).partition("Usage:")[2].partition("\n")[2], each
+        for each in [[name]] if name not in groups else [[name, sub] for sub in _commands(_help(name))]:
+            assert f"fastdeploy {' '.join(each)}" in _help(*each).partition("Usage:")[2].partition("\n")[2], each
 
 
-def _help(bot: Bot, *command: str) -> str:
-    return bot.run(*command, "--help", expect=0).stdout
+def _help(*command: str) -> str:
+    done = CliRunner().invoke(cli, [*command, "--help"], prog_name="fastdeploy")
+    assert 0 == done.exit_code, done.output
+    return done.output
 
 
 def _commands(text: str) -> list[str]:

@@ -119,7 +119,7 @@ def test_changes_take_turns(tmp_path: Path) -> None:
     appfile.keep(tmp_path, app(id=0))
 
     def count() -> None:
-        for _ in range(20):
+        for _ in range(5):
             appfile.change(tmp_path, lambda it: msgspec.structs.replace(it, id=it.id + 1))
 
     threads = [threading.Thread(target=count) for _ in range(4)]
@@ -128,7 +128,7 @@ def test_changes_take_turns(tmp_path: Path) -> None:
     for each in threads:
         each.join()
 
-    assert 80 == (appfile.found(tmp_path) or app()).id
+    assert 20 == (appfile.found(tmp_path) or app()).id
 
 
 def test_without_an_app_there_is_nothing_to_change(tmp_path: Path) -> None:
