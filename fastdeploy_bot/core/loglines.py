@@ -19,8 +19,13 @@ from fastdeploy_bot.errors import Invalid
 
 LONGEST: Final = 4_000
 """Characters of a line that are shown; the rest is in the raw log."""
-BLOCK: Final = 200
+BLOCK: Final = 50
 """So many lines are drawn at a time."""
+LARGEST: Final = 16 << 20
+"""Bytes of a log that are drawn at most: its last ones."""
+COLOURED: Final = 100_000
+"""Pieces of text in colour that are drawn at most, give or take one a line: the last ones. Each costs browsers 300
+bytes."""
 _PLACE: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,18})\.([0-9;]{0,40})")
 
 _Row = tuple[int, int, bytes | None]
@@ -102,7 +107,10 @@ class Drawing:
         place: Place = BEGINNING,
         most: int | None = None,
     ) -> None:
-        """The excerpt was read from the place on; of more than `most` lines only the last ones are drawn."""
+        """The excerpt was read from the place on; of more than `most` lines only the last ones are drawn.
+
+        Of very many colours, too: what comes before the last ones is drawn in none.
+        """
         pieces = _pieces(excerpt, place.offset)
         skipped = 0 if most is None else _before_last(excerpt.data, most)
         begin = _pass(pieces, place, skipped) if skipped else place
@@ -112,6 +120,8 @@ class Drawing:
         self._parts, self._marks = parts, marks
         self.hidden = begin.number - place.number
         """How many lines come before the first that is drawn."""
+        self.colourless = _colourless(self._rows)
+        """The number of the last line that is drawn without its colours; 0 where all have them."""
         self.place = msgspec.structs.replace(begin, offset=offset, number=number)
         """Where the log goes on; all of it is known when all blocks have been made."""
 
@@ -136,7 +146,8 @@ class Drawing:
                     if offset == self.place.offset:
                         unended = style
                     runs, style = terminal.runs(data.decode("utf-8", "replace"), style)
-                    lines.append(Line(number, _fitting(runs), time.at(offset)))
+                    shown = _fitting(runs) if number > self.colourless else _plain(_fitting(runs))
+                    lines.append(Line(number, terminal.joined(shown), time.at(offset)))
                 yield Block(section, index, lines)
             self.place = msgspec.structs.replace(self.place, section=section.id, first=section.first)
         self.place = msgspec.structs.replace(self.place, style=style if unended is None else unended)
@@ -172,7 +183,7 @@ def last(data: bytes, count: int) -> list[Line]:
     lines = []
     for row in rows:
         runs, style = terminal.runs(row.decode("utf-8", "replace"), style)
-        lines.append(Line(0, _fitting(runs)))
+        lines.append(Line(0, terminal.joined(_fitting(runs))))
     return lines
 
 
@@ -223,6 +234,10 @@ def _fitting(runs: list[Run]) -> list[Run]:
     return [*kept, (f" … ({length - LONGEST:,} more characters: see the raw log)", PLAIN)]
 
 
+def _plain(runs: list[Run]) -> list[Run]:
+    return [("".join(text for text, _ in runs), PLAIN)]
+
+
 def _pieces(excerpt: Excerpt, offset: int) -> list[_Piece]:
     """What was read from an offset on: one piece, or with a gap two; an empty one, where the gap comes first."""
     if excerpt.gap is None:
@@ -250,14 +265,25 @@ def _rows(pieces: Sequence[_Piece], begin: Place) -> tuple[list[_Row], int, int]
     return rows, offset, number
 
 
+def _colourless(rows: Sequence[_Row]) -> int:
+    """The number of the last line that has to go without its colours; 0 where all may have them."""
+    left = COLOURED
+    for number, _, data in reversed(rows):
+        left -= 0 if data is None else data.count(b"\x1b[") - sum(map(data.count, terminal.RESETS))
+        if left < 0:
+            return number
+    return 0
+
+
 def _before_last(data: bytes, most: int) -> int:
     """How many bytes come before the last lines."""
+    least = data.find(b"\n", len(data) - LARGEST - 1) if len(data) > LARGEST else -1
     place = len(data) - data.endswith(b"\n")
     for _ in range(most):
         place = data.rfind(b"\n", 0, place)
-        if place < 0:
-            return 0
-    return place + 1
+        if place <= least:
+            break
+    return max(place, least) + 1
 
 
 def _pass(pieces: list[_Piece], place: Place, length: int) -> Place:

@@ -14,7 +14,8 @@ from typing import Final
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from fastdeploy_bot import store
-from fastdeploy_bot.errors import Invalid, Unavailable
+from fastdeploy_bot.core.few import Busy, Few
+from fastdeploy_bot.errors import Invalid
 
 SHORTEST: Final = 8
 LONGEST: Final = 1_000
@@ -32,28 +33,20 @@ _NOBODYS: Final = (
 """Compared where there is no such user, so that this is as much work as where there is one; nothing hashes to it."""
 
 _one_at_a_time: Final = threading.Lock()
-_places: Final = threading.BoundedSemaphore(MOST_WAITING + 1)
-
-
-class Busy(Unavailable):
-    """Too many people sign in at the same moment."""
+_places: Final = Few(MOST_WAITING + 1, "too many people sign in at this moment: try again shortly")
 
 
 @contextmanager
 def turn() -> Iterator[None]:
     """Have this process's turn to compute hashes. Raises Busy where that would take long."""
     store.release()  # who waits keeps no connection from others
-    if not _places.acquire(blocking=False):
-        raise Busy("too many people sign in at this moment: try again shortly")
-    try:
+    with _places:
         if not _one_at_a_time.acquire(timeout=PATIENCE):
             raise Busy("signing in takes long at this moment: try again shortly")
         try:
             yield
         finally:
             _one_at_a_time.release()
-    finally:
-        _places.release()
 
 
 def hashed(password: str) -> str:

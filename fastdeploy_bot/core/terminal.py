@@ -27,7 +27,8 @@ _CONTROL: Final = re.compile(f"[{_HIDDEN}]")
 _SPECIAL: Final = re.compile(f"[{_HIDDEN}\r]")
 _COLOUR: Final = re.compile("\x1b\\[([0-9;:]*)m")
 """SGR, the one sequence that most logs hold."""
-_RESETS: Final = (b"\x1b[0m", b"\x1b[m")
+RESETS: Final = (b"\x1b[0m", b"\x1b[m")
+"""What ends all colours and looks."""
 _TO_START: Final = frozenset({"G", "0G", "1G"})
 """Moves to the line's beginning, as a carriage return does."""
 _ON: Final = {1: "bold", 2: "faint", 3: "italic", 4: "underline", 7: "inverse", 9: "strike", 21: "underline"}
@@ -50,6 +51,11 @@ class Style(msgspec.Struct, frozen=True, cache_hash=True):
     underline: bool = False
     inverse: bool = False
     strike: bool = False
+
+    @property
+    def marks_blanks(self) -> bool:
+        """Whether a blank in it looks other than a blank."""
+        return self.bg is not None or self.underline or self.inverse or self.strike
 
 
 PLAIN: Final = Style()
@@ -82,14 +88,22 @@ def runs(row: str, style: Style) -> tuple[list[Run], Style]:
     return fresh or shown, style
 
 
-def text(row: str) -> str:
-    """What of a line can be read in the end."""
-    return "".join(piece for piece, _ in runs(row, PLAIN)[0])
+def joined(found: list[Run]) -> list[Run]:
+    """The same line in fewer runs: neighbours that look alike are one, and blanks look like what is before them."""
+    fewer: list[Run] = []
+    for text, style in found:
+        before, like = fewer[-1] if fewer else ("", style)
+        blank = text.isspace() and not (style.marks_blanks or like.marks_blanks)
+        if fewer and (like == style or blank):
+            fewer[-1] = (before + text, like)
+        else:
+            fewer.append((text, style))
+    return fewer
 
 
 def after(data: bytes, style: Style = PLAIN) -> Style:
     """The style in which goes on what follows these lines, where they began in that one."""
-    reset = max(data.rfind(each) for each in _RESETS)
+    reset = max(data.rfind(each) for each in RESETS)
     begin, style = (reset, PLAIN) if reset >= 0 else (0, style)
     for found in _IN_BYTES.finditer(data, begin):
         said = found["said"]

@@ -18,7 +18,6 @@ from fastdeploy_bot.core import (
     feed,
     listing,
     locking,
-    logs,
     masks,
     retries,
     rollbacks,
@@ -37,7 +36,7 @@ from fastdeploy_bot.core.tokens import Issued
 from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, StepView, TokenView
 from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
-from fastdeploy_bot.web import answers, context, creating, operations, waiting
+from fastdeploy_bot.web import answers, context, creating, longlogs, operations, waiting
 from fastdeploy_bot.web.answers import Answer, Nothing, Text
 from fastdeploy_bot.web.operations import NEWEST, Body, Guid, Id, Name, Query, operation
 from fastdeploy_bot.web.shapes import (
@@ -258,12 +257,8 @@ def show_deployment(id: Id) -> Answer[DeploymentView]:
 def show_log(id: Id, query: Query[Excerpt]) -> Text:
     """A deployment's output from `?offset=` on, as bytes; `X-Log-Gap` says what was not kept of it."""
     _readable(id)
-    excerpt = logs.read(id, query.read().offset)
-    answer = Text(excerpt.data, mimetype=Text.media)
-    answer.headers["X-Log-End"] = str(excerpt.end)
+    answer = longlogs.raw(id, query.read().offset)
     answer.headers["X-Content-Type-Options"] = "nosniff"
-    if excerpt.gap is not None:
-        answer.headers["X-Log-Gap"] = f"{excerpt.gap[0]}-{excerpt.gap[1]}"
     return answer
 
 

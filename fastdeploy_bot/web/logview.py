@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from fastdeploy_bot.core import clock
 from fastdeploy_bot.core.loglines import Block, Drawing, Line, Section
+from fastdeploy_bot.core.terminal import Style
 from fastdeploy_bot.web import colours, display
 from fastdeploy_bot.words import StepState
 
@@ -20,6 +21,7 @@ LONG: Final = 200
 """Of a log with more lines than these, the steps that went well are folded."""
 _UNFOLDED: Final = frozenset({StepState.RUNNING, StepState.FAILURE})
 _HIDDEN: Final = Markup('<p class="hint">{:,} earlier {} not shown: {}.</p>')
+_COLOURLESS: Final = Markup('<p class="hint">Up to line {:,} colours are left out: browsers cannot bear so many.</p>')
 IN_RAW: Final = "the raw log has what is kept"
 BUSY: Final = "others are reading long logs at this moment; reload the page to see more"
 _STEP: Final = Markup(
@@ -47,6 +49,8 @@ def html(drawing: Drawing, steps: Mapping[str, Step], *, hidden: str = IN_RAW) -
     if drawing.hidden:
         lines = "line is" if drawing.hidden == 1 else "lines are"
         yield str(_HIDDEN.format(drawing.hidden, lines, hidden))
+    if drawing.colourless:
+        yield str(_COLOURLESS.format(drawing.colourless))
     blocks, section, end = drawing.blocks(), None, ""
     long = drawing.place.number > LONG
     while True:
@@ -65,7 +69,7 @@ def html(drawing: Drawing, steps: Mapping[str, Step], *, hidden: str = IN_RAW) -
 
 def tail(lines: list[Line]) -> Markup:
     """The last lines of a log, as they are drawn in it, but for their numbers."""
-    return Markup("".join(f"{_text(line)}\n" for line in lines))  # noqa: S704  # escaped there
+    return Markup("".join(map(_text, lines)))  # noqa: S704  # escaped there
 
 
 def _head(section: Section, steps: Mapping[str, Step], *, long: bool) -> str:
@@ -89,15 +93,21 @@ def _line(line: Line) -> str:
     """A line: its number, and text behind that. Each element more would cost a browser as much as the text does."""
     number, time = line.number, "" if line.at is None else f' data-at="{_time(line.at // clock.SECOND)}"'
     if not number:
-        return f'<span class="gap">{_text(line)}\n</span>'
-    return f'<a id="L{number}" href="#L{number}" tabindex="-1"{time}>{number:>5} </a>{_text(line)}\n'
+        return f'<span class="gap">{_text(line)}</span>'
+    return f'<a id="L{number}" href="#L{number}" tabindex="-1"{time}>{number:>5} </a>{_text(line)}'
 
 
 def _text(line: Line) -> str:
-    return "".join(
-        f'<span class="{named}">{escape(text)}</span>' if (named := colours.classes(style)) else escape(text)
-        for text, style in line.runs
-    )
+    """What is read of it, and the end of the line: within the last element, where it needs no node of its own."""
+    if not line.runs:
+        return "\n"
+    *runs, (text, style) = line.runs
+    return "".join(_run(*run) for run in runs) + _run(text + "\n", style)
+
+
+def _run(text: str, style: Style) -> str:
+    named = colours.classes(style)
+    return f'<span class="{named}">{escape(text)}</span>' if named else escape(text)
 
 
 @lru_cache(maxsize=256)

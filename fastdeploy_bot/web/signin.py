@@ -6,9 +6,7 @@ The second page that asks GitHub itself: somebody waits for the answer, and what
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,8 +16,8 @@ from flask.typing import ResponseReturnValue
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, detours, guests, leases, signin, users
 from fastdeploy_bot.core.detours import Detour
+from fastdeploy_bot.core.few import Busy, Few
 from fastdeploy_bot.core.guests import Visit
-from fastdeploy_bot.core.passwords import Busy
 from fastdeploy_bot.core.sessions import Begun
 from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.core.views import Moment
@@ -44,7 +42,7 @@ MOST_AT_GITHUB: Final = 4
 TOLD: Final = (Conflict, Forbidden, TooMany, Unauthenticated, Unavailable)
 """What is told on the card itself."""
 
-_places: Final = threading.BoundedSemaphore(MOST_AT_GITHUB)
+_places: Final = Few(MOST_AT_GITHUB, "too many people sign in at this moment: try again shortly")
 
 
 class Present(msgspec.Struct, frozen=True):
@@ -134,7 +132,7 @@ def _begin_as_guest(app: OAuthApp, detour: Detour) -> Begun:
     if "error" in request.args:
         log.info("github sent somebody back without a code", extra={"problem": request.args["error"][:100]})
         raise Forbidden("GitHub was not allowed to say who you are, so nobody is signed in")
-    with _place():
+    with _places:
         entered = guests.enter(peer, now=clock.now())
         person = _asked(lambda: github.identify(settings, app, code, verifier=detour.verifier))
         again = guests.enter_as(person, now=clock.now())
@@ -165,17 +163,6 @@ def _asked(ask: Callable[[], T]) -> T:
     except CallFailed as failed:
         log.warning("github did not say who somebody is", extra={"problem": str(failed)})
         raise Unavailable("GitHub could not be asked: try again shortly, or sign in with a password") from failed
-
-
-@contextmanager
-def _place() -> Iterator[None]:
-    """Be one of the few who wait for GitHub. Raises Busy."""
-    if not _places.acquire(blocking=False):
-        raise Busy("too many people sign in at this moment: try again shortly")
-    try:
-        yield
-    finally:
-        _places.release()
 
 
 def _required_app() -> OAuthApp:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from fastdeploy_bot.core import questions
-from fastdeploy_bot.errors import Unavailable
+from fastdeploy_bot.core.few import Few
 
 LONGEST: Final = 10.0
 """Seconds that a request waits."""
 MOST: Final = 8
 """How many of a process wait at once: all other threads are there for webhooks and pages."""
 
-_places: Final = threading.BoundedSemaphore(MOST)
+_places: Final = Few(MOST, "as many requests wait for GitHub as may: try again shortly")
 
 
 def until_answered(question: int | None) -> None:
-    """Wait for the answer to a question, for a while. Raises Unavailable where too many wait already."""
+    """Wait for the answer to a question, for a while. Raises Busy where too many wait already."""
     if question is None:
         return
-    if not _places.acquire(blocking=False):
-        raise Unavailable("as many requests wait for GitHub as may: try again shortly")
-    try:
+    with _places:
         questions.wait(question, seconds=LONGEST)
-    finally:
-        _places.release()

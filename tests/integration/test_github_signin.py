@@ -668,7 +668,7 @@ def test_few_wait_for_github_at_once(app: Flask, hub: FakeHub) -> None:
     threads = [threading.Thread(target=come_back, args=(number,)) for number in range(signin.MOST_AT_GITHUB)]
     for thread in threads:
         thread.start()
-    while signin._places._value:
+    while signin._places._left._value:
         assert hub.held.wait(60)
     last = guests[-1].get(ways[-1])
     gate.set()

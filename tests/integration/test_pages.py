@@ -21,6 +21,7 @@ from fastdeploy_bot.core import clock, deployments, feed, logs, searching, steps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step
+from fastdeploy_bot.web import longlogs
 from fastdeploy_bot.web.pages import deployment
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
 from reading import nonce, queries, text
@@ -296,7 +297,7 @@ def test_a_log_is_numbered_text_and_goes_on(deployer: Browser, scene: dict[str, 
     answer = deployer.get(f"/deployments/{number}/lines?place={place}")
 
     red = '<span class="f1 bold">'
-    drawn = f"{line(34)}one &lt;b&gt;{red}more</span>\n{line(35)}{red}and a ha</span>\n"
+    drawn = f"{line(34)}one &lt;b&gt;{red}more\n</span>{line(35)}{red}and a ha\n</span>"
     assert drawn in answer.text
     assert drawn in deployer.get(f"/deployments/{number}").text
     then = deployer.get(f"/deployments/{number}/lines?place={answer.headers['Log-Place']}")
@@ -323,12 +324,14 @@ def test_a_big_log_is_drawn_whole_and_a_huge_one_to_a_bound(deployer: Browser, s
     assert "100 earlier lines are not shown" in page
 
 
-def test_long_logs_are_sent_to_a_few_at_once(deployer: Browser, scene: dict[str, int]) -> None:
-    """Whoever comes then sees its last lines, and why; a short log is shown to everybody."""
+def test_long_logs_are_sent_to_a_few_at_once(
+    deployer: Browser, client: FlaskClient, auth: Auth, scene: dict[str, int]
+) -> None:
+    """Whoever comes then sees its last lines, and why; a short log is shown to everybody. Its bytes come later."""
     number = scene["search"]
     store.write(lambda: logs.append(number, 0, b"some line\n" * 30_000, limit=KIB * KIB))
     path = f"/deployments/{number}"
-    reading = [deployer.get(path, buffered=False) for _ in range(deployment.AT_ONCE)]
+    reading = [deployer.get(path, buffered=False) for _ in range(longlogs.AT_ONCE)]
 
     page = deployer.get(path).text
     assert (False, True) == (line(28_000) in page, line(28_001) in page)
@@ -337,10 +340,20 @@ def test_long_logs_are_sent_to_a_few_at_once(deployer: Browser, scene: dict[str,
     again = deployer.get(f"{path}/lines").text
     assert (False, True) == (line(28_000) in again, line(28_001) in again)
 
+    raw = (deployer.get(f"{path}/log"), client.get(f"/api/v1{path}/log", headers=auth("viewer")))
+    assert [(503, "5")] * 2 == [(each.status_code, each.headers["Retry-After"]) for each in raw]
+    assert "others are being sent long logs at this moment" in raw[0].text
+
     assert all(line(1) in each.text for each in reading)
     for each in reading:
         each.close()
     assert line(1) in deployer.get(path).text
+    assert 300_000 == len(deployer.get(f"{path}/log").data)
+    loading = [deployer.get(f"{path}/log", buffered=False) for _ in range(longlogs.AT_ONCE)]
+    assert 503 == deployer.get(f"{path}/log").status_code
+    for each in loading:
+        each.close()
+    assert 200 == deployer.get(f"{path}/log").status_code
 
 
 def test_a_log_is_folded_by_step(deployer: Browser, scene: dict[str, int]) -> None:

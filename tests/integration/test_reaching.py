@@ -21,6 +21,7 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli import local
 from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.few import Few
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.errors import Invalid, Unavailable
@@ -329,7 +330,7 @@ def test_a_github_that_does_not_let_itself_be_asked_is_named(start: Any, hub: Fa
 def test_only_so_many_wait_at_once(app: Flask, auth: Auth, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads are there for webhooks and pages as well: the others are told to come back at once."""
     monkeypatch.setattr(waiting, "LONGEST", 2.0)
-    monkeypatch.setattr(waiting, "_places", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(waiting, "_places", Few(2, "as many requests wait for GitHub as may"))
     headers = auth("deployer")
 
     def call(number: int) -> TestResponse:

@@ -16,6 +16,7 @@ from callers import Browser, at_once, is_problem, registered
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core import clock, passwords, sessions, signin, throttle, users
+from fastdeploy_bot.core.few import Few
 from fastdeploy_bot.core.signin import Given
 from fastdeploy_bot.errors import TooMany, Unauthenticated
 from fastdeploy_bot.settings import Settings
@@ -168,7 +169,7 @@ def test_a_known_address_is_held_to_its_own_failures(anna: User, looks: Looks) -
 
 def test_many_at_once_are_no_way_around(looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attempt counts before its password is looked at."""
-    monkeypatch.setattr(passwords, "_places", threading.BoundedSemaphore(50))
+    monkeypatch.setattr(passwords, "_places", Few(50, ""))
     monkeypatch.setattr(passwords, "PATIENCE", 60)
 
     answered = at_once(lambda _: attempt(), 20)
@@ -251,7 +252,7 @@ class Crowd:
         passwords._one_at_a_time.acquire()
         for thread in self._threads:
             thread.start()
-        while passwords._places._value:  # how many are left
+        while passwords._places._left._value:  # how many are left
             threading.Event().wait(0.01)
         return self
 

@@ -88,6 +88,23 @@ def test_only_the_last_lines_are_drawn_where_there_are_many(end: bytes) -> None:
     assert [Line(3, [("c", RED)]), Line(4, [("d", RED)])] == drawn(found)
 
 
+def test_of_very_many_colours_only_the_last_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before them is drawn in none, and it is said up to where; all text is there."""
+    monkeypatch.setattr(loglines, "COLOURED", 2)
+    found = Drawing(excerpt(b"a\x1b[32mb\n\x1b[31mc\x1b[0md\n\x1b[31me\nf\n"), WHOLE)
+
+    assert 1 == found.colourless
+    assert [[("ab", PLAIN)], [("c", RED), ("d", PLAIN)], [("e", RED)], [("f", RED)]] == [x.runs for x in drawn(found)]
+
+
+def test_a_log_of_very_long_lines_is_drawn_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole lines, as many as there is room for."""
+    monkeypatch.setattr(loglines, "LARGEST", 7)
+
+    assert [(2, "bb"), (3, "ccc")] == told(Drawing(excerpt(b"aaaaa\nbb\nccc\n"), WHOLE, most=100))
+    assert [] == told(Drawing(excerpt(b"a" * 20 + b"\n"), WHOLE, most=100))
+
+
 def test_a_gap_is_said_where_it_is_and_no_number_comes_twice() -> None:
     """A log that was cut: its head's last line and its tail's first are both parts of lines."""
     found = Drawing(excerpt(b"one\nhalf" + b"rest\nlast\n", gap=(8, 2_008)), WHOLE)
@@ -141,13 +158,13 @@ def test_a_section_that_goes_on_counts_what_it_had() -> None:
 
 def test_blocks_have_so_many_lines_however_they_came() -> None:
     """One that was drawn half goes on under its number; only a full one will never change."""
-    log = b"x\n" * (2 * loglines.BLOCK + 50)
-    first = Drawing(excerpt(log[: 300 * 2]), WHOLE)
+    log = b"x\n" * 125
+    first = Drawing(excerpt(log[: 75 * 2]), WHOLE)
     shape = [(block.index, len(block.lines), block.full) for block in first.blocks()]
-    then = Drawing(excerpt(log[300 * 2 :]), WHOLE, place=first.place)
+    then = Drawing(excerpt(log[75 * 2 :]), WHOLE, place=first.place)
 
-    assert [(0, 200, True), (1, 100, False)] == shape
-    assert [(1, 100, True), (2, 50, False)] == [(block.index, len(block.lines), block.full) for block in then.blocks()]
+    assert [(0, 50, True), (1, 25, False)] == shape
+    assert [(1, 25, True), (2, 25, False)] == [(block.index, len(block.lines), block.full) for block in then.blocks()]
 
 
 @pytest.mark.parametrize(

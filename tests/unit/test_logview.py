@@ -101,4 +101,4 @@ def test_a_long_log_is_drawn_in_pieces() -> None:
     log = b"x\n" * 1_000
     pieces = list(logview.html(Drawing(Excerpt(log, len(log), None), [Part(None, 0, len(log))]), {}))
 
-    assert 5 == sum(piece.startswith('<div class="lines full"') for piece in pieces)
+    assert 1_000 // loglines.BLOCK == sum(piece.startswith('<div class="lines full"') for piece in pieces)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +102,33 @@ def test_nothing_is_left_to_obey(row: str) -> None:
 @given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
 def test_plain_text_stays_as_it_is(row: str) -> None:
     """All of it."""
-    assert row == terminal.text(row)
+    assert [(row, PLAIN)] * bool(row) == terminal.runs(row, PLAIN)[0]
+
+
+@given(ROW)
+def test_a_line_is_joined_of_few_runs_that_look_alike(row: str) -> None:
+    """Each character keeps its looks, but blanks that show none; and no run could be one with that before it."""
+    runs, _ = terminal.runs(row, PLAIN)
+    joined = terminal.joined(runs)
+
+    before, after = ([(each, style) for text, style in found for each in text] for found in (runs, joined))
+    unlike = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert all(a[0] == b[0] and a[0].isspace() and not (a[1].marks_blanks or b[1].marks_blanks) for a, b in unlike)
+    assert all(one[1] != other[1] for one, other in pairwise(joined))
+
+
+@pytest.mark.parametrize(
+    ("row", "count"),
+    [
+        ("\x1b[31ma\x1b[0m \x1b[32mb\x1b[0m", 2),
+        ("\x1b[31ma\x1b[0;31mb", 1),
+        ("\x1b[4ma\x1b[0m \x1b[32mb", 3),
+        ("  a", 1),
+    ],
+)
+def test_blanks_take_no_run_of_their_own_where_nobody_sees_it(row: str, count: int) -> None:
+    """An underlined one does."""
+    assert count == len(terminal.joined(terminal.runs(row, PLAIN)[0]))
 
 
 @given(st.lists(ROW), SGR)

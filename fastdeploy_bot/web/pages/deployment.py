@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
-from threading import BoundedSemaphore
 from typing import Final
 
 import msgspec
@@ -30,6 +30,7 @@ from fastdeploy_bot.core import (
 )
 from fastdeploy_bot.core import steps as core_steps
 from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.few import Busy
 from fastdeploy_bot.core.forecast import Habit, Slow
 from fastdeploy_bot.core.loglines import BEGINNING, Drawing, Line, Place
 from fastdeploy_bot.core.logparts import Part
@@ -37,7 +38,7 @@ from fastdeploy_bot.core.logs import Excerpt, Mark
 from fastdeploy_bot.core.standing import Run, Sight
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Report, Service, Step
-from fastdeploy_bot.web import browser, context, display, logview
+from fastdeploy_bot.web import browser, context, display, logview, longlogs
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import ID, bp
 from fastdeploy_bot.words import DeploymentState, StepState
@@ -46,10 +47,6 @@ MOST_LINES: Final = 50_000
 """How many lines of a log are drawn at most: its last ones."""
 FEW_LINES: Final = 2_000
 """How many while too many others are being sent long logs."""
-LONG: Final = 256 * 1024
-"""From how many bytes on a log is a long one."""
-AT_ONCE: Final = 8
-"""To how many a process sends long logs at the same time: each has a thread until the last byte is taken."""
 TAIL: Final = 20
 """How many lines of a log stand beside a failure."""
 TAIL_BYTES: Final = 256 * 1024
@@ -57,9 +54,6 @@ TAIL_BYTES: Final = 256 * 1024
 LOG_HERE: Final = Markup("<!-- the log -->")
 PLACE_HERE: Final = Markup("<!-- where it goes on -->")
 """What stands in a page for what is only drawn while it is sent."""
-
-
-_seats = BoundedSemaphore(AT_ONCE)
 
 
 class StepLine(msgspec.Struct, frozen=True):
@@ -97,11 +91,8 @@ def lines(id: int) -> ResponseReturnValue:
 def log(id: int) -> ResponseReturnValue:
     """A deployment's output, as bytes."""
     _readable(id)
-    excerpt = logs.read(id)
-    answer = Response(excerpt.data, mimetype="text/plain")
+    answer = longlogs.raw(id)
     answer.headers["Content-Disposition"] = f'inline; filename="deployment-{id}.log"'
-    if excerpt.gap is not None:
-        answer.headers["X-Log-Gap"] = f"{excerpt.gap[0]}-{excerpt.gap[1]}"
     return answer
 
 
@@ -161,19 +152,16 @@ def _drawn(
 ) -> tuple[Response, Drawing]:
     """The answer that shows a log from a place on within a frame; long ones are sent to few at the same time."""
     row, run = _readable(number)
-    long = logs.end(number) - place.offset > LONG
-    seated = long and _seats.acquire(blocking=False)
-    full = long and not seated
-    try:
-        drawing, steps = _log(row, run, place, most=FEW_LINES if full else MOST_LINES)
-        drawn = logview.html(drawing, steps, hidden=logview.BUSY if full else logview.IN_RAW)
-        answer = Response(frame(drawn, drawing), mimetype="text/html")
-    except BaseException:
-        if seated:
-            _seats.release()
-        raise
-    if seated:
-        answer.call_on_close(_seats.release)
+    most, hidden = MOST_LINES, logview.IN_RAW
+    with ExitStack() as seat:
+        try:
+            if longlogs.is_long(number, place.offset):
+                seat.enter_context(longlogs.seats)
+        except Busy:
+            most, hidden = FEW_LINES, logview.BUSY
+        drawing, steps = _log(row, run, place, most=most)
+        answer = Response(frame(logview.html(drawing, steps, hidden=hidden), drawing), mimetype="text/html")
+        answer.call_on_close(seat.pop_all().close)
     return answer, drawing
 
 
