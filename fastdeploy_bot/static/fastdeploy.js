@@ -9,6 +9,7 @@ const BEHIND = 3_000; // what a hidden tab waits to show another state by its ti
 const ASLEEP = 3_600_000; // a tab hidden for so long lets its socket go
 const PATIENCE = 30_000; // between two tries to connect at most
 const STEADY = 10_000; // a socket that held for so long is none that something cuts
+const LATE = 8_000; // lines that came within this time may belong to a step that is told of only now
 const NOTICE = 300_000; // before a session ends
 const USED = 900_000; // who did something within this time is still there
 
@@ -82,6 +83,7 @@ async function refresh() {
   } finally {
     fetching = false;
     rested = Date.now() + Math.max(REST, 3 * (Date.now() - begun));
+    late ||= !live;
     if (log && (logDue || !live)) setTimeout(readLog, Math.random() * 1_000); // not now: many ask for what is above
     logDue = false;
     if (again) wake(0);
@@ -201,6 +203,8 @@ addEventListener("toggle", ({ target }) => target.matches(".ask:not([open])") &&
 let reading = null;
 let readAgain = false;
 let readLater = null;
+let late = false; // whether lines that are shown may belong to another step by now
+const places = []; // where the log went on, and when
 
 async function readLog() {
   if (document.hidden || ended) return;
@@ -209,7 +213,10 @@ async function readLog() {
     return;
   }
   clearTimeout(readLater);
-  reading = appendLines().catch(() => (readLater = setTimeout(readLog, LATEST)));
+  reading = appendLines().catch(() => {
+    late = true;
+    readLater = setTimeout(readLog, LATEST);
+  });
   await reading;
   reading = null;
   if (readAgain) {
@@ -220,15 +227,27 @@ async function readLog() {
 
 async function appendLines() {
   const place = byId("place");
-  const answer = await fetch(`/deployments/${body.following}/lines?place=${place.value}`);
+  while (places[0]?.at < Date.now() - LATE) places.shift();
+  const again = late && !isSelected(log);
+  const from = again && places.length ? places[0] : place;
+  late &&= !again;
+  const answer = await fetch(`/deployments/${body.following}/lines?place=${from.value}`);
   if (answer.status >= 500) throw new Error("later");
   if (!answer.ok) return;
   const news = await parse(answer);
+  places.push({ at: Date.now(), value: place.value });
   const follow = byId("follow").checked && !isSelected(log);
   const lines = [...news.querySelectorAll(".lines > a")];
-  const known = lines.map((line) => byId(line.id)).filter(Boolean);
-  if (known.length) removeFrom(known[0]); // it had not ended, or belongs to another step
-  for (const part of [...news.body.children]) addPart(part, follow);
+  const known = lines.filter((line) => byId(line.id));
+  const partOf = (line) => line.closest(".part").id;
+  const last = known.at(-1); // it may not have ended
+  const first = known.find((line) => line === last || partOf(line) !== partOf(byId(line.id)));
+  const open = new Map([...log.querySelectorAll("details")].map((each) => [each.id, each.open]));
+  if (first) {
+    keepFrom(first, news.body);
+    removeFrom(byId(first.id));
+  }
+  for (const part of [...news.body.children]) addPart(part, follow, open);
   place.value = answer.headers.get("Log-Place");
   if (!lines.length) return;
   byId("empty")?.remove();
@@ -241,12 +260,30 @@ function removeFrom(line) {
   range.setStartBefore(line);
   range.setEnd(log, log.childNodes.length);
   range.deleteContents();
+  for (const each of log.querySelectorAll(".lines:empty")) each.remove();
+  for (const each of log.querySelectorAll(".part:not(:has(.lines))")) each.remove();
+}
+
+// Takes from what came the lines that are shown already, where they belong.
+function keepFrom(line, came) {
+  came.querySelector(":scope > .hint")?.remove();
+  for (const block of came.querySelectorAll(".lines")) {
+    if (block.contains(line)) {
+      while (block.firstChild !== line) block.firstChild.remove();
+      return;
+    }
+    block.remove();
+  }
 }
 
 // A part of the log that is shown already grows by the blocks of lines that came, and is told of anew.
-function addPart(part, follow) {
+function addPart(part, follow, open) {
   let shown = part.id && byId(part.id);
-  if (!shown) return log.append(part);
+  if (!shown) {
+    log.append(part);
+    if (!follow && open.has(part.id)) part.open = open.get(part.id);
+    return;
+  }
   const told = part.querySelector("summary");
   if (shown.localName !== part.localName) {
     const other = part.cloneNode(); // which step it belongs to was not known yet
@@ -347,6 +384,7 @@ function hear(told) {
   else if (told.id || told.type === "reset") {
     since = told.id ?? newest;
     logDue ||= body.following == (told.step?.deployment ?? told.deployment?.id);
+    late ||= logDue;
     if (!document.hidden) wake(GATHER * (0.5 + Math.random()));
     else if (told.type === "deployment") wake(BEHIND * (0.5 + Math.random()));
   }

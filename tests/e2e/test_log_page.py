@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from bots import Bot
+from databases import SQLITE, Raw
 from windows import WAIT, OpenPage, overflow, sign_in, stay
 
 pytestmark = pytest.mark.timeout(300)
@@ -23,6 +26,11 @@ exit 3
 LIVE: Final = r"""#!/bin/sh
 fastdeploy step Build -- sh -c 'seq 1 300; printf "\033[1;31mhalf a "; until [ -e go ]; do sleep 0.1; done; echo line'
 fastdeploy step Migrate -- sh -c 'echo migrating; until [ -e on ]; do sleep 0.1; done; echo migrated'
+"""
+LATE: Final = r"""#!/bin/sh
+fastdeploy step First -- echo first
+until [ -e begin ]; do sleep 0.1; done; echo loose; until [ -e go ]; do sleep 0.1; done
+fastdeploy step Build -- sh -c 'echo built; until [ -e on ]; do sleep 0.1; done'
 """
 
 
@@ -146,6 +154,36 @@ def test_nobody_who_reads_is_disturbed_by_what_comes(bot: Bot, window: OpenPage)
         expect(page.get_by_role("button", name="1 new line ↓")).to_be_visible(timeout=WAIT)
         assert is_open(page, "Build")
         assert 50 == page.locator("#log").evaluate("one => one.scrollTop")
+
+
+def test_lines_go_to_their_step_when_it_is_told_of_late(bot: Bot, window: OpenPage) -> None:
+    """On the open page, as when it is loaded anew; what else is folded stays as it was."""
+    folder = bot.service("late", LATE)
+    number = bot.deploy("late")
+    with window() as page:
+        page.clock.set_fixed_time(datetime.now(UTC))  # lines that came a while ago stay where they are
+        sign_in(page, bot, f"/deployments/{number}")
+        expect(page.locator(fold("First"))).to_contain_text("first", timeout=WAIT)
+        (folder / "begin").touch()
+        expect(page.locator("div.part #L2")).to_be_visible(timeout=WAIT)
+        (folder / "go").touch()
+        expect(page.locator(fold("Build"))).to_contain_text("built", timeout=WAIT)
+        page.get_by_label("follow").uncheck()
+        page.locator(fold("First")).locator("summary").click()
+        same = stay(page)
+
+        with closing(Raw(f"{SQLITE}{bot.home}/fastdeploy.db")) as raw:
+            raw.execute("UPDATE step SET log_from = 6 WHERE name = 'Build' AND deployment_id = ?", number)
+        (folder / "on").touch()
+
+        expect(page.locator(fold("Build")).locator("#L2, #L3")).to_have_count(2, timeout=WAIT)
+        expect(page.locator(fold("Build")).locator("summary")).to_contain_text("✓ Build 2 lines")
+        assert (2, 3, False) == (
+            page.locator(".part").count(),
+            page.locator(".lines > a").count(),
+            is_open(page, "First"),
+        )
+        assert same()
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -301,7 +301,7 @@ def test_a_log_is_numbered_text_and_goes_on(deployer: Browser, scene: dict[str, 
     assert drawn in answer.text
     assert drawn in deployer.get(f"/deployments/{number}").text
     then = deployer.get(f"/deployments/{number}/lines?place={answer.headers['Log-Place']}")
-    assert f"{line(35)}{red}and a ha</span>\n" in then.text
+    assert f"{line(35)}{red}and a ha\n</span>" in then.text
     assert place_of(deployer.get(f"/deployments/{number}").text) == then.headers["Log-Place"]
 
 
