@@ -300,6 +300,14 @@ function addPart(part, follow, open) {
   }
 }
 
+// Lines far from sight cost no more than their text: browsers keep how they were laid out, some 4 kB a line.
+function forgetLayout({ target, skipped }) {
+  if (!skipped) return;
+  target.hidden = true;
+  getComputedStyle(target).display;
+  target.hidden = false;
+}
+
 let unseen = 0;
 
 function tellNew(count) {
@@ -328,6 +336,7 @@ function watchLog() {
     follow.checked = atBottom();
     if (follow.checked) tellNew(-unseen);
   });
+  log.addEventListener("contentvisibilityautostatechange", forgetLayout);
   const failed = log.querySelector("summary > .failure")?.closest("details");
   if (location.hash) follow.checked = false;
   else if (failed) log.scrollTop += failed.getBoundingClientRect().bottom - log.getBoundingClientRect().bottom;
