@@ -10,6 +10,7 @@ const ASLEEP = 3_600_000; // a tab hidden for so long lets its socket go
 const PATIENCE = 30_000; // between two tries to connect at most
 const STEADY = 10_000; // a socket that held for so long is none that something cuts
 const LATE = 8_000; // lines that came within this time may belong to a step that is told of only now
+const TIDY = 1_000; // between two times that lines out of sight are seen to
 const NOTICE = 300_000; // before a session ends
 const USED = 900_000; // who did something within this time is still there
 
@@ -300,12 +301,21 @@ function addPart(part, follow, open) {
   }
 }
 
-// Lines far from sight cost no more than their text: browsers keep how they were laid out, some 4 kB a line.
-function forgetLayout({ target, skipped }) {
-  if (!skipped) return;
-  target.hidden = true;
-  getComputedStyle(target).display;
-  target.hidden = false;
+// Browsers keep how lines were laid out, some 4 kB a line, when those are out of sight again: it is taken from them.
+const far = new Set();
+
+function noteSight({ target, skipped }) {
+  if (skipped && !far.size) setTimeout(forgetLayout, TIDY);
+  if (skipped) far.add(target);
+  else far.delete(target);
+}
+
+function forgetLayout() {
+  const blocks = [...far];
+  for (const each of blocks) each.hidden = true;
+  if (blocks.length) getComputedStyle(blocks[0]).display; // now, and not when they are shown again
+  for (const each of blocks) each.hidden = false;
+  far.clear();
 }
 
 let unseen = 0;
@@ -336,7 +346,7 @@ function watchLog() {
     follow.checked = atBottom();
     if (follow.checked) tellNew(-unseen);
   });
-  log.addEventListener("contentvisibilityautostatechange", forgetLayout);
+  log.addEventListener("contentvisibilityautostatechange", noteSight);
   const failed = log.querySelector("summary > .failure")?.closest("details");
   if (location.hash) follow.checked = false;
   else if (failed) log.scrollTop += failed.getBoundingClientRect().bottom - log.getBoundingClientRect().bottom;
@@ -538,6 +548,7 @@ function step(places, by) {
 }
 
 function linkOf(place) {
+  if (place.parentElement.localName === "summary") return place.parentElement;
   return place.querySelector(".name[href]") ?? place.querySelector("a[href^='/deployments/']") ?? place.querySelector("a, summary");
 }
 

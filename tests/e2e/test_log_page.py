@@ -78,6 +78,11 @@ def test_a_long_log_opens_at_what_failed(bot: Bot, long: int, window: OpenPage, 
         expect(page.locator(".tail")).to_have_text("migrating\n")
         assert is_in_sight(page, f"{fold('Migrate')} summary") or not scripts
         expect(page.get_by_text("building 17", exact=False).first).not_to_be_visible()
+        if scripts:
+            page.keyboard.press("n")
+            expect(page.locator(".note.bad :focus")).to_have_text("Retry")
+            page.keyboard.press("n")
+            expect(page.locator(f"{fold('Migrate')} summary")).to_be_focused()
 
         page.locator(fold("Build")).locator("summary").click()
         expect(page.get_by_text("building 17", exact=False).first).to_be_visible()
