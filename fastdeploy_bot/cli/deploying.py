@@ -109,7 +109,7 @@ def _tell(bot: Bot, view: DeploymentView, *, wait: bool, json_: bool) -> None:
     elif json_:
         printing.show(view)
     else:
-        click.echo(printing.line(view) + (" · asked to stop" if view.cancelling else ""))
+        click.echo(printing.line(view))
 
 
 def _stay(bot: Bot, view: DeploymentView, *, json_: bool) -> None:

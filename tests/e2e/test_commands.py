@@ -50,10 +50,11 @@ def test_deploy_wait_ends_with_three_when_it_is_cancelled(bot: Bot, name: str) -
     waiting = bot.begin("deploy", name, "--sha", SHA, "--wait")
     [number] = wait_for(lambda: [row["id"] for row in bot.deployments(name) if row["state"] == "running"])
 
-    bot.run("cancel", str(number), expect=0)
+    told = bot.run("cancel", str(number), expect=0).stdout
 
     said, _ = waiting.communicate(timeout=60)
     assert 3 == waiting.returncode, said
+    assert 1 == told.count("asked to stop")
     assert "cancelled by local" == bot.wait_end(number)["reason"]
 
 
