@@ -476,12 +476,14 @@ async function stay() {
   if (!byId("ending").hidden) show("last", new Date(Date.now() + present.left * 1_000));
 }
 
-// Asks, or tells by a form; the forms here are this session's from then on, though they may be of one before.
+// Asks, or tells by a form; the forms here are this session's from then on, though they may be of one before. Where that
+// is somebody else's, the page is drawn for them: nobody does by it what it says another one would.
 async function tell(path, form) {
   try {
     const answer = await fetch(path, form && { method: "POST", body: form });
     const present = await answer.json();
     if (!answer.ok) throw new Error("later");
+    if (present.name && present.name !== byId("menu").firstElementChild.textContent) return location.reload();
     for (const each of document.getElementsByName("form_token")) each.value = present.form_token || each.value;
     return present;
   } catch {

@@ -46,8 +46,10 @@ _places: Final = Few(MOST_AT_GITHUB, "too many people sign in at this moment: tr
 
 
 class Present(msgspec.Struct, frozen=True):
-    """How long the reader's session lasts."""
+    """Whose the reader's session is, and how long it lasts."""
 
+    name: str
+    """Of the user; empty where there is none."""
     expires: Moment | None
     left: float
     """Seconds; 0 where there is none."""
@@ -122,8 +124,10 @@ def renew() -> Answer[Present]:
 
 def _present() -> Answer[Present]:
     found = browser.session()
-    expires = None if found is None else found.expires
-    return answers.as_json(Present(clock.text(expires), browser.left(), "" if found is None else browser.form_token()))
+    if found is None:
+        return answers.as_json(Present("", None, 0, ""))
+    name, expires = found.principal.name, clock.text(found.expires)
+    return answers.as_json(Present(name, expires, browser.left(), browser.form_token()))
 
 
 def _begin_as_guest(app: OAuthApp, detour: Detour) -> Begun:

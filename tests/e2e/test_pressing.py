@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from bots import PASSWORD, Bot
 from windows import WAIT, OpenPage, push, sign_in
@@ -152,3 +154,28 @@ def test_a_push_that_was_ignored_is_replayed_to_its_end(bot: Bot, window: OpenPa
         expect(page.locator("h1")).to_contain_text("deployed aaaaaaa", timeout=WAIT)
         expect(page.locator("#top")).to_contain_text("by admin · replay")
     assert ["a" * 40] == (folder / "ran").read_text().split()
+
+
+def test_a_page_of_somebody_who_has_left_is_drawn_for_who_came_instead(bot: Bot, window: OpenPage) -> None:
+    """Nobody presses as one what the page says another one would."""
+    bot.run("user", "add", "eve", "--role", "deployer", env={"FASTDEPLOY_PASSWORD": PASSWORD}, expect=0)
+    bot.service("whose", QUICK)
+    number = bot.run_service("whose")["id"]
+    with window(refused=True) as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        expect(page.locator("#menu > summary")).to_have_text("admin")
+        beside = page.context.new_page()
+        beside.goto(bot.url)
+        beside.locator("#menu > summary").click()
+        beside.get_by_role("button", name="Sign out").click()
+        expect(beside.get_by_label("User name")).to_be_visible()
+        sign_in(beside, bot, f"/deployments/{number}", name="eve")
+        beside.close()
+
+        with suppress(Error):  # it may be drawn anew already
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+        expect(page.locator("#menu > summary")).to_have_text("eve", timeout=WAIT)
+        ask(page, f"retry-top-{number}")
+        page.get_by_role("button", name="Yes, deploy 5555555").click()
+        expect(page.locator("#top")).to_contain_text(f"by eve · retry of #{number}", timeout=WAIT)

@@ -348,4 +348,4 @@ def test_how_long_a_session_lasts_can_be_asked(app: Flask) -> None:
 
 def test_who_is_not_signed_in_has_no_time_left(app: Flask) -> None:
     """Nor a token for anything."""
-    assert {"expires": None, "left": 0, "form_token": ""} == Browser(app).get("/session").get_json()
+    assert {"name": "", "expires": None, "left": 0, "form_token": ""} == Browser(app).get("/session").get_json()
