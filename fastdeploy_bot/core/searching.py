@@ -1,4 +1,4 @@
-"""Searching: deployments by the beginning of their commit, by words of its title, or by their service."""
+"""Searching: deployments by their number, the beginning of their commit, words of its title, or their service."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SPAN: Final = 10_000
 """Among how many of the newest deployments, or of those before a place, words are looked for."""
 _SHA: Final = re.compile(r"[0-9a-f]{4,40}", re.IGNORECASE)
 _AFTER_HEX: Final = "g"
+_NUMBER: Final = re.compile(r"#([0-9]{1,9})")
+"""As pages write it; without the sign it may be a word of a title."""
 
 
 def is_sha(query: str) -> bool:
@@ -40,6 +42,8 @@ def runs(services: Sequence[Seen], query: str, *, before: int, limit: int) -> li
     queries = [standing.rows(list(much)).where(Deployment.id > first, told)]
     if is_sha(query):
         queries.append(standing.rows(readable).where(begins(Deployment.sha, query)))
+    if number := _NUMBER.fullmatch(query):
+        queries.append(standing.rows(readable).where(Deployment.id == int(number[1])))
     found = {
         row.id: row
         for each in queries

@@ -138,7 +138,7 @@ GAPS = """all => all.map(each =>
 
 
 def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> None:
-    """The same facts, and every action: sign in, deploy, look, retry, roll back, lock, unlock, sign out."""
+    """The same facts, and every action: sign in, deploy, look, retry, roll back, lock, unlock, print, sign out."""
     bot.service("plain", "#!/bin/sh\necho plainly done\n")
     with window(scripts=False) as page:
         sign_in(page, bot, "/services/plain")
@@ -169,6 +169,12 @@ def test_without_javascript_everything_is_there(bot: Bot, window: OpenPage) -> N
         page.get_by_role("button", name="Yes, unlock plain").click()
         page.wait_for_url(f"{bot.url}/services/plain")
         expect(page.locator("#top")).not_to_contain_text("Locked")
+        page.emulate_media(media="print")
+        expect(page.locator("#deploy")).to_be_hidden()
+        expect(page.locator(".button:visible, button:visible")).to_have_count(0)
+        told = page.locator("#deployments time").first
+        assert f'" ({told.get_attribute("title")})"' == told.evaluate("it => getComputedStyle(it, '::after').content")
+        page.emulate_media(media="screen")
         assert "success" == bot.wait_end(number + 3)["state"]
 
         page.goto(bot.url)

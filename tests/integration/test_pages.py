@@ -160,11 +160,13 @@ def test_a_broken_service_file_is_told_with_what_is_wrong(deployer: Browser, app
 
 
 def test_services_and_deployments_are_found(deployer: Browser, scene: dict[str, int]) -> None:
-    """By name, title or commit."""
+    """By name, number, title or commit."""
     commit = Deployment.get_by_id(scene["shop"]).sha
 
     assert 1 == deployer.get("/?q=shop").text.count('class="name"')
     assert f"#{scene['shop']}" not in text(deployer, "/?q=nothing-like-it")
+    assert f"/deployments/{scene['shop']}" in deployer.get(f"/?q=%23{scene['shop']}").text
+    assert "No deployment has that" in text(deployer, f"/?q=%23{9**9}")
     assert f"/deployments/{scene['shop']}" in deployer.get(f"/?q={commit[:9]}").text
     assert "No deployment has that" in text(deployer, "/?q=100%25")
 
