@@ -93,7 +93,7 @@ def test_the_tail_is_drawn_as_the_log() -> None:
     """In colour, escaped, without numbers."""
     tail = logview.tail(loglines.last(b"one\n\x1b[32m<two>\x1b[0m\n", 2))
 
-    assert 'one\n<span class="f2">&lt;two&gt;</span>\n' == tail
+    assert 'one\n<span class="f2">&lt;two&gt;\n</span>' == tail
 
 
 def test_a_long_log_is_drawn_in_pieces() -> None:
