@@ -25,6 +25,13 @@ POSTGRES: Final = "postgresql://"
 SQLITE: Final = "sqlite:///"
 TABLES: Final = [model._meta.table_name for model in _Row.__subclasses__()]
 """Every table of the bot's."""
+EMPTYING: Final = "; ".join(
+    [
+        *(f'DELETE FROM "{table}"' for table in TABLES),  # noqa: S608 - our own tables
+        "SELECT " + ", ".join(f"setval(pg_get_serial_sequence('{table}', 'id'), 1, false)" for table in TABLES),
+    ]
+)
+"""All of it in one go, and no change of the tables themselves, which takes ten times as long."""
 
 
 class Server:
@@ -55,8 +62,7 @@ class Server:
             self._ready.forget_references()
             self._ready.execute("SET lock_timeout = '60s'")
         else:
-            for table in TABLES:
-                self._ready.execute(f'DELETE FROM "{table}"; ALTER TABLE "{table}" ALTER id RESTART')  # noqa: S608 - ours
+            self._ready.execute(EMPTYING)
         return self._ready.url
 
     def restart(self) -> None:
