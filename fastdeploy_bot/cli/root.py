@@ -14,7 +14,7 @@ from fastdeploy_bot.errors import FastdeployError, Invalid
 
 COMMANDS: Final = {
     "init": "starting",
-    "serve": "starting",
+    "serve": "serving",
     "worker": "working",
     "migrate": "starting",
     "check": "starting",

@@ -1,16 +1,13 @@
-"""Commands to begin with: `init`, `serve`, `migrate`, `check`."""
+"""Commands to begin with: `init`, `migrate`, `check`."""
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
 from collections.abc import Mapping
-from typing import Final
 
 import click
 
-from fastdeploy_bot import appfile, inherited, sources, store
+from fastdeploy_bot import appfile, sources, store
 from fastdeploy_bot import settings as settings_
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json
@@ -18,9 +15,6 @@ from fastdeploy_bot.core import secrets
 from fastdeploy_bot.core.catalogue import Catalogue, Entry
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.settings import Settings
-
-OF_A_SCRIPT: Final = frozenset({"FASTDEPLOY_RUN", "FASTDEPLOY_TOKEN", "FASTDEPLOY_STEPS_FILE"})
-"""Variables of a deployment that a bot started by its script must not carry: it is not part of the run."""
 
 
 @click.command()
@@ -59,35 +53,6 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
         click.echo(
             f"From another machine: ssh -L {settings.port}:127.0.0.1:{settings.port} HOST, and the same address."
         )
-
-
-@click.command()
-@click.option("--host", metavar="ADDRESS", help="Where to listen (127.0.0.1).")
-@click.option("--port", metavar="PORT", help="Where to listen (8000).")
-@click.option("--demo", is_flag=True, help="Make an example if there is nothing yet, and push to it once.")
-@click.pass_obj
-def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool) -> None:
-    """Receive pushes and deploy them, until Ctrl-C.
-
-    \b
-    fastdeploy serve --port 9000
-    """  # noqa: D301 - as above
-    flags.update({name: value for name, value in (("host", host), ("port", port)) if value is not None})
-    if demo:
-        from fastdeploy_bot.cli import demonstrating
-
-        password = demonstrating.prepare(shared.settings())
-    settings = shared.settings()
-    settings_.require_serving(settings)
-    if inherited.address() is None:
-        _require_port(settings)
-    if demo:
-        demonstrating.in_background(settings, password)
-    environ = {name: value for name, value in os.environ.items() if name not in OF_A_SCRIPT}
-    environ.update({f"FASTDEPLOY_{name.upper()}": value for name, value in flags.items()})
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:fastdeploy_bot.serving"]
-    sys.stdout.flush()
-    os.execve(sys.executable, command, environ)  # noqa: S606 - there is no shell, and none is wanted
 
 
 @click.command()
@@ -152,17 +117,3 @@ def _missing_secrets(settings: Settings, entries: Mapping[str, Entry]) -> list[s
         except SettingsError as error:
             problems.append(f"services/{name}/service.toml: secrets: {error}")
     return problems
-
-
-def _require_port(settings: Settings) -> None:
-    """Raise a plain error now rather than gunicorn's in a while."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SettingsError(
-                f"cannot listen on {settings.host}:{settings.port}: {reason}; choose another with --port or PORT"
-            ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging.config
 import os
 import signal
-import sys
 
 import click
 
@@ -13,7 +12,7 @@ from fastdeploy_bot import facts
 from fastdeploy_bot import settings as settings_
 from fastdeploy_bot.app import create_engine, prepare
 from fastdeploy_bot.cli import shared
-from fastdeploy_bot.cli.starting import OF_A_SCRIPT
+from fastdeploy_bot.cli.serving import leave_script
 from fastdeploy_bot.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -29,9 +28,7 @@ def worker() -> None:
     FASTDEPLOY_MAX_RUNNING=0 fastdeploy serve
     fastdeploy worker
     """  # noqa: D301 - click wants the character: what follows keeps its lines
-    if OF_A_SCRIPT & os.environ.keys():  # started by a deployment, of which it must not be a part
-        environ = {name: value for name, value in os.environ.items() if name not in OF_A_SCRIPT}
-        os.execve(sys.executable, [sys.executable, "-m", "fastdeploy_bot", *sys.argv[1:]], environ)  # noqa: S606 - no shell
+    leave_script()
     settings = shared.settings()
     settings_.require_serving(settings)
     if settings.max_running == 0:

@@ -74,14 +74,17 @@ class RunFolder:
         _sync_folder(os.path.dirname(self.path))
 
     def _fill(self, deployment: int) -> None:
+        """Make its files. That they are there is what has to last, and that is up to the folder: nobody waits for each.
+
+        After a power cut nothing that they hold is asked for, and the room for the exit record is taken at once.
+        """
         about = {"format": FORMAT, "deployment": deployment, "cookie": self.name}
-        _write(self.file("run.json"), json.dumps(about).encode())
+        _write(self.file("run.json"), json.dumps(about).encode(), synced=False)
         for name in ("lock", "supervisor.lock", "steps", "steps.log"):
-            _write(self.file(name), b"")
+            _write(self.file(name), b"", synced=False)
         exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(exit_file, 0, EXIT_SIZE)
-            os.fsync(exit_file)
         finally:
             os.close(exit_file)
 
@@ -280,12 +283,13 @@ class RunFolder:
         return _entry(_read(self.file(name), 0, EXIT_SIZE) or b"")
 
 
-def _write(path: str, data: bytes, flags: int = os.O_TRUNC) -> None:
+def _write(path: str, data: bytes, flags: int = os.O_TRUNC, *, synced: bool = True) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
     try:
         while data:  # a disk that is nearly full takes a part, and refuses the rest with the error that says so
             data = data[os.write(file, data) :]
-        os.fsync(file)
+        if synced:
+            os.fsync(file)
     finally:
         os.close(file)
 

@@ -6,27 +6,22 @@ Source: https://docs.github.com/en/rest
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import msgspec
-import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from fastdeploy_bot import __version__
 from fastdeploy_bot.errors import FastdeployError
-from fastdeploy_bot.forge.github import deadline, policy
+from fastdeploy_bot.forge.github import policy
 from fastdeploy_bot.forge.github.policy import Refusal
 from fastdeploy_bot.settings import OAuthApp
+
+if TYPE_CHECKING:  # loaded at the first call: a bot that has none to make, or not yet, need not wait for it
+    from fastdeploy_bot.forge.github import transport
 
 T = TypeVar("T")
 
@@ -39,10 +34,6 @@ OK: Final = frozenset({HTTPStatus.OK})
 
 _MOVED: Final = frozenset({301, 302, 307, 308})
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-
-
-class _TooLarge(requests.ConnectionError):
-    """There is more of an answer than anybody wants to hold."""
 
 
 class CallFailed(FastdeployError):
@@ -82,23 +73,18 @@ class Client:
         self._base = api_url
         self.said: Mapping[str, str] = {}
         """The headers of the last answer that say how to go on."""
-        self._session = _Session()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Hurried())
-        # A proxy of the environment is for what leaves this host; plain http never does.
-        self._session.trust_env = urlsplit(api_url).scheme == "https"
-        self._session.headers.update(
-            {
-                "Accept": accept,
-                "Accept-Encoding": "identity",
-                "User-Agent": f"fastdeploy_bot/{__version__}",
-                "X-GitHub-Api-Version": api_version,
-            }
-        )
+        self._session: transport.Session | None = None
+        self._headers = {
+            "Accept": accept,
+            "Accept-Encoding": "identity",
+            "User-Agent": f"fastdeploy_bot/{__version__}",
+            "X-GitHub-Api-Version": api_version,
+        }
 
     def close(self) -> None:
         """Let go of its connections."""
-        self._session.close()
+        if self._session is not None:
+            self._session.close()
 
     def call(
         self,
@@ -119,15 +105,17 @@ class Client:
         With the `etag` of an earlier answer, GitHub says 304 where nothing has changed since; that has to be expected.
         Of an answer at most `largest` bytes are read.
         """
+        from fastdeploy_bot.forge.github import transport
+
         self.said = {}
         try:
             answer = self._send(method, _address(self._base + path, query), token, body, etag)
-            data = _read(answer, largest)
-        except _TooLarge as error:
+            data = transport.read(answer, largest)
+        except transport.TooLarge as error:
             final = answer.status_code in expected
             raise CallFailed(Refusal(None, f"GitHub cannot be reached: {error}", final=final)) from error
-        except requests.RequestException as error:
-            raise CallFailed(Refusal(None, f"GitHub cannot be reached: {_cause(error)}")) from error
+        except transport.Failed as error:
+            raise CallFailed(Refusal(None, f"GitHub cannot be reached: {transport.cause(error)}")) from error
         headers = {name: answer.headers[name] for name in KEPT if name in answer.headers}
         self.said = {name: headers[name] for name in policy.DECIDING if name in headers}
         if answer.status_code not in expected:
@@ -136,7 +124,7 @@ class Client:
 
     def _send(
         self, method: str, url: str, token: str | OAuthApp | None, body: Mapping[str, object] | None, etag: str | None
-    ) -> requests.Response:
+    ) -> transport.Response:
         """Send a call, and once more to where a renamed repository is now."""
         answer = self._send_once(method, url, token, body, etag)
         if answer.status_code not in _MOVED:
@@ -149,17 +137,29 @@ class Client:
 
     def _send_once(
         self, method: str, url: str, token: str | OAuthApp | None, body: Mapping[str, object] | None, etag: str | None
-    ) -> requests.Response:
-        return self._session.request(
+    ) -> transport.Response:
+        from fastdeploy_bot.forge.github import transport
+
+        return self._opened().request(
             method,
             url,
             headers={} if etag is None else {"If-None-Match": etag},
-            auth=_Signed(token),
+            auth=transport.Signed(token),
             json=body,
             timeout=TIMEOUT,
             allow_redirects=False,
             stream=True,
         )
+
+    def _opened(self) -> transport.Session:
+        from fastdeploy_bot.forge.github import transport
+
+        if self._session is None:
+            self._session = transport.Session()
+            # A proxy of the environment is for what leaves this host; plain http never does.
+            self._session.trust_env = urlsplit(self._base).scheme == "https"
+            self._session.headers.update(self._headers)
+        return self._session
 
     def _followed(self, url: str, location: str) -> str | None:
         """Where a call goes on that was sent to `url`; None where that is not our host: a token is shown to no other.
@@ -176,62 +176,6 @@ class Client:
         path = quote(theirs.path, safe="/%:@!$&'()*+,;=~")
         query = quote(theirs.query, safe="/%:@!$&'()*+,;=~?")
         return f"{ours.scheme}://{ours.netloc}/{path.lstrip('/')}{'?' if query else ''}{query}"
-
-
-class _Session(requests.Session):
-    """Follows nothing by itself, and so does not read answers to the end to see where they lead."""
-
-    def get_redirect_target(self, _answer: requests.Response) -> None:
-        """Nowhere."""
-
-
-class _Plain(HTTPConnection):
-    response_class = deadline.Answer
-
-
-class _Secure(HTTPSConnection):
-    response_class = deadline.Answer
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
-class _Hurried(HTTPAdapter):
-    """Has every answer keep its deadline; `requests` itself bounds only how long nothing comes."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # Any: passed on as they are
-        """Make the pools of such connections."""
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:  # Any: as it is there
-        """Make them for what goes through a proxy, too."""
-        manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-_POOLS: Final = {"http": _PlainPool, "https": _SecurePool}
-
-
-class _Signed(AuthBase):
-    """Says who calls. Being there, it also keeps `requests` from looking for a password in ~/.netrc."""
-
-    def __init__(self, token: str | OAuthApp | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if isinstance(self._token, OAuthApp):
-            pair = f"{self._token.client_id}:{self._token.client_secret}"
-            request.headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        elif self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 def repository_path(repository: str) -> str:
@@ -259,36 +203,6 @@ def _address(url: str, query: Mapping[str, str | int] | None) -> str:
     return f"{url}?{urlencode(query)}" if query else url
 
 
-def _read(answer: requests.Response, largest: int) -> Any:  # Any: JSON is yet to be judged
-    """The answer's JSON, or None. Raises RequestException where it is too large, too slow, packed or cut off."""
-    data = b""
-    with answer:
-        # Unpacking could make any amount of it, and we asked for nothing of the kind.
-        if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-            raise requests.ConnectionError("its answer is packed, which was not asked for")
-        try:
-            for piece in answer.raw.stream(1 << 16, decode_content=False):
-                data += piece
-                if len(data) > largest:
-                    raise _TooLarge(f"its answer is larger than {largest} bytes")
-        except ReadTimeoutError as error:
-            raise requests.Timeout from error
-        except HTTPError as error:
-            raise requests.ConnectionError from error
-    try:
-        return _parsed(data.decode(errors="replace"))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _parsed(text: str) -> Any:  # Any: JSON is yet to be judged
-    """What JSON says, with `?` for halves of surrogate pairs: it can tell of them, and no row can hold them."""
-    found = json.loads(text)
-    if "\\ud" not in text.lower():
-        return found
-    return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))
-
-
 def _complaint(status: int, data: Any) -> str:  # Any: JSON is yet to be judged
     """What GitHub says is wrong, in one line: its message, and that of the first error it names."""
     if status in _MOVED:
@@ -300,14 +214,3 @@ def _complaint(status: int, data: Any) -> str:  # Any: JSON is yet to be judged
         said = [data.get("message"), first.get("message") if isinstance(first, dict) else first]
     words = ": ".join(_CONTROL.sub(" ", text)[:200] for text in said if isinstance(text, str) and text)
     return f"GitHub answered {status}{': ' if words else ''}{words}"
-
-
-def _cause(error: requests.RequestException) -> str:
-    """Why there was no answer, in words without addresses and objects."""
-    if isinstance(error, requests.Timeout):
-        return "it took too long"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate cannot be verified"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy cannot be reached"
-    return str(error) if str(error).startswith("its answer") else "the connection failed"
