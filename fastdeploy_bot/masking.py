@@ -29,6 +29,8 @@ _PROBE = 8
 _SHORTEST_ANCHOR = 4
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 """Bytes that no quoting changes."""
+_COMMON = b"QZXJKVYqWUjHBzGxFPMkLDNCwvObTyAISREgpfumhdcl9876543rnaiots2te10- "
+"""Letters and digits, the commoner in logs the later; all other bytes, which `find` puts before them, are rarer."""
 _URL_SAFE = (b"", b"/", b"~", b"~/", b"~!*'()", b"~!*'();,/?:@&=+$#")
 """What is left as it is beside those: by forms, in paths, and by JavaScript's two functions."""
 _SHELL_SAFE = (b"", b"@%+=:/", b"@%+=:,/~")
@@ -52,10 +54,11 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms = {form for secret in secrets for form in _forms(secret.encode(errors="surrogateescape"))}
-        self._needles: dict[bytes, list[tuple[_Form, int]]] = {}
+        self._needles: dict[bytes, dict[bytes, list[tuple[_Form, int]]]] = {}
+        """What to look for where there is a certain byte, its rarest: without that it cannot be there."""
         for form in forms:
             for anchor, offset in form.anchors:
-                self._needles.setdefault(anchor, []).append((form, offset))
+                self._needles.setdefault(_rarest(anchor), {}).setdefault(anchor, []).append((form, offset))
         self._whole = _Beginnings({form.text for form in forms if not form.wraps} | _SHAPES_BEGIN)
         self._wrapped = _Beginnings({form.text for form in forms if form.wraps})
         self._held = b""
@@ -108,7 +111,8 @@ class Masker:
             for shape, begin in _shapes_in(stream)
             if (whole := shape.whole.match(stream, begin)) is not None
         ]
-        for needle, forms in self._needles.items():
+        there = [needles for rarest, needles in self._needles.items() if rarest in stream]
+        for needle, forms in (each for needles in there for each in needles.items()):
             for place in _places(stream, needle):
                 for form, offset in forms:
                     start = place - offset
@@ -117,6 +121,11 @@ class Masker:
                     elif start >= 0 and stream.startswith(form.text, start):
                         found.append((start, start + len(form.text)))
         return _merged(found)
+
+
+def _rarest(needle: bytes) -> bytes:
+    """The byte of it that logs have least often."""
+    return bytes([min(needle, key=_COMMON.find)])
 
 
 def _places(stream: bytes, needle: bytes, place: int = -1) -> list[int]:
