@@ -37,16 +37,21 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add(username: str, password: str, role: Role, *, by: Principal, now: int) -> User:
-    """A new user. Raises Invalid for a name or password that cannot be, Conflict where the name is taken."""
-    if not _NAME.fullmatch(username) or username in _RESERVED:
+    """A new user. Raises Invalid for a name or password that cannot be, Conflict where the name is taken.
+
+    A name that differs from another by its case alone is taken: people would take one for the other.
+    """
+    if not _NAME.fullmatch(username) or username.lower() in _RESERVED:
         names = ", ".join(sorted(_RESERVED))
         raise Invalid(f"user name {username!r}: expected letters, digits, '.', '_' or '-', and none of {names}")
     hashed = passwords.hashed(password)
 
     def insert() -> User:
+        alike = User.get_or_none(peewee.fn.LOWER(User.username) == username.lower())
         query = User.insert(username=username, password=hashed, role=role, created=now)
-        if not query.on_conflict_ignore().as_rowcount().execute():
-            raise Conflict(f"there is already a user {username}: give them a new password, or choose another name")
+        if alike is not None or not query.on_conflict_ignore().as_rowcount().execute():
+            taken = username if alike is None else alike.username
+            raise Conflict(f"there is already a user {taken}: give them a new password, or choose another name")
         audit.note(by, "add", f"user {username}", now=now, detail=role)
         return find(username)
 

@@ -179,6 +179,8 @@ def test_an_admin_manages_users_by_the_page(app: Flask) -> None:
         (USERS, {"username": "anna", "password": "short", "role": "viewer"}, 422, "8 to 1000 characters"),
         (USERS, {"username": "anna", "password": PASSWORD, "role": "root"}, 422, "viewer, deployer, admin"),
         (USERS, {"username": "admin", "password": PASSWORD, "role": "viewer"}, 409, "already a user admin"),
+        (USERS, {"username": "Admin", "password": PASSWORD, "role": "viewer"}, 409, "already a user admin"),
+        (USERS, {"username": "Local", "password": PASSWORD, "role": "viewer"}, 422, "none of"),
         (f"{USERS}/admin/remove", {}, 409, "last admin"),
         (f"{USERS}/admin/role", {"role": "viewer"}, 409, "last admin"),
         (f"{USERS}/admin/role", {"role": "admin"}, 409, "admin already"),
