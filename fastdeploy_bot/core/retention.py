@@ -6,7 +6,7 @@ And of each ref the newest push, by which an older one that comes again is known
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from typing import Any, Final
 
@@ -14,7 +14,17 @@ import msgspec
 from peewee import fn
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, heads, idempotency, questions, reconciling, sessions, successes, throttle
+from fastdeploy_bot.core import (
+    clock,
+    heads,
+    idempotency,
+    questions,
+    reconciling,
+    removing,
+    sessions,
+    successes,
+    throttle,
+)
 from fastdeploy_bot.store.models import (
     Answer,
     Attempt,
@@ -24,14 +34,13 @@ from fastdeploy_bot.store.models import (
     LogChunk,
     Question,
     Recovery,
-    Report,
     Service,
     Session,
     Step,
     Token,
     Verdict,
 )
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, ReportKind
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState
 
 SUCCESSES: Final = 10
 """How many of a service's last successes stay, the live one among them."""
@@ -40,9 +49,6 @@ BODY_BYTES: Final = 256 << 20
 """How much the bodies of all deliveries take at most."""
 WINDOW: Final = 200
 """How many rows are looked at together."""
-WORK: Final = 150
-"""What one write takes on itself: each row counts as one, and once more for each `PIECE` that it holds."""
-PIECE: Final = 8 * 1024
 SHARE: Final = 4
 """How many times as long as a write took to pause after it: others have the database most of the time."""
 LEAST_PAUSE: Final = 0.02
@@ -126,8 +132,8 @@ class _Sweep:
     def bodies(self) -> Iterator[int]:
         """What deliveries brought: old, or too much in all."""
         weights = store.read(self._old_bodies)
-        for batch in _batches(weights):
-            yield self._write(_empty, batch)
+        for batch in removing.batches(weights):
+            yield self._write(removing.bodies, batch)
 
     def deployments(self) -> Iterator[int]:
         """Deployments with their steps and logs."""
@@ -138,9 +144,9 @@ class _Sweep:
             for window in self._windows(Deployment, Deployment.finished):
                 weights = self._read(_old_deployments, set(window) - kept - self._gone, self._gone)
                 yield 0
-                for batch in _batches(weights):
+                for batch in removing.batches(weights):
                     yield from self._shorten(batch[0], weights)
-                    yield self._write(_remove_deployments, batch)
+                    yield self._write(removing.deployments, batch)
                     self._gone.update(batch)
                     found = True
 
@@ -149,15 +155,15 @@ class _Sweep:
         for window in self._windows(Delivery, Delivery.received):
             weights = self._read(self._old_deliveries, window)
             yield 0
-            for batch in _batches(weights):
-                yield self._write(_remove_deliveries, batch)
+            for batch in removing.batches(weights):
+                yield self._write(removing.deliveries, batch)
 
     def plain(self, model: Any, old: Any) -> Iterator[int]:
         """The rows of a table that nothing refers to."""
         if self._dry_run:
             yield model.select().where(old).count()
             return
-        while numbers := [row.id for row in model.select(model.id).where(old).limit(WORK)]:
+        while numbers := [row.id for row in model.select(model.id).where(old).limit(removing.WORK)]:
             yield self._write(lambda batch: int(model.delete().where(model.id.in_(batch)).execute()), numbers)
 
     def _write(self, remove: Callable[[Sequence[int]], int], batch: Sequence[int]) -> int:
@@ -168,9 +174,9 @@ class _Sweep:
 
     def _shorten(self, number: int, weights: Mapping[int, int]) -> Iterator[int]:
         """Take pieces off a log that is too much for one write."""
-        if weights[number] <= WORK or self._dry_run:
+        if weights[number] <= removing.WORK or self._dry_run:
             return
-        while store.write(lambda: _cut(number)):
+        while store.write(lambda: removing.shorten(number)):
             yield 0
 
     def _windows(self, model: Any, moment: Any) -> Iterator[list[int]]:
@@ -192,20 +198,22 @@ class _Sweep:
         rows = Delivery.select(Delivery.id, Delivery.received, length).where(Delivery.body.is_null(False))
         old: dict[int, int] = {}
         taken = 0
-        for number, received, size in _pairs(rows.order_by(Delivery.received.desc(), Delivery.id.desc())):
+        for number, received, size in removing.pairs(rows.order_by(Delivery.received.desc(), Delivery.id.desc())):
             taken += size
             if received < self._now - BODY_LIFE or taken > BODY_BYTES:
-                old[number] = 1 + size // PIECE
+                old[number] = 1 + size // removing.PIECE
         return old
 
     def _old_deliveries(self, window: Collection[int]) -> dict[int, int]:
         """Those of them that nothing that stays refers to and that tell nothing, each with what its removal costs."""
-        kept = {row.delivery_id for row in _for_deliveries(window) if row.id not in self._gone}
-        kept |= self._telling(window) | _asked_of(Question.delivery, window)
+        kept = {row.delivery_id for row in removing.for_deliveries(window) if row.id not in self._gone}
+        kept |= self._telling(window) | removing.asked_of(Question.delivery, window)
         again = Delivery.select(Delivery.id, Delivery.duplicate_of).where(Delivery.duplicate_of.in_(window))
-        free = _free(set(window) - kept, _pairs(again))
-        size = 1 + fn.COALESCE(fn.LENGTH(Delivery.body), 0) / PIECE
-        sizes = _pairs(Delivery.select(Delivery.id, size).where(Delivery.id.in_(free)).order_by(Delivery.id.desc()))
+        free = removing.free(set(window) - kept, removing.pairs(again))
+        size = 1 + fn.COALESCE(fn.LENGTH(Delivery.body), 0) / removing.PIECE
+        sizes = removing.pairs(
+            Delivery.select(Delivery.id, size).where(Delivery.id.in_(free)).order_by(Delivery.id.desc())
+        )
         return {number: 1 + cost for number, cost in sizes}  # the newest first: what came again before what it names
 
     def _telling(self, window: Collection[int]) -> set[int]:
@@ -218,7 +226,7 @@ class _Sweep:
         )
         return {
             number
-            for number, pushed_at, counts, verdict, decided, *place in _pairs(rows)
+            for number, pushed_at, counts, verdict, decided, *place in removing.pairs(rows)
             if decided >= self._before
             or (counts and self._is_newest(pushed_at, Verdict.counts, "counts", *place))
             or (verdict not in reconciling.OLDER and self._is_newest(pushed_at, _decided(), "decided", *place))
@@ -279,127 +287,20 @@ def _with_those_shipping(numbers: Collection[int]) -> set[int]:
     earlier = Deployment.alias()
     further = earlier.select(earlier.id).join(shipping, on=(earlier.taken_over_by == shipping.c.id))
     whole = shipping.union(further)
-    return {number for (number,) in _pairs(whole.select_from(whole.c.id))}
+    return {number for (number,) in removing.pairs(whole.select_from(whole.c.id))}
 
 
 def _old_deployments(window: Collection[int], gone: Collection[int]) -> dict[int, int]:
     """Those of them that nothing that stays refers to, in the order to remove them, with what each removal costs."""
-    references = _references(window)
-    free = _free(window, [(who, what) for who, what in references if who not in gone])
+    references = removing.references(window)
+    free = removing.free(window, [(who, what) for who, what in references if who not in gone])
     order = TopologicalSorter(dict.fromkeys(free, ()))
     for who, what in references:
         if who in free and what in free:
             order.add(what, who)
-    chunk = 1 + fn.LENGTH(LogChunk.data) / PIECE
+    chunk = 1 + fn.LENGTH(LogChunk.data) / removing.PIECE
     logs = LogChunk.select(LogChunk.deployment, fn.SUM(chunk)).where(LogChunk.deployment.in_(free))
-    weights = dict(_pairs(logs.group_by(LogChunk.deployment)))
+    weights = dict(removing.pairs(logs.group_by(LogChunk.deployment)))
     steps = Step.select(Step.deployment, fn.COUNT(Step.id)).where(Step.deployment.in_(free)).group_by(Step.deployment)
-    lengths = dict(_pairs(steps))
+    lengths = dict(removing.pairs(steps))
     return {number: 1 + int(weights.get(number, 0)) + lengths.get(number, 0) for number in order.static_order()}
-
-
-def _references(numbers: Collection[int]) -> list[tuple[int, int]]:
-    """Which deployment refers to which of these; 0 stands for what GitHub is owed of it, or is still to say."""
-    found = [(0, row.deployment_id) for row in _owed(numbers)]
-    found += [(0, number) for number in _asked_of(Question.deployment, numbers)]
-    for field in (Deployment.parent, Deployment.taken_over_by):
-        found += _pairs(Deployment.select(Deployment.id, field).where(field.in_(numbers)))
-    return found
-
-
-def _owed(numbers: Collection[int]) -> Iterable[Report]:
-    return Report.select().where(Report.deployment.in_(numbers), Report.changes > Report.told)
-
-
-def _for_deliveries(numbers: Collection[int]) -> Iterable[Deployment]:
-    return Deployment.select(Deployment.id, Deployment.delivery).where(Deployment.delivery.in_(numbers))
-
-
-def _asked_of(field: Any, numbers: Collection[int]) -> set[int]:
-    """Those of them about which GitHub is still to say something. Any: peewee's."""
-    asked = Question.select(field).where(field.in_(numbers), Question.answered.is_null())
-    return {number for (number,) in _pairs(asked)}
-
-
-def _free(numbers: Collection[int], references: Collection[tuple[int, int]]) -> set[int]:
-    """Those of them to which nothing refers but what is free itself; a reference is who refers, and to what."""
-    free = set(numbers)
-    while blocked := {what for who, what in references if who not in free and what in free}:
-        free -= blocked
-    return free
-
-
-def _batches(weights: Mapping[int, int]) -> Iterator[list[int]]:
-    """The numbers in their order, as many at once as one write takes on itself, or one that is too much."""
-    batch: list[int] = []
-    work = 0
-    for number, weight in weights.items():
-        if batch and work + weight > WORK:
-            yield batch
-            batch, work = [], 0
-        batch.append(number)
-        work += weight
-    if batch:
-        yield batch
-
-
-# --- inside a write: somebody may have come to need what was free a moment ago
-
-
-def _empty(deliveries: Sequence[int]) -> int:
-    had = (Delivery.id.in_(deliveries)) & Delivery.body.is_null(False)
-    return int(Delivery.update(body=None).where(had).execute())
-
-
-def _remove_deployments(batch: Sequence[int]) -> int:
-    numbers = _free(batch, _references(batch))
-    Verdict.update(deployment=None).where(Verdict.deployment.in_(numbers)).execute()
-    _hand_reports_on(numbers)
-    LogChunk.delete().where(LogChunk.deployment.in_(numbers)).execute()
-    Question.delete().where(Question.deployment.in_(numbers)).execute()
-    Step.delete().where(Step.deployment.in_(numbers)).execute()
-    return int(Deployment.delete().where(Deployment.id.in_(numbers)).execute())
-
-
-def _hand_reports_on(numbers: Collection[int]) -> None:
-    """What GitHub was told of their commits belongs to a later deployment of the same commit, or goes.
-
-    What it was told of one deployment alone goes with that.
-    """
-    told = Report.select(Report.id, Deployment.service, Deployment.sha).join(Deployment)
-    reports = _pairs(told.where(Report.deployment.in_(numbers), Report.kind == ReportKind.STATUS))
-    others = (
-        Deployment.select(Deployment.service, Deployment.sha, fn.MAX(Deployment.id))
-        .where(Deployment.sha.in_([sha for _, _, sha in reports]), Deployment.id.not_in(numbers))
-        .group_by(Deployment.service, Deployment.sha)
-    )
-    heirs = {(service, sha): number for service, sha, number in _pairs(others)}
-    for report, service, sha in reports:
-        if (service, sha) in heirs:
-            Report.update(deployment=heirs[service, sha]).where(Report.id == report).execute()
-    Report.delete().where(Report.deployment.in_(numbers)).execute()
-
-
-def _cut(deployment: int) -> bool:
-    """Take a piece off the end of a deployment's log; False where nobody may, or nothing but little is left."""
-    if not _free([deployment], _references([deployment])):
-        return False
-    mine = LogChunk.select(LogChunk.id, fn.LENGTH(LogChunk.data)).where(LogChunk.deployment == deployment)
-    last = _pairs(mine.order_by(LogChunk.offset.desc()).limit(WORK))
-    batch = next(_batches({number: 1 + size // PIECE for number, size in last}), [])
-    LogChunk.delete().where(LogChunk.id.in_(batch)).execute()
-    return len(batch) > 0
-
-
-def _remove_deliveries(batch: Sequence[int]) -> int:
-    again = Delivery.select(Delivery.id, Delivery.duplicate_of).where(Delivery.duplicate_of.in_(batch))
-    needed = {row.delivery_id for row in _for_deliveries(batch)}
-    numbers = _free(set(batch) - needed - _asked_of(Question.delivery, batch), _pairs(again))
-    Verdict.delete().where(Verdict.delivery.in_(numbers)).execute()
-    Question.delete().where(Question.delivery.in_(numbers)).execute()
-    return int(Delivery.delete().where(Delivery.id.in_(numbers)).execute())
-
-
-def _pairs(query: Any) -> list[Any]:
-    """The query's rows as their columns: peewee's own types know only models."""
-    return list(query.tuples())

@@ -138,7 +138,7 @@ def test_one_host_looks_for_all(make: Any, time: Clock) -> None:
 
 def test_another_host_goes_on_where_one_died(make: Any, time: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """When its lease has run out."""
-    monkeypatch.setattr("fastdeploy_bot.core.retention.WORK", 1)
+    monkeypatch.setattr("fastdeploy_bot.core.removing.WORK", 1)
     first, second = make("web1"), make("web2")
     for _ in range(3):
         note(91)

@@ -41,6 +41,7 @@ from fastdeploy_bot.core import (
     logs,
     outbox,
     questions,
+    removing,
     retention,
     tokens,
 )
@@ -181,7 +182,7 @@ def test_what_a_kept_deployment_refers_to_stays(shop: Service) -> None:
 def test_long_chains_go_as_a_whole(shop: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever way they point, and however few are looked at together."""
     monkeypatch.setattr(retention, "WINDOW", 7)
-    monkeypatch.setattr(retention, "WORK", 3)
+    monkeypatch.setattr(removing, "WORK", 3)
     parents, heirs = [ended(shop)], [ended(shop)]
     for _ in range(12):
         parents.append(ended(shop, parent=parents[-1]))
@@ -239,7 +240,7 @@ def test_a_retry_that_comes_between_looking_and_removing_is_heeded(
     shop: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it names stays; the others go."""
-    monkeypatch.setattr(retention, "WORK", 1)
+    monkeypatch.setattr(removing, "WORK", 1)
     first, second = ended(shop), ended(shop, sha=sha(2))
     steps = retention.prune(DAYS, now=NOW)
 
@@ -257,7 +258,7 @@ def test_a_huge_log_goes_in_pieces(shop: Service, raw: Raw, monkeypatch: pytest.
     """No write takes more on itself than the others; in the end nothing is left of it."""
     number = ended(shop)
     store.write(lambda: logs.append(number, 0, b"x" * 20 * logs.CHUNK, limit=1 << 30))
-    monkeypatch.setattr(retention, "WORK", 5 * (1 + logs.CHUNK // retention.PIECE))
+    monkeypatch.setattr(removing, "WORK", 5 * (1 + logs.CHUNK // removing.PIECE))
 
     left = [raw.execute("SELECT COUNT(*) FROM log_chunk")[0][0] for _ in retention.prune(DAYS, now=NOW)]
 
