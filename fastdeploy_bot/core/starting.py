@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -93,7 +94,9 @@ def require_first(entry: Entry, wish: Wish, *, now: int) -> None:
         raise Conflict(entry.problem)
     service = services.of(entry, now=now)
     head, last = _head(service, entry.file, wish), deployments.last_word(service.id)
-    if last is not None and last.origin == Origin.MANUAL and (last.sha, last.ref) == (head.sha, head.ref):
+    if last is None or last.origin != Origin.MANUAL:
+        return
+    if (last.sha, last.ref, json.loads(last.context)) == (head.sha, head.ref, wish.context):
         raise UnderWay(f"that is under way already, as deployment {last.id}", deployment=last.id)
 
 

@@ -560,6 +560,17 @@ def test_a_retry_says_what_it_takes_the_place_of(deployer: Browser, github: GitH
 
 
 @pytest.mark.usefixtures("two_services")
+def test_a_deployment_with_a_context_is_another_wish(deployer: Browser, client: FlaskClient, auth: Auth) -> None:
+    """What a program told its script is no answer to somebody who presses Deploy."""
+    wish = {"service": "shop", "sha": sha(9), "context": {"migrate": False}}
+    client.post("/api/v1/deployments", json=wish, headers=auth("deployer"))
+
+    pressed = [deployer.post("/services/shop/deploy", nonce=nonce, sha=sha(9)).location for nonce in ("1", "2")]
+
+    assert ["/deployments/2"] * 2 == pressed
+
+
+@pytest.mark.usefixtures("two_services")
 def test_a_form_that_says_something_else_is_another_one(deployer: Browser) -> None:
     """Whoever goes back to it and types another commit wants that one."""
     typed = [deployer.post("/services/shop/deploy", nonce="n", sha=sha(number)).location for number in (8, 9)]
