@@ -14,7 +14,7 @@ from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.lag import Lag
 from fastdeploy_bot.core.views import DeploymentView, ForetoldStep, LiveView, ServiceView
 from fastdeploy_bot.store.models import Deployment, Report, Service, Step
-from fastdeploy_bot.words import OPEN_STATES, ReportKind
+from fastdeploy_bot.words import OPEN_STATES, DeploymentState, ReportKind
 
 
 def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
@@ -48,9 +48,9 @@ def service(row: Service, entry: Entry | None, *, public_url: str) -> ServiceVie
 
 def services(rows: Sequence[Service], entries: Mapping[str, Entry], *, public_url: str) -> list[ServiceView]:
     """Services from their rows and their files, in that order."""
-    last, live = _newest(rows)
+    last, live, ended = _newest(rows)
     behind = lag.of(rows, {number: row.sha for number, row in live.items()}, entries)
-    queues = _queues([row.id for row in rows])
+    under_way = _under_way([row.id for row in rows])
     told = {each.id: each for each in deployments(list(last.values()), public_url=public_url)}
     return [
         _service(
@@ -59,7 +59,8 @@ def services(rows: Sequence[Service], entries: Mapping[str, Entry], *, public_ur
             last=told[last[row.id].id] if row.id in last else None,
             live=live.get(row.id),
             behind=behind.get(row.id),
-            queue=queues.get(row.id, []),
+            stands=history.foremost(under_way.get(row.id, []), ended.get(row.id)),
+            queue=[each.id for each in under_way.get(row.id, []) if each.state in OPEN_STATES],
         )
         for row in rows
     ]
@@ -87,6 +88,7 @@ def _service(
     last: DeploymentView | None,
     live: Deployment | None,
     behind: Lag | None,
+    stands: Deployment | None,
     queue: list[int],
 ) -> ServiceView:
     file = entry.file if entry is not None else None
@@ -96,7 +98,7 @@ def _service(
         repository=file.repository if file is not None else row.repository,
         environment=file.environment if file is not None else "",
         url=file.url if file is not None else "",
-        state=None if last is None else last.state,
+        state=None if stands is None else DeploymentState(stands.state),
         live=None if live is None else LiveView(live.sha, live.ref, live.id, clock.text(live.finished)),
         behind=None if live is None else _gained(behind),
         last=last,
@@ -115,25 +117,30 @@ def _gained(behind: Lag | None) -> int | None:
     return 0 if behind.between is None else behind.between.gained
 
 
-def _newest(services: Sequence[Service]) -> tuple[dict[int, Deployment], dict[int, Deployment]]:
-    """Of each service its newest deployment, and the one that is live, by the service's row's id."""
+def _newest(
+    services: Sequence[Service],
+) -> tuple[dict[int, Deployment], dict[int, Deployment], dict[int, Deployment]]:
+    """Of each service its newest deployment, the one that is live, and its last run that has ended, by its row's id."""
     mine = Deployment.select(Deployment.id).where(Deployment.service == Service.id).order_by(Deployment.id.desc())
+    ends = [history.newest(outcome).alias(outcome.value) for outcome in history.OUTCOMES]
     looked: Any = Service.select(  # tuples, which peewee's types know nothing of
-        mine.limit(1).alias("last"), successes.of(Service.id, Deployment.id).limit(1).alias("live")
+        mine.limit(1).alias("last"), successes.of(Service.id, Deployment.id).limit(1).alias("live"), *ends
     ).where(Service.id.in_([row.id for row in services]))
-    pairs = list(looked.tuples()) or [(None, None)]
-    rows = {row.id: row for row in _rows().where(Deployment.id.in_([id for pair in pairs for id in pair if id]))}
-    last, live = ({rows[id].service_id: rows[id] for id in ids if id} for ids in zip(*pairs, strict=True))
-    return last, live
+    found = [(last, live, max(filter(None, ends), default=None)) for last, live, *ends in looked.tuples()]
+    rows = {row.id: row for row in _rows().where(Deployment.id.in_([id for each in found for id in each if id]))}
+    last, live, ended = (
+        {rows[id].service_id: rows[id] for id in ids if id} for ids in zip(*(found or [(None,) * 3]), strict=True)
+    )
+    return last, live, ended
 
 
-def _queues(services: Sequence[int]) -> dict[int, list[int]]:
-    """Of each service that has some the deployments that have not begun, oldest first."""
-    found: dict[int, list[int]] = {}
-    waiting = Deployment.select(Deployment.id, Deployment.service)
-    waiting = waiting.where(Deployment.service.in_(list(services)), Deployment.state.in_(OPEN_STATES))
-    for row in waiting.order_by(Deployment.id):
-        found.setdefault(row.service_id, []).append(row.id)
+def _under_way(services: Sequence[int]) -> dict[int, list[Deployment]]:
+    """Of each service that has some the deployments that have not ended, oldest first."""
+    found: dict[int, list[Deployment]] = {}
+    open_or_running = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
+    rows = Deployment.select(Deployment.id, Deployment.service, Deployment.state)
+    for row in rows.where(Deployment.service.in_(list(services)), open_or_running).order_by(Deployment.id):
+        found.setdefault(row.service_id, []).append(row)
     return found
 
 

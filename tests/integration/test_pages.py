@@ -240,7 +240,8 @@ def test_what_was_cancelled_before_it_began_does_not_hide_a_failure(
 
     def told() -> str:
         word: str = client.get("/api/v1/services/shop", headers=auth("viewer")).get_json()["state"]
-        return word if word in deployer.get("/badges/shop.svg").text else "another than the badge"
+        picture = deployer.get("/badges/shop.svg").text
+        return word if word in picture else f"{word}, but {picture}"
 
     github.push()
     host.begin(1)
