@@ -106,8 +106,8 @@ def _text(line: Line) -> str:
 
 
 def _run(text: str, style: Style) -> str:
-    named = colours.classes(style)
-    return f'<span class="{named}">{escape(text)}</span>' if named else escape(text)
+    named, escaped = colours.classes(style), str(escape(text))  # as Markup, it would escape what it is added to
+    return f'<span class="{named}">{escaped}</span>' if named else escaped
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastdeploy_bot.core import loglines
@@ -80,6 +80,7 @@ def drawn(log: bytes, edge: int) -> str:
 
 
 @given(LOG, st.integers(0, 50))
+@example(b"\x1b[31mred\x1b[m plain", 0)
 def test_every_log_becomes_whole_html_of_the_same_text(log: bytes, edge: int) -> None:
     """Only our own elements and attributes, classes of the stylesheet, and line for line what can be read."""
     read = Reader(drawn(log, min(edge, len(log))))
