@@ -6,8 +6,8 @@ For what is asked at every push, and by every page; everything else says what it
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 import peewee
@@ -15,6 +15,10 @@ import peewee
 from fastdeploy_bot.store.models import proxy
 
 M = TypeVar("M", bound=peewee.Model)
+
+
+_AS_THEY_COME: Final = (peewee.TextField, peewee.IntegerField, peewee.ForeignKeyField)
+"""The fields whose values every driver gives as rows have them."""
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -33,6 +37,25 @@ class _Text(msgspec.Struct, frozen=True):
     """The model of its rows."""
 
 
+class _Shape(msgspec.Struct, frozen=True):
+    """How what the driver gives becomes a row of a model. Any: of every type that a column has."""
+
+    model: Any
+    names: tuple[str, ...]
+    """The fields that come, in their order."""
+    others: Mapping[str, Any]
+    """What a row has where nothing comes."""
+    converted: Mapping[str, Callable[[Any], Any]]
+    """How, of what does not come as rows have it."""
+
+    def row(self, found: Sequence[Any]) -> Any:
+        """A row, as its model shows it."""
+        data = {**self.others, **dict(zip(self.names, found, strict=True))}
+        for name, convert in self.converted.items():
+            data[name] = convert(data[name])
+        return _filled_in(self.model, data)
+
+
 class Prepared(Generic[M]):
     """A query with places for values, in the order of `build`'s arguments. Any thread may run it."""
 
@@ -45,6 +68,7 @@ class Prepared(Generic[M]):
         self._build = build
         self._places = [_Place(number) for number in range(count)]
         self._texts: dict[type, _Text] = {}
+        self._shape: _Shape | None = None
 
     def first(self, *values: object) -> M | None:
         """The first row; None where there is none."""
@@ -55,8 +79,8 @@ class Prepared(Generic[M]):
         """Every row, of a query for columns of one model."""
         text = self._text()
         cursor = proxy.obj.execute_sql(text.sql, _filled(text, values))
-        fields = [text.model._meta.columns[column[0]] for column in cursor.description]
-        return [_row(text.model, fields, found) for found in cursor.fetchall()]
+        shape = self._shape = self._shape or _shape(text.model, [column[0] for column in cursor.description])
+        return [shape.row(found) for found in cursor.fetchall()]
 
     def tuples(self, *values: object) -> list[tuple[Any, ...]]:
         """Every row as the driver gives it; Any, as it is whatever was selected."""
@@ -86,20 +110,33 @@ class Insert(Generic[M]):
 
         self._model = model
         self._columns = columns
+        self._defaults = model._meta.get_default_dict()
         self._query: Prepared[M] = Prepared(build, places=len(columns))
 
     def run(self, **values: Any) -> M:
         """The new row. Any: each value is of its column's type."""
-        plain = [getattr(values[name], "id", values[name]) for name in self._columns]
-        [[number]] = self._query.tuples(*plain)
-        return self._model(id=number, **values)
+        rows = {name: value for name, value in values.items() if isinstance(value, peewee.Model)}
+        data = values | {name: row.id for name, row in rows.items()} if rows else values
+        [[number]] = self._query.tuples(*[data[name] for name in self._columns])
+        made = _filled_in(self._model, {**self._defaults, **data, "id": number})
+        made.__rel__.update(rows)
+        return cast("M", made)
 
 
-def _row(model: Any, fields: list[Any], found: tuple[Any, ...]) -> Any:
-    """A row as its model shows it; Any, as peewee's types know no fields without their model."""
-    row = model()
-    row.__data__.update({field.name: field.python_value(value) for field, value in zip(fields, found, strict=True)})
-    return row  # not by setting each field: there are twenty, and every one of them would look for its model
+def _shape(model: Any, columns: Sequence[str]) -> _Shape:
+    """How rows of these columns are made. Any, as peewee's types know no fields without their model."""
+    fields = [model._meta.columns[column] for column in columns]
+    names = tuple(field.name for field in fields)
+    others = {name: value for name, value in model._meta.get_default_dict().items() if name not in names}
+    converted = {field.name: field.python_value for field in fields if not isinstance(field, _AS_THEY_COME)}
+    return _Shape(model, names, others, converted)
+
+
+def _filled_in(model: Any, data: dict[str, Any]) -> Any:
+    """A row with this data: not by setting each field, as there are twenty, and each would look for its model."""
+    row = model(__no_default__=True)
+    row.__data__ = data
+    return row
 
 
 def _filled(text: _Text, values: tuple[object, ...]) -> list[object]:
