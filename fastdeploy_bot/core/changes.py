@@ -5,11 +5,13 @@ It becomes an event of the feed, and marks what GitHub is owed. Whoever changes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, feed, outbox, views
+from fastdeploy_bot.core import clock, deliveries, feed, outbox, views
+from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.store.models import WITHOUT_BODY, Delivery, Deployment, Service, Step
 from fastdeploy_bot.words import EventType
 
@@ -21,6 +23,11 @@ _DELIVERY: Final = store.Prepared[Delivery](lambda number: Delivery.select(*WITH
 def of_deployment(number: int) -> None:
     """A deployment has begun to be, or has another state, reason or wish upon it."""
     store.at_end((EventType.DEPLOYMENT, number), partial(_deployment, number))
+
+
+def of_row(deployment: Deployment) -> None:
+    """The same, where the deployment's row is at hand, as this write leaves it, with its service's."""
+    store.at_end((EventType.DEPLOYMENT, deployment.id), partial(_tell_deployment, deployment))
 
 
 def of_step(step: Step) -> None:
@@ -43,12 +50,21 @@ def of_delivery(number: int) -> None:
     store.at_end((EventType.DELIVERY, number), partial(_delivery, number))
 
 
+def of_decided(delivery: Delivery, verdicts: Sequence[ToldVerdict]) -> None:
+    """A delivery was decided for the first time: its row is at hand, and all that was decided of it."""
+    store.at_end((EventType.DELIVERY, delivery.id), partial(_tell_delivery, delivery, verdicts))
+
+
 def _deployment(number: int) -> None:
     [row] = _DEPLOYMENT.all(number)
     [row.service] = _SERVICE.all(row.service_id)
+    _tell_deployment(row)
+
+
+def _tell_deployment(row: Deployment) -> None:
     now = clock.now()
     told = views.deployment_facts(row)
-    feed.append(EventType.DEPLOYMENT, told, service=row.service.name, deployment=number, now=now)
+    feed.append(EventType.DEPLOYMENT, told, service=row.service.name, deployment=row.id, now=now)
     outbox.mark(row, now=now)
 
 
@@ -67,4 +83,9 @@ def _service(number: int) -> None:
 
 def _delivery(number: int) -> None:
     [row] = _DELIVERY.all(number)
-    feed.append(EventType.DELIVERY, views.delivery_facts(row), service=None, deployment=None, now=clock.now())
+    _tell_delivery(row, deliveries.verdicts_of(row))
+
+
+def _tell_delivery(row: Delivery, verdicts: Sequence[ToldVerdict]) -> None:
+    told = views.delivery_facts(row, verdicts)
+    feed.append(EventType.DELIVERY, told, service=None, deployment=None, now=clock.now())

@@ -192,7 +192,7 @@ def _queue(case: Case, service: Service) -> int:
         repository=push.repository,
         actor=case.actor,
         title=push.title,
-        delivery=case.delivery.id,
+        delivery=case.delivery,
         report=entry.report,
         wait_for=() if entry.file is None else entry.file.wait_for,
     )

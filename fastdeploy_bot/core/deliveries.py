@@ -10,7 +10,7 @@ from peewee import JOIN, fn
 
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import Gone, NotFound
-from fastdeploy_bot.store.models import Delivery, Service, Verdict
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
 from fastdeploy_bot.words import VerdictKind
 
 SHOWN: Final = 200
@@ -177,6 +177,12 @@ def guids_of(numbers: Collection[int]) -> dict[int, str]:
     """The GUIDs of deliveries, by their rows' ids."""
     rows = Delivery.select(Delivery.id, Delivery.guid).where(Delivery.id.in_(list(numbers)))
     return {row.id: row.guid for row in rows}
+
+
+def guid_behind(deployment: Deployment) -> str | None:
+    """The GUID of the delivery that a deployment came of; asked for only where its row is not at hand."""
+    delivery: Delivery | None = store.at_hand(deployment, "delivery")
+    return guid_of(deployment.delivery_id) if delivery is None else delivery.guid
 
 
 def body(delivery: Delivery) -> bytes:

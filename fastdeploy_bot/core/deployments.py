@@ -16,7 +16,7 @@ from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.waiting import Place, Wanted
 from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.masking import Masker
-from fastdeploy_bot.store.models import Deployment, Service, Step
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step
 from fastdeploy_bot.words import (
     EDGES,
     OPEN_STATES,
@@ -69,7 +69,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     before: str = ""
     title: str = ""
     context: Mapping[str, Any] = {}
-    delivery: int | None = None
+    delivery: Delivery | int | None = None
+    """The delivery that it came of, by its row, or its id."""
     parent: int | None = None
     report: tuple[str, ...] = ()
     """The kinds of reports that GitHub is owed of it."""
@@ -131,7 +132,7 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
         report=msgspec.json.encode(order.report).decode(),
         created=now,
     )
-    changes.of_deployment(deployment.id)
+    changes.of_row(deployment)
     holdbacks.settle(service, order.origin, order.sha)
     return deployment
 
@@ -139,13 +140,13 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
 def supersede(newer: Deployment, *, now: int) -> None:
     """Let `newer` take the place of the older pushes of its ref that have not begun. To be called inside a write."""
     for deployment in _OLDER.all(newer.service_id, newer.ref, newer.id):
-        give_way(deployment, newer, now=now)
+        deployment.service = newer.service
+        changes.of_row(_changed(deployment, DeploymentState.SUPERSEDED, _shipping(newer, now)))
 
 
 def give_way(older: Deployment, newer: Deployment, *, now: int) -> None:
     """Let `newer` take the place of one that has not begun. To be called inside a write."""
-    reason = f"ships with {newer.sha[:7]} (deployment {newer.id})"
-    move(older, DeploymentState.SUPERSEDED, reason=reason, taken_over_by=newer.id, finished=now)
+    move(older, DeploymentState.SUPERSEDED, **_shipping(newer, now))
 
 
 def cancel(number: int, *, by: Principal, now: int) -> Deployment:
@@ -274,13 +275,28 @@ def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
 
     Raises Conflict where it has moved on meanwhile.
     """
+    _changed(deployment, state, fields)
+    changes.of_deployment(deployment.id)
+
+
+def _shipping(newer: Deployment, now: int) -> dict[str, Any]:
+    """What a row says that `newer` took the place of; of each column's own type."""
+    return {
+        "reason": f"ships with {newer.sha[:7]} (deployment {newer.id})",
+        "taken_over_by": newer.id,
+        "finished": now,
+    }
+
+
+def _changed(deployment: Deployment, state: DeploymentState, fields: dict[str, Any]) -> Deployment:
+    """The row as it is after that change of its state, where it still was as given. Raises Conflict."""
     old = DeploymentState(deployment.state)
     if state not in EDGES[old]:
         raise Conflict(f"deployment {deployment.id} is {old}: it cannot become {state}")
     changed = {"state": state, "waits_for": None, "wanted": None} | fields
     if not _move(tuple(changed)).run(*changed.values(), deployment.id, old):
         raise Conflict(f"deployment {deployment.id} is not {old} any more: look again")
-    changes.of_deployment(deployment.id)
+    return store.altered(deployment, changed)
 
 
 def _put(deployment: Deployment, place: Place) -> None:

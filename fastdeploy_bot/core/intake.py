@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -80,7 +80,10 @@ def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: 
         now=now,
     )
     audit.note(by, "replay", f"delivery {delivery.guid}", now=now)
-    return _decide(case)
+    told, reason = _decided(case)
+    _note(delivery, reason)
+    changes.of_delivery(delivery.id)  # with what was decided of it before, too
+    return Receipt(delivery.guid, False, reason, told)
 
 
 def reconcile(
@@ -195,8 +198,14 @@ def _keep(
 
 
 def _decide(case: Case) -> Receipt:
+    told, reason = _decided(case)
+    return _told(case.delivery, reason, told)
+
+
+def _decided(case: Case) -> tuple[list[ToldVerdict], str]:
+    """What was decided, and what is said of the delivery as a whole."""
     told = deciding.decide(case)
-    return _told(case.delivery, "" if told else f"no service is mapped to {case.push.repository}", told)
+    return told, "" if told else f"no service is mapped to {case.push.repository}"
 
 
 def _known_delivery(known: Delivery) -> Receipt:
@@ -219,8 +228,14 @@ def _again(earlier: ToldVerdict, reason: str) -> ToldVerdict:
     return msgspec.structs.replace(earlier, verdict=VerdictKind.DUPLICATE, reason=reason)
 
 
-def _told(delivery: Delivery, reason: str, verdicts: Iterable[ToldVerdict]) -> Receipt:
+def _told(delivery: Delivery, reason: str, verdicts: list[ToldVerdict]) -> Receipt:
+    """The answer to a delivery that was kept just now."""
+    _note(delivery, reason)
+    changes.of_decided(delivery, verdicts)
+    return Receipt(delivery.guid, False, reason, verdicts)
+
+
+def _note(delivery: Delivery, reason: str) -> None:
     if reason:
+        delivery.reason = reason
         Delivery.update(reason=reason).where(Delivery.id == delivery.id).execute()
-    changes.of_delivery(delivery.id)
-    return Receipt(delivery.guid, False, reason, list(verdicts))

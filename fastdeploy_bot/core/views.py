@@ -240,7 +240,7 @@ def deployment_facts(row: Deployment) -> DeploymentFacts:
     """A deployment from its row, as the feed tells it."""
     running = row.state == DeploymentState.RUNNING
     habit = forecast.habit(row.service_id) if running else Habit()
-    return facts(row, habit, steps_of(row) if running else [], deliveries.guid_of(row.delivery_id))
+    return facts(row, habit, steps_of(row) if running else [], deliveries.guid_behind(row))
 
 
 def facts(row: Deployment, habit: Habit, steps: Sequence[Step], guid: str | None) -> DeploymentFacts:
@@ -318,8 +318,8 @@ def held_back(row: Service) -> HeldBackView | None:
     return None if row.held_back is None else HeldBackView(sha=row.held_back, by=row.held_back_by or "")
 
 
-def delivery_facts(row: Delivery) -> DeliveryFacts:
-    """A delivery from its row, as the feed tells it."""
+def delivery_facts(row: Delivery, verdicts: Sequence[ToldVerdict]) -> DeliveryFacts:
+    """A delivery from its row, and all that was decided of it, as the feed tells it."""
     return DeliveryFacts(
         guid=row.guid,
         event=row.event,
@@ -332,7 +332,7 @@ def delivery_facts(row: Delivery) -> DeliveryFacts:
         duplicate_of=deliveries.guid_of(row.duplicate_of_id),
         reconciled=row.reconciled,
         reason=row.reason,
-        verdicts=deliveries.verdicts_of(row),
+        verdicts=list(verdicts),
     )
 
 
@@ -340,7 +340,7 @@ def delivery(row: Delivery) -> DeliveryView:
     """A delivery from its row."""
     headers: dict[str, Any] = json.loads(row.headers)
     return DeliveryView(
-        **msgspec.structs.asdict(delivery_facts(row)),
+        **msgspec.structs.asdict(delivery_facts(row, deliveries.verdicts_of(row))),
         peer=row.peer,
         headers=headers,
         replayable=row.body is not None,

@@ -110,32 +110,51 @@ class Insert(Generic[M]):
 
         self._model = model
         self._columns = columns
-        self._defaults = model._meta.get_default_dict()
+        self._defaults = _defaults(model)
         self._query: Prepared[M] = Prepared(build, places=len(columns))
 
     def run(self, **values: Any) -> M:
         """The new row. Any: each value is of its column's type."""
         rows = {name: value for name, value in values.items() if isinstance(value, peewee.Model)}
-        data = values | {name: row.id for name, row in rows.items()} if rows else values
+        data = values | {name: row.__data__["id"] for name, row in rows.items()}
         [[number]] = self._query.tuples(*[data[name] for name in self._columns])
-        made = _filled_in(self._model, {**self._defaults, **data, "id": number})
-        made.__rel__.update(rows)
-        return cast("M", made)
+        return cast("M", _filled_in(self._model, {**self._defaults, **data, "id": number}, rows))
+
+
+def at_hand(row: peewee.Model, name: str) -> Any:
+    """The row that a foreign key of that name leads to, where it was read, or given, already; else None.
+
+    Any: it is of that key's model.
+    """
+    return row.__rel__.get(name)
+
+
+def altered(row: M, changed: Mapping[str, Any]) -> M:
+    """Another row of the same model: that one, but with these values; foreign keys by their ids."""
+    kept = {name: known for name, known in row.__rel__.items() if name not in changed}
+    return cast("M", _filled_in(type(row), {**row.__data__, **changed}, kept))
 
 
 def _shape(model: Any, columns: Sequence[str]) -> _Shape:
     """How rows of these columns are made. Any, as peewee's types know no fields without their model."""
     fields = [model._meta.columns[column] for column in columns]
     names = tuple(field.name for field in fields)
-    others = {name: value for name, value in model._meta.get_default_dict().items() if name not in names}
+    others = {name: value for name, value in _defaults(model).items() if name not in names}
     converted = {field.name: field.python_value for field in fields if not isinstance(field, _AS_THEY_COME)}
     return _Shape(model, names, others, converted)
 
 
-def _filled_in(model: Any, data: dict[str, Any]) -> Any:
+def _defaults(model: Any) -> dict[str, Any]:
+    """What a model's fields have where nothing else is said; of each column's own type."""
+    defaults: dict[str, Any] = model._meta.get_default_dict()
+    return defaults
+
+
+def _filled_in(model: Any, data: dict[str, Any], known: Mapping[str, peewee.Model] = {}) -> Any:
     """A row with this data: not by setting each field, as there are twenty, and each would look for its model."""
     row = model(__no_default__=True)
     row.__data__ = data
+    row.__rel__.update(known)
     return row
 
 
