@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     browser.register(app)
     trusted = settings.trusted_proxies
     through = proxies.trusting(bodies.bounded(app.wsgi_app), trusted)
-    app.wsgi_app = request_ids.marking(through, trusted)  # type: ignore[method-assign,assignment]  # as Flask says to
+    app.wsgi_app = request_ids.marking(browser.protecting(through), trusted)  # type: ignore[method-assign,assignment]  # as Flask says to
     return app
 
 

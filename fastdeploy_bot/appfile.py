@@ -131,16 +131,16 @@ _read: Final[dict[Path, tuple[Stamp, App | BadAppFile]]] = {}
 
 
 def _known(home: Path) -> App | BadAppFile | None:
-    path = home / FILE
+    path = f"{home}/{FILE}"
     try:
-        stamp = _stamp(path.stat())
+        stamp = _stamp(os.stat(path))  # noqa: PTH116 - several times at every push
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return BadAppFile(f"{path} cannot be read: {error.strerror}")
     kept = _read.get(home)
     if kept is None or kept[0] != stamp:
-        kept = _read[home] = (stamp, _fresh(path))
+        kept = _read[home] = (stamp, _fresh(Path(path)))
     return kept[1]
 
 

@@ -56,7 +56,7 @@ def _receive() -> Answer[Receipt]:
     believed = bot.settings.believed(now=clock.now())
     secrets = signatures.verify(body, request.headers.get("X-Hub-Signature-256"), believed)
     document = payloads.document(request.headers.get("Content-Type"), body)
-    webhook = payloads.parse(document, request.headers)
+    webhook = payloads.parse(document, dict(request.headers.items()))
     facts.add(delivery=webhook.guid)
     signatures.require_repository(secrets, webhook.repository)
     receipt = intake.receive(

@@ -7,7 +7,7 @@ Source: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, Protocol, TypeVar
@@ -141,8 +141,9 @@ def parse(document: bytes, headers: Headers) -> Webhook:
 
     Raises Malformed with what is wrong and where; in anything but a push, no key can be wrong.
     """
-    event = _header(headers, "X-GitHub-Event", _EVENT)
-    guid = _header(headers, "X-GitHub-Delivery", _GUID)
+    named = {name.lower(): value for name, value in headers.items()}
+    event = _header(named, "X-GitHub-Event", _EVENT)
+    guid = _header(named, "X-GitHub-Delivery", _GUID)
     return _of_push(guid, document, headers) if event == "push" else _of_other(guid, event, document, headers)
 
 
@@ -241,8 +242,8 @@ def push_document(
     )
 
 
-def _header(headers: Headers, name: str, shape: re.Pattern[str]) -> str:
-    value = next((value for each, value in headers.items() if each.lower() == name.lower()), None)
+def _header(headers: Mapping[str, str], name: str, shape: re.Pattern[str]) -> str:
+    value = headers.get(name.lower())
     if value is None:
         raise Malformed(f"header {name}: missing, GitHub sends it with every webhook")
     if not shape.fullmatch(value):
