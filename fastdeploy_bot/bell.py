@@ -11,13 +11,23 @@ import logging
 import os
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from uuid import uuid4
 
 log = logging.getLogger(__name__)
+
+SETTLED: Final = 50_000_000
+"""Nanoseconds after which another change of a folder shows in its time; two within a tick of the clock do not."""
+
+_Stamp = tuple[int, int, int]
+"""What changes when somebody begins or ceases to listen: device and inode of the folder, and its time."""
+
+_sender: Final = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+"""All bells of the process ring with it: each push does, and to make one takes longer than to send with it."""
 
 
 class Bell:
@@ -25,6 +35,8 @@ class Bell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._known: tuple[_Stamp, list[str]] | None = None
+        """The listeners' names, and what the folder looked like that had them."""
 
     def ring(self) -> int:
         """Wake every listener; answers how many there were. Never raises: who is not woken looks once a second."""
@@ -37,11 +49,19 @@ class Bell:
             return 0
 
     def _ring(self) -> int:
-        with (
-            _opened(self.folder) as directory,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender,
-        ):
-            return sum(_wake(sender, directory, name) for name in os.listdir(directory))
+        with _opened(self.folder) as directory:
+            return sum(_wake(directory, name) for name in self._names(directory))
+
+    def _names(self, directory: int) -> list[str]:
+        """Whoever listens; the folder is read again where it may have changed."""
+        status = os.fstat(directory)
+        stamp, known = (status.st_dev, status.st_ino, status.st_mtime_ns), self._known
+        if known is not None and known[0] == stamp:
+            return known[1]
+        settled = time.time_ns() - status.st_mtime_ns > SETTLED
+        names = os.listdir(directory)
+        self._known = (stamp, names) if settled else None
+        return names
 
     def listen(self) -> Listener:
         """Begin to hear rings; close the listener when done."""
@@ -96,9 +116,9 @@ def _address(directory: int, name: str) -> str:
     return f"/proc/self/fd/{directory}/{name}"
 
 
-def _wake(sender: socket.socket, directory: int, name: str) -> bool:
+def _wake(directory: int, name: str) -> bool:
     try:
-        sender.sendto(b"!", _address(directory, name))
+        _sender.sendto(b"!", _address(directory, name))
     except BlockingIOError:
         return True  # its queue is full of rings already
     except ConnectionRefusedError:

@@ -15,6 +15,8 @@ from fastdeploy_bot.words import LogFormat
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
+_encoder: Final = json.JSONEncoder(default=str)
+
 _scope: Final[ContextVar[dict[str, object] | None]] = ContextVar("facts", default=None)
 
 _hidden: frozenset[str] = frozenset()
@@ -109,7 +111,7 @@ class JsonFormatter(logging.Formatter):
             told["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             told["stack"] = self.formatStack(record.stack_info)
-        return masked(json.dumps(told, default=str))
+        return masked(_encoder.encode(told))
 
 
 def _moment(record: logging.LogRecord) -> str:
