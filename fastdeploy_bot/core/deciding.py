@@ -26,6 +26,7 @@ from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.drift import Drift, Paths
 from fastdeploy_bot.core.matching import Candidate, Decision, Known
+from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
 from fastdeploy_bot.words import Origin, Push, QuestionKind, VerdictKind
 
@@ -35,9 +36,17 @@ PATIENCE: Final = 10 * clock.MINUTE
 """How long GitHub is asked what changed: after that, the push is deployed as if all had."""
 
 _JUDGE: Final = store.Insert(Verdict, "delivery", "service", "verdict", "reason", "counts", "deployment", "decided")
-_NEWEST: Final = deliveries.of_ref(
-    Delivery.before, Delivery.after, Delivery.pushed_at, told=Verdict.counts, most=NEWEST
+_DECIDED: Final = deliveries.of_ref(Delivery.id, told=Verdict.counts, most=NEWEST)
+_NOT_OLDER: Final = store.Prepared[Delivery](
+    # In most cases none: each row that is read lets go of Python's lock once more, for which other pushes wait.
+    lambda repository, ref, service, moment: (
+        Delivery.select(Delivery.before, Delivery.after, Delivery.pushed_at)
+        .where(Delivery.id.in_(_DECIDED(repository, ref, service)))
+        .where(Delivery.pushed_at.is_null() | (Delivery.pushed_at >= moment))
+        .order_by(*deliveries.NEWEST_FIRST)
+    )
 )
+_ANY: Final = store.Prepared[Delivery](deliveries.of_ref(Delivery.id, told=Verdict.counts, most=1))
 
 _QUEUED = (VerdictKind.DEPLOY, VerdictKind.WAIT)
 """The verdicts that make a deployment."""
@@ -131,6 +140,7 @@ def _candidate(case: Case, service: Service) -> Candidate:
         held_back=service.held_back,
         held_back_why=holdbacks.why(service),
         newest=_newest(service, case.push),
+        usual=_usual(service, entry.file, case.push),
         drift=drift.of(service, case.push, case.answers or {}) if entry.file and entry.file.paths else Drift(),
         deaf=not entry.asks,
         asks=entry.asks and case.answers is None,
@@ -139,8 +149,16 @@ def _candidate(case: Case, service: Service) -> Candidate:
 
 
 def _newest(service: Service, push: Push) -> tuple[Known, ...]:
-    rows = _NEWEST.tuples(push.repository_id, push.ref, service.id)
+    """Of the newest pushes of a ref, those that are not known to be older than this one."""
+    rows = _NOT_OLDER.tuples(push.repository_id, push.ref, service.id, push.pushed_at or 0)
     return tuple(Known(before, after, pushed_at) for before, after, pushed_at in rows)
+
+
+def _usual(service: Service, file: ServiceFile | None, push: Push) -> bool:
+    """Whether a push of its ref was decided for a service before; not looked for where its file tells what it wants."""
+    if file is not None and service.repository_id in (None, push.repository_id):
+        return False
+    return bool(_ANY.tuples(push.repository_id, push.ref, service.id))
 
 
 def _act(case: Case, service: Service, decision: Decision) -> ToldVerdict:

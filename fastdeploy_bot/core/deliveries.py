@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -13,6 +13,8 @@ from fastdeploy_bot.errors import Gone, NotFound
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
 from fastdeploy_bot.words import VerdictKind
 
+NEWEST_FIRST: Final = (Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
+"""The order of pushes."""
 SHOWN: Final = 200
 """How many of the newest deliveries are shown."""
 _TOLD: Final = (
@@ -142,21 +144,19 @@ def last_of(service: Service) -> Heard | None:
     return Heard(row.delivery.guid, row.delivery.received, VerdictKind(row.verdict), row.reason)
 
 
-def of_ref(*columns: Any, told: Any, most: int) -> store.Prepared[Delivery]:
-    """The question for those columns of a ref's newest pushes, at most so many.
+def of_ref(*columns: Any, told: Any, most: int) -> Callable[[Any, Any, Any], Any]:
+    """The question for those columns of a ref's newest pushes, at most so many; to be prepared.
 
     By repository, ref, and the service for which they were decided, with such verdicts as `told` says. No join: SQLite
-    would go through all that a service was ever told, and sort it. Any: peewee's fields and conditions.
+    would go through all that a service was ever told, and sort it. Any: peewee's fields, conditions and queries.
     """
     mine = Verdict.select(Verdict.id).where(Verdict.delivery == Delivery.id, told)
-    return store.Prepared(
-        lambda repository, ref, service: (
-            Delivery.select(*columns)
-            .where(Delivery.repository_id == repository, Delivery.ref == ref)
-            .where(fn.EXISTS(mine.where(Verdict.service == service)))
-            .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-            .limit(most)
-        )
+    return lambda repository, ref, service: (
+        Delivery.select(*columns)
+        .where(Delivery.repository_id == repository, Delivery.ref == ref)
+        .where(fn.EXISTS(mine.where(Verdict.service == service)))
+        .order_by(*NEWEST_FIRST)
+        .limit(most)
     )
 
 

@@ -34,7 +34,7 @@ L = TypeVar("L", bound=Link)
 
 def pushes(*columns: Any) -> store.Prepared[Delivery]:  # Any: peewee's fields, each of its own type
     """The question for those columns of the newest pushes, by repository, ref and the service they were decided for."""
-    return deliveries.of_ref(*columns, told=Verdict.verdict.not_in(NO_LINKS), most=LOOK_BACK)
+    return store.Prepared(deliveries.of_ref(*columns, told=Verdict.verdict.not_in(NO_LINKS), most=LOOK_BACK))
 
 
 def way(base: str, head: str, links: Iterable[L]) -> list[L] | None:

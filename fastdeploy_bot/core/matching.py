@@ -50,7 +50,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """The commit that it was rolled back from; `held_back_why` says by whom."""
     held_back_why: str = ""
     newest: tuple[Known, ...] = ()
-    """The decided pushes of this ref with the newest `pushed_at`."""
+    """The decided pushes of this ref with the newest `pushed_at`; those that came before this one need not be there."""
+    usual: bool = False
+    """Whether pushes of this ref were decided before; needed where the file does not tell what is wanted."""
     deaf: bool = False
     """Whether there are no credentials to ask GitHub with."""
     drift: Drift = Drift()
@@ -116,7 +118,7 @@ def _refusal(push: Push, service: Candidate) -> str:
 
 def _usual(push: Push, service: Candidate) -> bool:
     """Whether its ref seems to be one that the service deploys, where its file does not tell."""
-    return bool(service.newest) or (push.branch is not None and push.branch == push.default_branch)
+    return service.usual or (push.branch is not None and push.branch == push.default_branch)
 
 
 def _judge(push: Push, service: Candidate, file: ServiceFile) -> Decision:

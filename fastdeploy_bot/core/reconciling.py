@@ -27,10 +27,12 @@ AWAKE: Final = "awake"
 
 OLDER: Final = (VerdictKind.STALE, VerdictKind.DUPLICATE)
 """Verdicts of pushes that are not the newest of their ref; what was seen there was the newest, whatever came of it."""
-_NEWEST: Final = deliveries.of_ref(
-    *(Delivery.id, Delivery.guid, Delivery.after, Delivery.pushed_at),
-    told=Verdict.verdict.not_in(OLDER) | Delivery.reconciled,
-    most=1,
+_NEWEST: Final = store.Prepared[Delivery](
+    deliveries.of_ref(
+        *(Delivery.id, Delivery.guid, Delivery.after, Delivery.pushed_at),
+        told=Verdict.verdict.not_in(OLDER) | Delivery.reconciled,
+        most=1,
+    )
 )
 
 
