@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,12 @@ Basis = tuple[Stamp, bool]
 
 UNREADABLE: Final = (0, 0, 0)
 """The stamp of a file that cannot even be looked at."""
+
+
+LONG: Final = 0.001
+"""Seconds of the processor; a look at the files that takes more, as at some hundred of them, is good for a while:"""
+TIMES: Final = 20
+"""for so many times as long. Each push looks, and with a thousand services it would do little else."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -51,20 +58,28 @@ class Catalogue:
         self._root = str(folder)
         self._known: dict[str, tuple[Basis, Entry]] = {}
         self._looked = Shared(self._look)
+        self._good: tuple[float, Mapping[str, Entry]] = (0.0, {})
+        """What a long look found, and until when that is good."""
 
     def entries(self) -> Mapping[str, Entry]:
-        """Every service by name, as the files say at this moment."""
-        return self._looked()
+        """Every service by name, as the files say at this moment; where there are hundreds, some 0.1 s ago at most."""
+        until, found = self._good
+        return found if time.monotonic() < until else self._looked()
 
     def get(self, name: str) -> Entry | None:
         """One service, or None where there is no such file."""
         return self.entries().get(name)
 
     def _look(self) -> Mapping[str, Entry]:
-        known, tells = self._known, self._tells()
-        fresh = {name: self._entry(name, (stamp, tells), known.get(name)) for name, stamp in self._stamps()}
+        known, tells, began = self._known, self._tells(), time.thread_time()
+        stamps = self._stamps()
+        took = time.thread_time() - began  # without what has changed: reading that takes long once
+        fresh = {name: self._entry(name, (stamp, tells), known.get(name)) for name, stamp in stamps}
         self._known = fresh
-        return {entry.name: entry for _, entry in fresh.values()}
+        found = {entry.name: entry for _, entry in fresh.values()}
+        if took > LONG:
+            self._good = (time.monotonic() + took * TIMES, found)
+        return found
 
     def _stamps(self) -> list[tuple[str, Stamp]]:
         try:
