@@ -477,7 +477,7 @@ async function stay() {
 }
 
 // Asks, or tells by a form; the forms here are this session's from then on, though they may be of one before. Where that
-// is somebody else's, the page is drawn for them: nobody does by it what it says another one would.
+// is somebody else's, the page is drawn anew: nobody sends by it what it says that another one would.
 async function tell(path, form) {
   try {
     const answer = await fetch(path, form && { method: "POST", body: form });

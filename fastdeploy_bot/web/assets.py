@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ TYPES: Final = {
     "fastdeploy.js": "text/javascript; charset=utf-8",
 }
 """Every file that is served, and what it is."""
+_COMMENT_LINES: Final = re.compile(rb"^[ \t]*//.*\n", re.MULTILINE)
+"""What a script says to those who read its source alone: a tenth of it, which browsers need not fetch."""
 FOREVER: Final = "public, max-age=31536000, immutable"
 ANEW: Final = "no-cache"
 """For an address of another version: whatever a page of that version gets must not stay."""
@@ -72,4 +75,6 @@ def show(digest: str, name: str) -> ResponseReturnValue:
 @lru_cache
 def _asset(name: str) -> Asset:
     data = colours.stylesheet().encode() if name == "ansi.css" else (FOLDER / name).read_bytes()
+    if name.endswith(".js"):
+        data = _COMMENT_LINES.sub(b"", data)
     return Asset(data, gzip.compress(data, mtime=0), hashlib.sha256(data).hexdigest()[:16])
