@@ -97,6 +97,13 @@ def test_the_tail_is_drawn_as_the_log() -> None:
     assert 'one\n<span class="f2">&lt;two&gt;\n</span>' == tail
 
 
+def test_text_behind_colours_leaves_them_what_they_are() -> None:
+    """Each run is escaped once, whichever comes last."""
+    tail = logview.tail(loglines.last(b"<a>\x1b[32m<b>\x1b[0m<c>\n", 1))
+
+    assert '&lt;a&gt;<span class="f2">&lt;b&gt;</span>&lt;c&gt;\n' == tail
+
+
 def test_a_long_log_is_drawn_in_pieces() -> None:
     """What is there can be seen before the rest is drawn."""
     log = b"x\n" * 1_000
