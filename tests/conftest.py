@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from databases import Server
+from fakehub import FakeHub
 
 # A loaded machine may take its time; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("fastdeploy", deadline=None)
@@ -45,3 +46,11 @@ def postgres() -> Iterator[Server]:
     server = Server("fsync = off", "full_page_writes = off")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """A GitHub, to which nothing wrong may have been said in the end."""
+    with FakeHub() as made:
+        yield made
+    assert [] == made.wrongs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,6 @@ until [ -e go ]; do sleep 0.02; done
 """
 """Runs until it is stopped, or ends at once where the file `calm` stands there."""
 COMMITS = [f"{number:040x}" for number in range(0xB0, 0xB3)]
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,6 @@ from gitforge import Forge, started
 
 NUMBERS = itertools.count(1)
 NAME = "shop"
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
 
 
 @pytest.fixture(params=["1", "3"], ids=["one", "three"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +23,6 @@ exit $(cat go)
 
 REPOSITORY = "octo-org/shop"
 COMMITS = [f"{number:040x}" for number in range(0xA0, 0xA4)]
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
 
 
 @pytest.fixture

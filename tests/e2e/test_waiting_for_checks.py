@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from fastdeploy_bot.forge.github.payloads import push_document
 REPOSITORY = "octo-org/shop"
 COMMITS = [f"{number:040x}" for number in range(0xC0, 0xC4)]
 SCRIPT = '#!/bin/sh\necho "$FASTDEPLOY_SHA" >> ran\n'
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
 
 
 @pytest.fixture

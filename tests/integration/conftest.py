@@ -16,7 +16,6 @@ import scenes
 from callers import KEY, SECRET, Auth, Browser, GitHub, Host, ServiceFiles, be_patient, sync
 from databases import Raw, Server, migrated
 from described import Judge
-from fakehub import FakeHub
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core import clock
@@ -58,14 +57,6 @@ def database_url(request: pytest.FixtureRequest, home: Path) -> str:
 def settings(home: Path, database_url: str) -> Settings:
     """What the bot is run with."""
     return Settings(home=home, database_url=database_url, secret_key=KEY, webhook_secrets=(WebhookSecret(SECRET),))
-
-
-@pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    """A GitHub, to which nothing wrong may have been said in the end."""
-    with FakeHub() as made:
-        yield made
-    assert [] == made.wrongs
 
 
 @pytest.fixture
