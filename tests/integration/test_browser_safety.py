@@ -21,7 +21,7 @@ from fastdeploy_bot.web import assets, display
 TEMPLATES: Final = sorted(Path(wiring.template_folder()).glob("*.html"))
 ADDRESS: Final = re.compile(r"""\b(href|src|action|formaction|poster|srcdoc)\s*=\s*"([^"]*\{\{[^"]*)\"""")
 OURS: Final = re.compile(
-    r"[/#?]|\{\{ (asset\(|state \| icon|each\.page )|\{\{ (?:[\w.]+|\w+\([\w.]+\)|\(.+\)) \| link \}\}$"
+    r"[/#?]|\{\{ (asset\(|form_page\(\)|state \| icon|each\.page )|\{\{ (?:[\w.]+|\w+\([\w.]+\)|\(.+\)) \| link \}\}$"
 )
 """An address of a template is one of the bot's own, or has passed the filter."""
 
