@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastdeploy_bot.core import servicefile
 from fastdeploy_bot.core.servicefile import BadServiceFile, ServiceFile, Visibility
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.sharing import Shared
+from fastdeploy_bot.watching import Watch, native
 
 Stamp = tuple[int, int, int]
 """What changes when a file does: inode, size, time of change in nanoseconds."""
@@ -23,12 +25,8 @@ Basis = tuple[Stamp, bool]
 
 UNREADABLE: Final = (0, 0, 0)
 """The stamp of a file that cannot even be looked at."""
-
-
-LONG: Final = 0.001
-"""Seconds of the processor; a look at the files that takes more, as at some hundred of them, is good for a while:"""
-TIMES: Final = 20
-"""for so many times as long. Each push looks, and with a thousand services it would do little else."""
+SECOND: Final = 1.0
+"""How long a look may hold that nothing has happened to: mounts, for one, are not told."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -48,8 +46,19 @@ class Entry(msgspec.Struct, frozen=True):
         return Visibility.PRIVATE if self.file is None else self.file.visibility
 
 
+class _Lasting(msgspec.Struct, frozen=True):
+    """What a look at all files followed from; while that is so, another one would find the same."""
+
+    tells: bool
+    until: float
+    folder: tuple[int, int]
+    """Device and inode."""
+    untold: dict[str, Stamp | None]
+    """Of whose files the kernel does not tell each change."""
+
+
 class Catalogue:
-    """What `services/` holds. Any thread may ask; an unchanged file is not read again."""
+    """What `services/` holds. Any thread may ask; an unchanged file is not read again, nor mostly looked at."""
 
     def __init__(self, folder: Path, *, tells: Callable[[], bool] = lambda: False) -> None:
         """`tells` says whether GitHub can be told and asked at this moment."""
@@ -57,45 +66,91 @@ class Catalogue:
         self._tells = tells
         self._root = str(folder)
         self._known: dict[str, tuple[Basis, Entry]] = {}
+        self._found: Mapping[str, Entry] = {}
         self._looked = Shared(self._look)
-        self._good: tuple[float, Mapping[str, Entry]] = (0.0, {})
-        """What a long look found, and until when that is good."""
+        self._watch = Watch()
+        self._lasts: _Lasting | None = None
 
     def entries(self) -> Mapping[str, Entry]:
-        """Every service by name, as the files say at this moment; where there are hundreds, some 0.1 s ago at most."""
-        until, found = self._good
-        return found if time.monotonic() < until else self._looked()
+        """Every service by name, as the files say at this moment: the very same mapping while they say the same."""
+        return self._looked()
 
     def get(self, name: str) -> Entry | None:
         """One service, or None where there is no such file."""
         return self.entries().get(name)
 
     def _look(self) -> Mapping[str, Entry]:
-        known, tells, began = self._known, self._tells(), time.thread_time()
-        stamps = self._stamps()
-        took = time.thread_time() - began  # without what has changed: reading that takes long once
-        fresh = {name: self._entry(name, (stamp, tells), known.get(name)) for name, stamp in stamps}
-        self._known = fresh
-        found = {entry.name: entry for _, entry in fresh.values()}
-        if took > LONG:
-            self._good = (time.monotonic() + took * TIMES, found)
-        return found
+        tells = self._tells()
+        if self._lasts is None or not self._holds(self._lasts, tells):
+            self._look_at_all(tells)
+        return self._found
 
-    def _stamps(self) -> list[tuple[str, Stamp]]:
+    def _holds(self, last: _Lasting, tells: bool) -> bool:
+        """Whether a look at every file would find what the last one did."""
+        return (
+            last.tells == tells
+            and time.monotonic() < last.until
+            and not self._watch.told()
+            and last.folder == self._identity()
+            and all(self._stamp(name) == stamp for name, stamp in last.untold.items())
+        )
+
+    def _look_at_all(self, tells: bool) -> None:
+        known, self._lasts = self._known, None
+        until = time.monotonic() + SECOND
+        self._watch.begin()  # before the look: what happens meanwhile will be told
+        folder = self._identity()
+        watched = folder is not None and native(self._root) and self._watch.add_folder(f"{self._root}/")
+        device = folder[0] if folder is not None and watched else None
+        seen = [(name, *self._see(name, device)) for name in self._names()]
+        self._watch.end()
+        fresh = {name: self._entry(name, (stamp, tells), known.get(name)) for name, stamp, _ in seen if stamp}
+        if fresh != known:
+            self._known, self._found = fresh, {entry.name: entry for _, entry in fresh.values()}
+        if folder is not None and watched:
+            self._lasts = _Lasting(tells, until, folder, {name: stamp for name, stamp, told in seen if not told})
+
+    def _see(self, name: str, device: int | None) -> tuple[Stamp | None, bool]:
+        """The stamp of a service's file, and whether the kernel will tell of everything that happens to it.
+
+        It will not where a link leads elsewhere, or another file system is mounted.
+        """
+        path = f"{self._root}/{name}"
+        if device is not None and self._watch.add_folder(path):
+            # The file itself, too: it may have other names, and be changed by them.
+            added = self._watch.add(f"{path}/service.toml")
+            try:
+                status = os.lstat(f"{path}/service.toml")
+                if added and status.st_dev == device and not stat.S_ISLNK(status.st_mode):
+                    return _stamp(status), True
+            except FileNotFoundError:
+                return None, _is_on(path, device)
+            except OSError:
+                pass  # looked at anew each time
+        return self._stamp(name), False
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which folder the path leads to at this moment: one above it may be moved, too."""
         try:
-            names = sorted(os.listdir(self.folder))
+            status = os.stat(self._root)  # noqa: PTH116 - at every push
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self.folder))
         except FileNotFoundError:
             return []
-        return [(name, stamp) for name in names if (stamp := self._stamp(name)) is not None]
 
     def _stamp(self, name: str) -> Stamp | None:
         try:
-            status = os.stat(f"{self._root}/{name}/service.toml")  # noqa: PTH116 - of every service, at every push
+            status = os.stat(f"{self._root}/{name}/service.toml")  # noqa: PTH116 - of every service
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
             return UNREADABLE if servicefile.NAME.fullmatch(name) else None  # reading it says why
-        return status.st_ino, status.st_size, status.st_ctime_ns
+        return _stamp(status)
 
     def _entry(self, name: str, basis: Basis, known: tuple[Basis, Entry] | None) -> tuple[Basis, Entry]:
         return known if known is not None and known[0] == basis else (basis, self._read(name, tells=basis[1]))
@@ -112,3 +167,14 @@ class Catalogue:
             return Entry(name, None, f"services/{name}/service.toml: cannot be read: {error.strerror}")
         except SettingsError as error:
             return Entry(name, None, str(error))
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def _is_on(path: str, device: int) -> bool:
+    try:
+        return os.lstat(path).st_dev == device
+    except OSError:
+        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -21,6 +21,8 @@ _OF_REPOSITORY: Final = store.Prepared[Service](
         (Service.repository_id == repository_id) | (Service.repository == name), Service.removed.is_null()
     )
 )
+_last_named: tuple[Mapping[str, Entry], dict[str, list[str]]] = ({}, {})
+"""What `_named_by` was asked last, and its answer."""
 _NAMES: Final = store.Prepared[Service](lambda: Service.select(Service.id, Service.name))
 
 
@@ -121,11 +123,11 @@ def mapped_to(repository: str, repository_id: int, entries: Mapping[str, Entry],
     """
     named = repository.lower()
     rows = {service.name: service for service in _OF_REPOSITORY.all(repository_id, named)}
-    for name, entry in entries.items():
-        if name in rows:
-            _in_step(entry, rows[name], now)
-        elif _repository(entry, "") == named:
-            rows[name] = of(entry, now=now)
+    for name in sorted(rows.keys() | _named_by(entries).get(named, ())):
+        if name not in rows:
+            rows[name] = of(entries[name], now=now)
+        elif name in entries:
+            _in_step(entries[name], rows[name], now)
     for row in rows.values():
         if row.repository == named and row.repository_id is None:
             pin(repository, repository_id)
@@ -135,6 +137,18 @@ def mapped_to(repository: str, repository_id: int, entries: Mapping[str, Entry],
         for name in sorted(rows)
         if repository_id == rows[name].repository_id or named == rows[name].repository
     ]
+
+
+def _named_by(entries: Mapping[str, Entry]) -> Mapping[str, Sequence[str]]:
+    """The names of those whose files name a repository, by its name; found once for what one look found."""
+    global _last_named
+    of, found = _last_named
+    if of is not entries:
+        found = {}
+        for name, entry in entries.items():
+            found.setdefault(_repository(entry, ""), []).append(name)
+        _last_named = entries, found
+    return found
 
 
 def pin(repository: str | None, repository_id: int | None) -> None:

@@ -69,32 +69,6 @@ def test_an_unchanged_file_is_not_read_again(catalogue: Catalogue, service: Serv
     assert catalogue.get("shop") is catalogue.get("shop")
 
 
-def test_a_look_that_took_long_is_good_for_a_while(
-    catalogue: Catalogue, service: ServiceFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a thousand services, each push would do little else."""
-    service("shop")
-    monkeypatch.setattr("fastdeploy_bot.core.catalogue.LONG", -1.0)
-    monkeypatch.setattr("fastdeploy_bot.core.catalogue.TIMES", 10**9)
-    found = catalogue.entries()
-    service("blog")
-
-    assert found is catalogue.entries()
-
-
-def test_a_look_that_took_long_is_good_for_no_longer_than_that(
-    catalogue: Catalogue, service: ServiceFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A changed file takes effect without a restart."""
-    service("shop")
-    monkeypatch.setattr("fastdeploy_bot.core.catalogue.LONG", -1.0)
-    monkeypatch.setattr("fastdeploy_bot.core.catalogue.TIMES", 0)
-    catalogue.entries()
-    service("blog")
-
-    assert {"blog", "shop"} == catalogue.entries().keys()
-
-
 def test_one_bad_file_stops_one_service(catalogue: Catalogue, service: ServiceFiles) -> None:
     """Each bad one says what is wrong as `file: key: what`; the good one stands."""
     service("good")
