@@ -116,7 +116,7 @@ class Catalogue:
         It will not where a link leads elsewhere, or another file system is mounted.
         """
         path = f"{self._root}/{name}"
-        if device is not None and self._watch.add_folder(path):
+        if device is not None and self._watch.add_folder(path, only="service.toml"):
             # The file itself, too: it may have other names, and be changed by them.
             added = self._watch.add(f"{path}/service.toml")
             try:

@@ -69,7 +69,7 @@ class Bot:
     def dispatcher(self, **changes: Any) -> Dispatcher:
         """One more engine's dispatcher, of the same host."""
         settings = msgspec.structs.replace(self.settings, **changes)
-        made = Dispatcher(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir), HOST)
+        made = Dispatcher(settings, self.catalogue, Bell(settings.bell_dir), HOST)
         self.dispatchers.append(made)
         return made
 

@@ -261,11 +261,28 @@ def test_an_unchanged_file_is_not_looked_at(folder: Path, monkeypatch: pytest.Mo
     assert found is catalogue.entries()
 
 
-def test_a_change_of_something_else_leaves_what_was_found(folder: Path) -> None:
+def test_what_else_is_written_in_a_services_folder_is_passed_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scripts run there."""
+    catalogue = Catalogue(folder)
+    found = catalogue.entries()
+    (folder / "shop" / "service.toml.part").write_text("hello")
+    (folder / "shop" / "data").mkdir()
+    with monkeypatch.context() as patched:
+        no_look_at_all(patched)
+        assert found is catalogue.entries()
+
+    write(folder / "shop", "bbb")
+    (folder / "shop" / "log").write_text("hello")
+    assert "bbb" == described(catalogue)
+
+
+def test_a_look_that_finds_the_same_leaves_what_was_found(folder: Path) -> None:
     """What follows from it need not be found again."""
     catalogue = Catalogue(folder)
     found = catalogue.entries()
-    (folder / "shop" / "notes.txt").write_text("hello")
+    (folder / "README").write_text("hello")
 
     assert found is catalogue.entries()
 
