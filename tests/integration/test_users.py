@@ -18,6 +18,7 @@ from fastdeploy_bot.core.idempotency import Answered
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound
 from fastdeploy_bot.store.models import Answer, Audit, Session, Token, User
 from fastdeploy_bot.words import LOCAL, Role
+from reading import text
 
 V1: Final = "/api/v1"
 PASSWORD: Final = "correct horse"
@@ -363,12 +364,10 @@ def test_the_list_tells_how_and_when_each_signs_in(app: Flask) -> None:
     Browser(app).signed_in("viewer", name="anna", now=clock.now() - 3 * clock.DAY)
     issue_for_user("viewer", name="anna")
 
-    page = re.sub(r"\s+", " ", admin.get(USERS).text)
+    page = text(admin, USERS)
 
-    assert '<td class="name">anna</td><td>viewer</td> <td>password</td> <td><time' in page
-    assert (
-        '<td class="name">mona</td><td>viewer</td> <td>GitHub, as <bdi>mona-l</bdi></td> <td>not within 30 days' in page
-    )
+    assert re.search(r"\banna\s?viewer password (just now|\d+ s ago)", page)
+    assert "monaviewer GitHub, as mona-l not within 30 days" in page
     assert "You are the only one." not in page
     assert "3 d ago" not in page
 
@@ -399,13 +398,11 @@ def test_the_tokens_page_tells_names_uses_and_ends(app: Flask, client: FlaskClie
     [token, _] = re.findall(r"fds_[\w-]+", admin.post(TOKENS, service="shop", days="15", nonce="n-2").text)
     client.get(f"{V1}/services", headers=bearer(token)).close()
 
-    page = re.sub(r"\s+", " ", admin.get(TOKENS).text)
+    page = text(admin, TOKENS)
 
-    assert '<td>1 <bdi class="name">&lt;CI&gt;</bdi></td>' in page
-    assert '<td>never</td> <td><span class="waiting">12 days left</span>, ends soon</td>' in page
-    assert (
-        "ago</time></td> <td><span>14 days left</span></td>" in page or "just now</time></td> <td><span>14 days" in page
-    )
+    assert "1 <CI>start and read deployments of shop" in page
+    assert "never 12 days left, ends soon Revoke" in page
+    assert re.search(r"(just now|\d+ s ago) 14 days left Revoke", page)
 
 
 def test_a_new_token_comes_with_what_uses_it(app: Flask, service: ServiceFiles) -> None:
