@@ -21,9 +21,7 @@ def roll_back(name: str, entries: Mapping[str, Entry], *, to: int | None = None,
     service = services.named(name, entries, now=now)
     live = _live(service)
     goal = _before(service, live) if to is None else _chosen(service, live, to)
-    last = deployments.last_word(service.id)
-    if last is not None and last.origin == Origin.ROLLBACK and last.sha == goal.sha:
-        raise _under_way(last)
+    _require_other(service, goal)
     return _go_back(service, live.sha, goal, entries, by=by, now=now)
 
 
@@ -50,11 +48,12 @@ def ask_anew(called_off: Deployment, entries: Mapping[str, Entry], *, by: Princi
     """Ask once more for a rollback that never began: it repeats what that was to repeat, and holds back what it leaves.
 
     To be called inside a write. None where it is no such rollback, or leaves nothing any more: then it is a deployment
-    like any other.
+    like any other. Raises UnderWay where the same rollback is under way, and nothing was asked for since.
     """
     goal = called_off.parent
     if called_off.origin != Origin.ROLLBACK or called_off.started is not None or goal is None:
         return None
+    _require_other(called_off.service, goal)
     left = holdbacks.left_by(called_off.service, goal.sha, at=now)
     return None if left is None else _go_back(called_off.service, left, goal, entries, by=by, now=now)
 
@@ -95,6 +94,13 @@ def _rollback_of(service: Service) -> Deployment | None:
     mine = Deployment.select().where(Deployment.service == service, Deployment.origin == Origin.ROLLBACK, under_way)
     found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
     return found
+
+
+def _require_other(service: Service, goal: Deployment) -> None:
+    """Raise UnderWay where a rollback to the goal's commit is under way, and nothing was asked for since."""
+    last = deployments.last_word(service.id)
+    if last is not None and last.origin == Origin.ROLLBACK and last.sha == goal.sha:
+        raise _under_way(last)
 
 
 def _under_way(back: Deployment) -> UnderWay:

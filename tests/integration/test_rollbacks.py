@@ -425,6 +425,26 @@ def test_a_rollback_that_never_began_is_tried_again_as_one(
     assert {"sha": sha(3), "by": "admin"} == shown(client, auth)["held_back"]
 
 
+def test_two_who_try_again_one_that_never_began_get_one_rollback(
+    history: History, roll_back: Any, client: FlaskClient, auth: Auth
+) -> None:
+    """The second is told of the first one's; once something was asked for since, it is another wish."""
+    history.deploy(2, 3)
+    roll_back()
+    cancel(client, auth, 3)
+
+    def try_again() -> TestResponse:
+        return client.post("/api/v1/deployments/3/retry", headers=auth("deployer"))
+
+    first, second = try_again(), try_again()
+    history.push(4)
+    after_a_push = try_again()
+
+    assert [201, 409, 201] == [each.status_code for each in (first, second, after_a_push)]
+    assert "deployment 4 rolls service shop back already" == second.get_json()["detail"]
+    assert ["cancelled", "queued", "cancelled", "queued"] == [state for _, state in states()[2:]]
+
+
 def test_rolling_forward_holds_the_other_commit_back(history: History, roll_back: Any) -> None:
     """One at a time: that which was live until then."""
     history.deploy(2, 3)
