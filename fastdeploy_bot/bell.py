@@ -26,7 +26,8 @@ SETTLED: Final = 50_000_000
 _Stamp = tuple[int, int, int]
 """What changes when somebody begins or ceases to listen: device and inode of the folder, and its time."""
 
-_sender: Final = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+_KIND: Final = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
+_sender: Final = socket.socket(socket.AF_UNIX, _KIND)
 """All bells of the process ring with it: each push does, and to make one takes longer than to send with it."""
 
 
@@ -74,7 +75,7 @@ class Listener:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / uuid4().hex
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.socket(socket.AF_UNIX, _KIND)
         with _opened(folder) as directory:
             self._socket.bind(_address(directory, self._path.name))
 
@@ -116,11 +117,19 @@ def _address(directory: int, name: str) -> str:
     return f"/proc/self/fd/{directory}/{name}"
 
 
+def _send(address: str) -> None:
+    """Ring at one address; nothing, where its queue is full of rings already."""
+    try:
+        _sender.sendto(b"!", address)
+    except BlockingIOError:
+        # Or the sender's own room is taken by rings that others have not picked up: one of its own has room.
+        with socket.socket(socket.AF_UNIX, _KIND) as another, contextlib.suppress(BlockingIOError):
+            another.sendto(b"!", address)
+
+
 def _wake(directory: int, name: str) -> bool:
     try:
-        _sender.sendto(b"!", _address(directory, name))
-    except BlockingIOError:
-        return True  # its queue is full of rings already
+        _send(_address(directory, name))
     except ConnectionRefusedError:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)

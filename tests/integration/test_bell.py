@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -112,6 +113,17 @@ def test_every_listener_hears_every_ring(bell: Bell) -> None:
 
         assert one.wait(LONG)
         assert other.wait(LONG)
+
+
+def test_those_who_pick_up_nothing_keep_no_ring_from_others(bell: Bell) -> None:
+    """The kernel gives whoever rings room for some hundred rings that were not picked up yet."""
+    with contextlib.ExitStack() as deaf, bell.listen() as ears:
+        for _ in range(40):
+            deaf.enter_context(bell.listen())
+
+        heard = [bell.ring() and ears.wait(0) for _ in range(20)]
+
+    assert [True] * 20 == heard
 
 
 def test_another_process_is_woken(bell: Bell) -> None:
