@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from peewee import ModelSelect
 
-from fastdeploy_bot.core import clock, deliveries, forecast, history, lag, outbox, successes, views
+from fastdeploy_bot.core import clock, deliveries, forecast, history, lag, outbox, steplists, successes, views
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.lag import Lag
@@ -26,7 +26,7 @@ def deployments(rows: Sequence[Deployment], *, public_url: str) -> list[Deployme
     """Deployments from their rows, with their steps, in that order."""
     services = sorted({row.service_id for row in rows})
     habits = forecast.habits(history.by_service(services), stepped=services)
-    steps, told = _steps([row.id for row in rows]), outbox.all_of(rows)
+    steps, told = steplists.by_deployment(row.id for row in rows), outbox.all_of(rows)
     guids = deliveries.guids_of({row.delivery_id for row in rows if row.delivery_id is not None})
     return [
         _deployment(
@@ -141,13 +141,6 @@ def _under_way(services: Sequence[int]) -> dict[int, list[Deployment]]:
     rows = Deployment.select(Deployment.id, Deployment.service, Deployment.state)
     for row in rows.where(Deployment.service.in_(list(services)), open_or_running).order_by(Deployment.id):
         found.setdefault(row.service_id, []).append(row)
-    return found
-
-
-def _steps(deployments: Iterable[int]) -> dict[int, list[Step]]:
-    found: dict[int, list[Step]] = {}
-    for row in Step.select().where(Step.deployment.in_(list(deployments))).order_by(Step.position):
-        found.setdefault(row.deployment_id, []).append(row)
     return found
 
 

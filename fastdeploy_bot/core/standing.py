@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from peewee import ModelSelect
 
-from fastdeploy_bot.core import access, forecast, history, lag, locks, services
+from fastdeploy_bot.core import access, forecast, history, lag, locks, services, steplists
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.core.forecast import Habit, Outlook
@@ -232,11 +232,6 @@ def run(row: Deployment, sight: Sight) -> Run:
     return Run(**facts)
 
 
-def steps_of(number: int) -> list[Step]:
-    """A deployment's steps, in order."""
-    return list(Step.select().where(Step.deployment == number).order_by(Step.position))
-
-
 def success_rate(service: int, *, last: int) -> tuple[int, int]:
     """Of the service's last deployments that ran to an end, how many succeeded, and of how many."""
     ended = (DeploymentState.SUCCESS, *history.BAD)
@@ -335,8 +330,4 @@ def _is_success(past: Past) -> bool:
 
 def _steps(deployments: Iterable[Deployment]) -> dict[int, list[Step]]:
     told = {DeploymentState.RUNNING, *history.BAD}
-    numbers = [row.id for row in deployments if row.state in told]
-    found: dict[int, list[Step]] = {}
-    for step in Step.select().where(Step.deployment.in_(numbers)).order_by(Step.position):
-        found.setdefault(step.deployment_id, []).append(step)
-    return found
+    return steplists.by_deployment(row.id for row in deployments if row.state in told)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
-from peewee import ModelSelect
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, successes
+from fastdeploy_bot.core import changes, steplists, successes
 from fastdeploy_bot.core.logparts import Span
 from fastdeploy_bot.errors import Conflict, Invalid
 from fastdeploy_bot.masking import Masker
@@ -78,13 +77,13 @@ def report(deployment: int, told: StepReport, *, at: Moment, since: Moment | Non
 
 def spans(deployment: int) -> list[Span]:
     """When and where in the log each step began and ended, in the steps' order."""
-    return [Span(row.name, row.started, row.finished, row.log_from, row.log_to) for row in _of(deployment)]
+    return [Span(row.name, row.started, row.finished, row.log_from, row.log_to) for row in steplists.of(deployment)]
 
 
 def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:
     """At the end, a step still running takes the outcome, and one never reached is skipped. Inside a write."""
     ended = StepState.SUCCESS if outcome is DeploymentState.SUCCESS else StepState.FAILURE
-    for step in _of(deployment).where(Step.state.in_((StepState.RUNNING, StepState.PENDING))):
+    for step in steplists.of(deployment).where(Step.state.in_((StepState.RUNNING, StepState.PENDING))):
         if step.state == StepState.RUNNING:
             step.state, step.finished = ended, now
         else:
@@ -92,12 +91,8 @@ def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:
         changes.of_step(_kept(step))
 
 
-def _of(deployment: int) -> ModelSelect[Step]:
-    return Step.select().where(Step.deployment == deployment).order_by(Step.position)
-
-
 def _all_changed(deployment: int) -> None:
-    for step in _of(deployment):
+    for step in steplists.of(deployment):
         changes.of_step(step)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from fastdeploy_bot.core import clock, deliveries, forecast, locks
+from fastdeploy_bot.core import clock, deliveries, forecast, locks, steplists
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.store.models import Delivery, Deployment, Report, Service, Step, Token, User
@@ -240,7 +240,8 @@ def deployment_facts(row: Deployment) -> DeploymentFacts:
     """A deployment from its row, as the feed tells it."""
     running = row.state == DeploymentState.RUNNING
     habit = forecast.habit(row.service_id) if running else Habit()
-    return facts(row, habit, steps_of(row) if running else [], deliveries.guid_behind(row))
+    steps = list(steplists.of(row.id)) if running else []
+    return facts(row, habit, steps, deliveries.guid_behind(row))
 
 
 def facts(row: Deployment, habit: Habit, steps: Sequence[Step], guid: str | None) -> DeploymentFacts:
@@ -286,11 +287,6 @@ def report(told: Report) -> ReportView:
         owed=told.changes > told.told,
         problem=told.problem,
     )
-
-
-def steps_of(row: Deployment) -> list[Step]:
-    """A deployment's steps, in order."""
-    return list(Step.select().where(Step.deployment == row.id).order_by(Step.position))
 
 
 def service_facts(row: Service) -> ServiceFacts:

@@ -27,6 +27,7 @@ from fastdeploy_bot.core import (
     retries,
     rollbacks,
     standing,
+    steplists,
 )
 from fastdeploy_bot.core import steps as core_steps
 from fastdeploy_bot.core.access import Action
@@ -114,7 +115,7 @@ def _page(id: int) -> str:
     """The page, with marks for its log."""
     since, now = feed.newest(), clock.now()
     row, run = _readable(id)
-    steps = standing.steps_of(id)
+    steps = list(steplists.of(id))
     habit = forecast.habit(row.service_id, before=id)
     failed = next((each.name for each in steps if each.state == StepState.FAILURE), "")
     return shared.page(
@@ -177,7 +178,7 @@ def _log(row: Deployment, run: Run, place: Place, *, most: int) -> tuple[Drawing
 
     drawing = Drawing(*store.read(look), place=place, most=most)
     habit, now = forecast.habit(row.service_id, before=number), clock.now()
-    told = (_step_line(each, habit, run, now) for each in standing.steps_of(number))
+    told = (_step_line(each, habit, run, now) for each in steplists.of(number))
     return drawing, {each.name: logview.Step(each.state, each.time) for each in told}
 
 
