@@ -83,6 +83,8 @@ class CheckState(StrEnum):
 
 OPEN_STATES: Final = (DeploymentState.QUEUED, DeploymentState.WAITING)
 """The states of what has not begun."""
+UNDER_WAY: Final = (DeploymentState.RUNNING, *OPEN_STATES)
+"""The states of what has not ended."""
 
 
 class StepState(StrEnum):

@@ -21,6 +21,7 @@ from fastdeploy_bot.words import (
     EDGES,
     OPEN_STATES,
     PUSH_ORIGINS,
+    UNDER_WAY,
     DeploymentState,
     Origin,
     Principal,
@@ -103,8 +104,7 @@ def find(number: int) -> Deployment:
 
 def last_word(service: int) -> Deployment | None:
     """What of a service is under way, and was asked for last: it decides what is live in the end."""
-    under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
-    mine = Deployment.select().where(Deployment.service == service, under_way)
+    mine = Deployment.select().where(Deployment.service == service, Deployment.state.in_(UNDER_WAY))
     found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
     return found
 

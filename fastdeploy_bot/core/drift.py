@@ -10,7 +10,7 @@ import msgspec
 from fastdeploy_bot import store
 from fastdeploy_bot.core import links, successes
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Push
+from fastdeploy_bot.words import UNDER_WAY, Push
 
 MOST_KEPT: Final = 64 * 1024
 """Bytes of JSON that are kept of a push's files; a longer list is as good as none."""
@@ -22,7 +22,7 @@ _LIVE: Final = store.Prepared[Deployment](lambda service: successes.of(service, 
 _UNDER_WAY: Final = store.Prepared[Deployment](
     lambda service: (
         Deployment.select(Deployment.sha)
-        .where(Deployment.service == service, Deployment.state.in_([*OPEN_STATES, DeploymentState.RUNNING]))
+        .where(Deployment.service == service, Deployment.state.in_(UNDER_WAY))
         .order_by(Deployment.id)
     )
 )

@@ -95,11 +95,8 @@ def _spans(services: Sequence[int]) -> list[Any]:
 
 def _oldest(outcome: DeploymentState) -> Select:
     """The oldest run of the service in question that ended so, of as many as count."""
-    newest = Deployment.select(Deployment.id).where(
-        Deployment.service == Service.id, Deployment.state == outcome, Deployment.started.is_null(False)
-    )
-    newest = newest.order_by(Deployment.id.desc()).limit(LAST).alias("newest")
-    return Select([newest], [fn.MIN(newest.c.id)])
+    last = newest(outcome).limit(LAST).alias("newest")
+    return Select([last], [fn.MIN(last.c.id)])
 
 
 def _any(conditions: Sequence[Any]) -> Any:

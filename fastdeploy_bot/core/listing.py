@@ -14,7 +14,7 @@ from fastdeploy_bot.core.forecast import Habit
 from fastdeploy_bot.core.lag import Lag
 from fastdeploy_bot.core.views import DeploymentView, ForetoldStep, LiveView, ServiceView
 from fastdeploy_bot.store.models import Deployment, Report, Service, Step
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, ReportKind
+from fastdeploy_bot.words import OPEN_STATES, UNDER_WAY, DeploymentState, ReportKind
 
 
 def deployment(row: Deployment, *, public_url: str) -> DeploymentView:
@@ -137,9 +137,9 @@ def _newest(
 def _under_way(services: Sequence[int]) -> dict[int, list[Deployment]]:
     """Of each service that has some the deployments that have not ended, oldest first."""
     found: dict[int, list[Deployment]] = {}
-    open_or_running = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
-    rows = Deployment.select(Deployment.id, Deployment.service, Deployment.state)
-    for row in rows.where(Deployment.service.in_(list(services)), open_or_running).order_by(Deployment.id):
+    mine = Deployment.service.in_(list(services)) & Deployment.state.in_(UNDER_WAY)
+    rows = Deployment.select(Deployment.id, Deployment.service, Deployment.state).where(mine)
+    for row in rows.order_by(Deployment.id):
         found.setdefault(row.service_id, []).append(row)
     return found
 

@@ -40,7 +40,7 @@ from fastdeploy_bot.store.models import (
     Token,
     Verdict,
 )
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState
+from fastdeploy_bot.words import UNDER_WAY
 
 SUCCESSES: Final = 10
 """How many of a service's last successes stay, the live one among them."""
@@ -273,7 +273,7 @@ def _kept() -> set[int]:
 def _shipping() -> set[int]:
     """What has not ended, and those whose commits ship with it: GitHub is owed their end, too."""
     found: set[int] = set()
-    for state in (*OPEN_STATES, DeploymentState.RUNNING):  # one after the other: each has an index of its own
+    for state in UNDER_WAY:  # one after the other: each has an index of its own
         numbers = [row.id for row in Deployment.select(Deployment.id).where(Deployment.state == state)]
         for first in range(0, len(numbers), WINDOW):
             found |= _with_those_shipping(numbers[first : first + WINDOW])

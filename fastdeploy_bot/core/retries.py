@@ -8,7 +8,7 @@ from fastdeploy_bot.core import audit, deployments, rollbacks
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import Conflict, UnderWay
 from fastdeploy_bot.store.models import Deployment
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal
+from fastdeploy_bot.words import UNDER_WAY, DeploymentState, Origin, Principal
 
 
 def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Deployment:
@@ -32,7 +32,7 @@ def retry(number: int, entries: Mapping[str, Entry], *, by: Principal, now: int)
 
 def newer(than: Deployment) -> Deployment | None:
     """What came after a deployment and decides what is live in the end; None where that is its commit."""
-    counts = Deployment.state.in_((DeploymentState.SUCCESS, DeploymentState.RUNNING, *OPEN_STATES))
+    counts = Deployment.state.in_((DeploymentState.SUCCESS, *UNDER_WAY))
     mine = Deployment.select().where(Deployment.service == than.service_id, Deployment.id > than.id, counts)
     last: Deployment | None = mine.order_by(Deployment.id.desc()).first()
     return last if last is not None and last.sha != than.sha else None

@@ -8,7 +8,7 @@ from fastdeploy_bot.core import audit, deployments, holdbacks, services, success
 from fastdeploy_bot.core.catalogue import Entry
 from fastdeploy_bot.errors import Conflict, Invalid, UnderWay
 from fastdeploy_bot.store.models import Deployment, Service
-from fastdeploy_bot.words import OPEN_STATES, PUSH_ORIGINS, DeploymentState, Origin, Principal
+from fastdeploy_bot.words import OPEN_STATES, PUSH_ORIGINS, UNDER_WAY, DeploymentState, Origin, Principal
 
 
 def roll_back(name: str, entries: Mapping[str, Entry], *, to: int | None = None, by: Principal, now: int) -> Deployment:
@@ -90,7 +90,7 @@ def _go_back(
 
 def _rollback_of(service: Service) -> Deployment | None:
     """The rollback of a service that is under way, if one is: buttons get pressed twice."""
-    under_way = Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))
+    under_way = Deployment.state.in_(UNDER_WAY)
     mine = Deployment.select().where(Deployment.service == service, Deployment.origin == Origin.ROLLBACK, under_way)
     found: Deployment | None = mine.order_by(Deployment.id.desc()).first()
     return found

@@ -21,7 +21,7 @@ from fastdeploy_bot.core.lag import Lag
 from fastdeploy_bot.core.locks import Lock
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.store.models import Deployment, Service, Step
-from fastdeploy_bot.words import OPEN_STATES, DeploymentState, Origin, Principal, StepState
+from fastdeploy_bot.words import OPEN_STATES, UNDER_WAY, DeploymentState, Origin, Principal, StepState
 
 RECENT: Final = 20
 
@@ -156,7 +156,7 @@ def visibility_of(name: str, entries: Mapping[str, Entry]) -> Visibility:
 def board(services: Sequence[Seen], entries: Mapping[str, Entry], *, now: int) -> list[Standing]:
     """How these services stand, those that need somebody most first."""
     ids = [row.id for row, _ in services]
-    under_way = _by_service(rows(ids).where(Deployment.state.in_((DeploymentState.RUNNING, *OPEN_STATES))))
+    under_way = _by_service(rows(ids).where(Deployment.state.in_(UNDER_WAY)))
     pasts = history.by_service(ids)
     ended, live = _newest(pasts)
     told = [history.foremost(under_way.get(number, []), ended.get(number)) for number in ids]
