@@ -17,6 +17,7 @@ from fastdeploy_bot.core import clock, queue, titles
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine.duty import HostLock
 from fastdeploy_bot.engine.signing import Signings
+from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.forge.github import commits, policy
 from fastdeploy_bot.forge.github.client import CallFailed
 from fastdeploy_bot.runner import folder as run_folder
@@ -171,9 +172,10 @@ class Preparing:
             self._fetch_submodules(work.wanted, tree, stop)
 
     def _learn_title(self, number: int, work: _Work, tree: Path) -> None:
+        """Where it cannot be told or written down now, the commit goes by its sha: the tree is there all the same."""
         if work.titled:
             return
-        with contextlib.suppress(GitFailed):
+        with contextlib.suppress(GitFailed, Unavailable):
             title = commits.title(mirror.title(tree, work.wanted.sha, partial(self._stop, work)))
             store.write(lambda: titles.learn(number, title))
 

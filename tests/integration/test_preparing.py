@@ -17,13 +17,14 @@ from fakehub import FakeHub
 from fakehub.wire import Refused
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, leases, locking, logs, services
+from fastdeploy_bot.core import clock, deployments, leases, locking, logs, services, titles
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.locking import Wish
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine import preparing
 from fastdeploy_bot.engine.dispatcher import Dispatcher
+from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.runner import checkout, process, tree
 from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner.folder import RunFolder
@@ -166,6 +167,25 @@ def test_a_script_runs_in_the_commits_tree(bot: Bot, shop: Repository) -> None:
     assert here == told
     assert here.startswith(f"{bot.settings.runs_dir}/{number}-")
     assert eventually(lambda: not bot.leftovers(), "an empty folder")
+
+
+def test_a_title_that_cannot_be_written_down_costs_no_checkout(
+    bot: Bot, shop: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the database is busy for long: what was fetched is not fetched again for it."""
+    tries: list[int] = []
+
+    def refuse(number: int, _: str) -> None:
+        tries.append(number)
+        raise Unavailable("the database is busy")
+
+    monkeypatch.setattr(titles, "learn", refuse)
+    bot.service()
+    number = bot.order(shop.head)
+
+    row = bot.until(bot.dispatcher(), number)
+
+    assert (DeploymentState.SUCCESS, "", [number]) == (row.state, row.title, tries)
 
 
 def test_the_commits_own_script_runs_where_the_command_says_so(bot: Bot, shop: Repository) -> None:
