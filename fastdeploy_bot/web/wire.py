@@ -45,7 +45,8 @@ class Wire:
     """What simple-websocket takes for the socket.
 
     That library sends from two threads with `send`, which may send a part: here every write is whole, and the others
-    wait for it. It also closes the socket, which is the server's to close.
+    wait for it; what was offered and went in part is made whole by the next one. It also closes the socket, which is
+    the server's to close.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -53,8 +54,8 @@ class Wire:
         self._writing = Lock()
         self._rest = b""
         """What was offered and not sent yet."""
-        self._plain = type(sock) is socket.socket
-        """Whether what is written to its descriptor is what the peer gets."""
+        self._takes_offers = type(sock) is socket.socket
+        """Whether what is written to its descriptor is what the peer gets; until the last frame is to be sent."""
         self._heard = Budget(HEARD, HEARD_PER_SECOND)
         self.flooded = False
         """Whether the peer has sent more than it may."""
@@ -87,11 +88,13 @@ class Wire:
 
         Where that was a part, the rest goes before all else, by `flush` at the latest.
         """
-        if not self._plain or not self._writing.acquire(blocking=False):
+        if not self._writing.acquire(blocking=False):
             return 0
         try:
-            sent = 0 if self._rest else os.write(self._sock.fileno(), data)  # it has a timeout, so this blocks nobody
-            self._rest = data[sent:] if sent else self._rest
+            if self._rest or not self._takes_offers:
+                return 0
+            sent = os.write(self._sock.fileno(), data)  # it has a timeout, so this blocks nobody
+            self._rest = data[sent:]
         except OSError:  # no room; or gone, which its own threads will see
             return 0
         finally:
@@ -108,7 +111,8 @@ class Wire:
         self.on_end()
 
     def hurry(self, seconds: float) -> None:
-        """From now on give up on the peer after so much time."""
+        """From now on give up on the peer after so much time, and take no offers: nothing follows a closing frame."""
+        self._takes_offers = False
         self._sock.settimeout(seconds)
 
     def cut(self) -> None:

@@ -31,7 +31,7 @@ from fastdeploy_bot.web import hub, sockets
 from fastdeploy_bot.web.hub import Farewell, Hub, Reader
 from fastdeploy_bot.web.seats import Kind
 from fastdeploy_bot.web.sockets import EXTENSION, Feed
-from fastdeploy_bot.web.wire import Wire
+from fastdeploy_bot.web.wire import Wire, closing_frame
 from fastdeploy_bot.words import Principal, PrincipalKind
 from feeds import Follower, Json, refusal
 
@@ -773,14 +773,29 @@ def test_what_is_offered_goes_before_all_that_is_sent_later() -> None:
         reader.start()
         wire.send(b"last")
         wire.flush()
-        offered = wire.offer(b"now")
+        wait_for(lambda: wire.offer(b"now"))  # as soon as the reader has made room
         wire.cut()
         reader.join()
 
     assert 0 < sent < len(data)
-    assert (0, 3) == (refused, offered)
+    assert 0 == refused
     assert data + b"lastnow" == b"".join(heard)
     assert 0 == wire.offer(b"after the end")
+
+
+def test_nothing_that_is_offered_follows_the_last_frame() -> None:
+    """While a peer has a moment to answer why it is sent away. Source: RFC 6455, 5.5.1."""
+    here, there = socket.socketpair()
+    wire = Wire(here)
+    last = closing_frame(1008, "too many messages")
+
+    with here, there:
+        wire.hurry(1)
+        wire.send(last)
+        offered = wire.offer(b"more")
+        heard = there.recv(1_000)
+
+    assert (0, last) == (offered, heard)
 
 
 def test_who_has_room_is_told_by_the_hub_and_who_has_none_by_themselves(settings: Settings, database: str) -> None:
