@@ -143,12 +143,13 @@ class Hub:
             self._readers.add(reader)
             reader.era = self._era
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="feed-hub", daemon=True)
                 self._window.clear()
                 self._weight = 0
                 self._start = self._end = feed.newest()
                 self._chunk = None
-                self._thread.start()
+                thread = Thread(target=self._run, name="feed-hub", daemon=True)
+                thread.start()
+                self._thread = thread  # there now: whoever enters relies on it
 
     def leave(self, reader: Reader) -> None:
         """Forget a reader."""

@@ -832,3 +832,47 @@ def test_who_has_room_is_told_by_the_hub_and_who_has_none_by_themselves(settings
     for each in readers:
         shared.leave(each)
     wait_for(lambda: not hubs())
+
+
+def listening(hub: Hub, *, given: list[bytes], woken: threading.Event, since: int = 0) -> Reader:
+    """A user who has all that there is, and room for more; what the hub gives them, and whether it wakes them."""
+
+    def offer(data: bytes) -> int:
+        given.append(data)
+        return len(data)
+
+    reader = Reader(wake=woken.set, cut=woken.clear, offer=offer)
+    reader.stay = Stay(Principal(PrincipalKind.USER, "viewer"), clock.now() + 60_000)
+    hub.enter(reader)
+    reader.position = since
+    assert (True, b"") == (hub.join(reader), hub.take(reader))
+    return reader
+
+
+@pytest.fixture
+def alone(settings: Settings, database: str) -> Iterator[Hub]:
+    """A hub without a server."""
+    assert database
+    made = Hub(Bell(settings.feed_bell_dir), Catalogue(settings.services_dir))
+    yield made
+    for reader in made._present():
+        made.leave(reader)
+    wait_for(lambda: not hubs())
+
+
+def test_a_hub_that_could_not_begin_begins_with_the_next_reader(alone: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database may have been away just then."""
+    with monkeypatch.context() as patched:
+        patched.setattr(feed, "newest", _away)
+        with pytest.raises(store.DatabaseError):
+            listening(alone, given=[], woken=threading.Event())
+    given: list[bytes] = []
+
+    listening(alone, given=given, woken=threading.Event())
+    tell()
+
+    wait_for(lambda: given)
+
+
+def _away() -> int:
+    raise store.DatabaseError("the server closed the connection unexpectedly")
