@@ -255,31 +255,35 @@ class Hub:
         if moment - self._checked >= CHECK_SECONDS:
             self._checked = moment
             self._check_all(readers)
-        found = self._look_at_feed(readers)
+        found = self._look_at_feed()
         rest = PAUSE_SECONDS if found == feed.PAGE else POLL_SECONDS
         grew, due = self._look_at_logs(readers, moment)
-        for reader in readers:
+        for reader in self._present():
             if differs or (grew and reader.follows is not None):
                 reader.wake()
         return min(rest, due)
 
-    def _look_at_feed(self, readers: list[Reader]) -> int:
+    def _look_at_feed(self) -> int:
         """Put what is new into the window, a page at most, and give it out; answers how much that was."""
         try:
             events = feed.since(self._end)
         except Gone:
-            return self._begin_again()
+            self._begin_again()
+            return 0
         if events:
             fresh, before = [_Frames(event) for event in events], self._end
             self._add(fresh)
-            self._give_out(readers, fresh, before)
+            self._give_out(fresh, before)
         return len(events)
 
-    def _give_out(self, readers: list[Reader], fresh: list[_Frames], before: int) -> None:
-        """Give what is new to those who have all that was before it, and wake the others."""
+    def _give_out(self, fresh: list[_Frames], before: int) -> None:
+        """Give what is new to those who have all that was before it, and wake the others.
+
+        To all who are there by now: one who came during this look may have found nothing in the window, and waits.
+        """
         shown: dict[bool, bytes] = {}
         now = clock.now()
-        for reader in readers:
+        for reader in self._present():
             with self._guard:
                 if reader.visits not in shown:
                     shown[reader.visits] = b"".join(self._seen(frames, reader.visits) for frames in fresh)
@@ -311,7 +315,7 @@ class Hub:
                 del self._window[:over]
             self._weight = weight
 
-    def _begin_again(self) -> int:
+    def _begin_again(self) -> None:
         """The feed is another one than it was, or far ahead: let everybody begin with the present state."""
         newest = feed.newest()
         with self._guard:
@@ -323,7 +327,6 @@ class Hub:
                 if reader.live:
                     self._move(reader)
                 reader.wake()
-            return len(self._readers)
 
     def _move(self, reader: Reader) -> None:
         reader.position, reader.era, reader.reset = self._end, self._era, True

@@ -860,6 +860,26 @@ def alone(settings: Settings, database: str) -> Iterator[Hub]:
     wait_for(lambda: not hubs())
 
 
+def test_who_comes_during_a_look_is_told_of_what_it_finds(alone: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They found the window empty, and wait already."""
+    given: list[bytes] = []
+    woken, came = threading.Event(), threading.Event()
+    found = feed.since
+
+    def look(number: int) -> list[Told]:
+        events = found(number)
+        if events and not came.is_set():
+            came.set()
+            listening(alone, given=given, woken=woken)
+        return events
+
+    listening(alone, given=[], woken=threading.Event())
+    monkeypatch.setattr(feed, "since", look)
+    tell()
+
+    wait_for(lambda: given or woken.is_set())
+
+
 def test_a_hub_that_could_not_begin_begins_with_the_next_reader(alone: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database may have been away just then."""
     with monkeypatch.context() as patched:
