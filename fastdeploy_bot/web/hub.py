@@ -176,7 +176,7 @@ class Hub:
                 reader.position = frames.event.id
                 batch.append(data := self._seen(frames, reader.visits))
                 size, index = size + len(data), index + 1
-            reader.idle = not size
+            reader.idle = not size and not reader.reset
             return b"".join(batch)
 
     def seen(self, event: Told, reader: Reader) -> bytes:
@@ -330,6 +330,7 @@ class Hub:
 
     def _move(self, reader: Reader) -> None:
         reader.position, reader.era, reader.reset = self._end, self._era, True
+        reader.idle = False  # until it has said so, and looked again: nothing new goes before that
 
     def _look_at_logs(self, readers: list[Reader], moment: float) -> tuple[bool, float]:
         """Note how far the logs have come; answers whether one has grown, and in how many seconds to look again."""
@@ -404,7 +405,7 @@ class Hub:
 def _is_at_ease(reader: Reader, now: int) -> bool:
     """Whether it has nothing else to hear first, and may hear what is new."""
     may = reader.visits or (reader.stay is not None and reader.stay.until > now)
-    return may and reader.idle and not reader.reset and reader.farewell is None
+    return may and reader.idle and reader.farewell is None
 
 
 def _send_away(reader: Reader, farewell: Farewell) -> None:

@@ -880,6 +880,26 @@ def test_who_comes_during_a_look_is_told_of_what_it_finds(alone: Hub, monkeypatc
     wait_for(lambda: given or woken.is_set())
 
 
+def test_nothing_new_goes_before_the_word_that_the_feed_is_another_one(alone: Hub) -> None:
+    """Not while the reader's own thread is about to say so, either."""
+    given: list[bytes] = []
+    woken = threading.Event()
+    reader = listening(alone, given=given, woken=woken, since=tell())
+    store.write(lambda: Event.delete().execute())
+    wait_for(lambda: reader.reset)
+    woken.clear()
+
+    reader.reset = False  # and says it, which takes its time
+    tell()
+    wait_for(woken.is_set)
+
+    assert [] == given
+    assert (True, b"") == (bool(alone.take(reader)), alone.take(reader))
+    last = tell()
+    wait_for(lambda: given)
+    assert last == reader.position
+
+
 def test_a_hub_that_could_not_begin_begins_with_the_next_reader(alone: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database may have been away just then."""
     with monkeypatch.context() as patched:
