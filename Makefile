@@ -52,10 +52,10 @@ growth: $(VENV)/.dev npm ## draw docs/growth.svg: pushes a second as services, c
 	$(BENCH) -m bench.growth
 
 soak: $(VENV)/.dev ## deploy once a second for ten minutes, and see that nothing grows (MINUTES=3 for less)
-	$(BENCH) bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
+	$(BENCH) -m bench.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 kill-matrix: $(VENV)/.dev ## kill the bot wherever it hurts, 20 times each (KILLS=3; ONLY="output, worker")
-	$(BENCH) bench/kill_matrix.py
+	$(BENCH) -m bench.kill_matrix
 
 instructions: $(VENV)/.dev ## count what a push costs in instructions, by callgrind (RENEW=1 keeps the figures that tests hold it against)
 	PYTHONPATH=tests:tests/e2e $(BIN)/python tests/e2e/instructions.py $(if $(RENEW),renew)

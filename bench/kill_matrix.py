@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import kills
+from bench import runs
 from bots import Bot
 from fakehub import FakeHub
 from kills import Outcome, Rig
@@ -85,4 +86,5 @@ def _shown(seconds: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main()

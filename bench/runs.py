@@ -72,8 +72,10 @@ def _measured(side: Side, plan: Plan, kept: Path) -> Measured:
 
 
 def end_when_told() -> None:
-    """Let SIGTERM end this process as Ctrl-C does: all that was started is ended first."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Let SIGTERM and a closed terminal end this process as Ctrl-C does: all that was started is ended first."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(each, lambda number, _frame: sys.exit(128 + number))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bench import runs
 from bots import Bot, children_of, spares, wait_for
 from fastdeploy_bot.forge.github.payloads import push_document
 
@@ -198,4 +199,5 @@ def left(bot: Bot) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     sys.exit(main())

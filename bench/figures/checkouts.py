@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import githttp
+from bench import runs
 from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.runner.mirror import Wanted
 
@@ -62,4 +63,5 @@ def _shown(seconds: list[float]) -> str:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main(*sys.argv[1:])

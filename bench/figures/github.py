@@ -20,6 +20,7 @@ from typing import Final
 
 import appkeys
 import fakehub
+from bench import runs
 from bots import Bot, Json, wait_for
 from fakehub import FakeHub, Fault
 from fakehub.wire import Call
@@ -145,4 +146,5 @@ def _silent(bot: Bot, hub: FakeHub) -> bool:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     sys.exit(main())

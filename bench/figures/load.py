@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import loads
+from bench import runs
 from bench.serving import worked
 from bots import Bot, wait_for
 
@@ -80,4 +81,5 @@ def most_memory(bot: Bot) -> float:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     sys.exit(main(*map(int, sys.argv[1:])))

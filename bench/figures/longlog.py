@@ -16,6 +16,7 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page
 
 import browsers
+from bench import runs
 from bots import Bot
 from windows import sign_in
 
@@ -136,4 +137,5 @@ def private(pid: int) -> float:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main()

@@ -30,6 +30,7 @@ from websockets.exceptions import ConnectionClosed
 
 import browsers
 import windows
+from bench import runs
 from bots import Bot, wait_for
 
 VIEWERS: Final = 50
@@ -130,7 +131,7 @@ def main(viewers: int = VIEWERS, events: int = EVENTS) -> None:
         processes = multiprocessing.get_context("spawn")
         told: Queue[Any] = processes.Queue()
         stop = processes.Event()
-        crowd = processes.Process(target=watch, args=(bot.port, cookie, number, viewers - 1, stop, told))
+        crowd = processes.Process(target=watch, args=(bot.port, cookie, number, viewers - 1, stop, told), daemon=True)
         crowd.start()
         told.get()
         page.goto(f"{bot.url}/deployments/{number}")
@@ -232,4 +233,5 @@ def figures(seconds: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main(*map(int, sys.argv[1:]))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bench import past
+from bench import past, runs
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, retention
 from fastdeploy_bot.core.retention import Removed
@@ -45,11 +45,13 @@ def _measure() -> None:
     waits: list[float] = []
     beside = threading.Thread(target=_write, args=(stop, waits))
     beside.start()
-    stop.wait(10)
-    alone, had = waits.copy(), len(waits)
-    took, removed = _prune()
-    stop.set()
-    beside.join()
+    try:
+        stop.wait(10)
+        alone, had = waits.copy(), len(waits)
+        took, removed = _prune()
+    finally:
+        stop.set()
+        beside.join()
     print(f"in {SECONDS} s: {removed}")
     for name, found in (("a step", took), ("a write alone", alone), ("a write beside it", waits[had:])):
         print(f"{name}: median {_ms(found, 50)}, p99 {_ms(found, 99)}, most {max(found) * 1e3:.0f} ms")
@@ -90,4 +92,5 @@ def _size(url: str) -> float:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main()

@@ -22,6 +22,7 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from bench import runs
 from bots import Bot
 from feeds import fill, stalled
 
@@ -105,4 +106,5 @@ def shown(seconds: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
+    runs.end_when_told()
     main(*map(int, sys.argv[1:]))

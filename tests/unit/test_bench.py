@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -149,6 +150,23 @@ def test_a_side_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> N
     [found] = runs.measure([Side("endless", wait)], Plan(1, 0.0, quick=True), chance())
 
     assert "TimeoutError: no end after 0.05 s" == found.problem
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_ends_what_it_started(told: signal.Signals) -> None:
+    """By an exception, as Ctrl-C is one; but not where nohup has it go on."""
+    set_before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(told, signal.SIG_DFL)
+        runs.end_when_told()
+        with pytest.raises(SystemExit, match=f"{128 + told}"):
+            signal.raise_signal(told)
+        signal.signal(told, signal.SIG_IGN)
+        runs.end_when_told()
+        signal.raise_signal(told)
+    finally:
+        for each, handler in set_before.items():
+            signal.signal(each, handler)
 
 
 def test_a_run_has_a_folder_of_its_own_and_one_for_all_that_are_measured_together() -> None:
