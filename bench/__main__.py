@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = table.judge(wanted, measured)
     told = report(rows, facts, plan, load)
     print(told)
-    if asked.into:
-        asked.into.write_text(table.put(asked.into.read_text(), told))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps(_document(rows, measured, facts, plan), indent=1))
+    if asked.into:
+        asked.into.write_text(table.put(asked.into.read_text(), told))
     return 0 if plan.quick or table.held(rows) else 1
 
 
@@ -63,7 +63,12 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="of the order of the sides")
     parser.add_argument("--into", type=Path, help="a page whose table is to be this one")
     parser.add_argument("--json", type=Path, default=Path(".cache/bench.json"), help="where every run is written to")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.lines) - {line.number for line in lines.every()}:
+        parser.error(f"the table has no line {min(unknown)}")
+    if asked.into and (asked.lines or asked.quick):
+        parser.error("a page gets the whole table, measured in full: --into goes with neither lines nor --quick")
+    return asked
 
 
 def _measure(wanted: Sequence[table.Line], plan: Plan, seed: int) -> dict[str, list[Measured]]:

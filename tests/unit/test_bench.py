@@ -214,6 +214,20 @@ def test_a_missed_must_ends_a_full_run_with_1(
     assert ("--quick" in arguments) == found["plan"]["quick"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(("4", "99"), "no line 99"), (("4", "--into", "page.md"), "whole table"), (("--quick", "--into", "a"), "in full")],
+)
+def test_what_would_leave_a_table_with_less_in_it_than_it_says_is_refused(
+    arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line that is not there, and a page whose table would lose the others."""
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(arguments)
+
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("load", "said"), [(0.3, False), (12.4, True)])
 def test_a_machine_that_was_not_quiet_is_told_of_under_the_table(load: float, said: bool) -> None:
     """Nobody is to take such figures for more than they are."""
