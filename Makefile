@@ -24,7 +24,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run test bench bench-quick figures growth instructions soak kill-matrix check format lock \
-	screenshots clean npm peers chromium
+	screenshots clean npm peers
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,7 +34,7 @@ install: $(VENV)/.run ## make .venv and install the bot into it
 run: install ## start the bot with an example service, and push to it once (PORT, FASTDEPLOY_HOME)
 	@exec $(BIN)/fastdeploy serve --demo
 
-test: $(VENV)/.dev npm chromium ## install what the tests need, and run them all (ARGS="-k name" for some)
+test: $(VENV)/.dev npm ## install what the tests need, and run them all (ARGS="-k name" for some)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 bench: $(VENV)/.dev npm peers ## measure the bot beside what people would pick instead, and print the table (LINES="1 3" for some; INTO=page.md)
@@ -43,7 +43,7 @@ bench: $(VENV)/.dev npm peers ## measure the bot beside what people would pick i
 bench-quick: $(VENV)/.dev npm peers ## the same table within three minutes: a look, not a measurement (LINES="1 3" for some)
 	$(BENCH) -m bench --quick $(LINES)
 
-figures: $(VENV)/.dev chromium ## measure the bot alone: websockets, 10,000 pushes, GitHub, checkouts, pages (FIGURES="load page" for some)
+figures: $(VENV)/.dev ## measure the bot alone: websockets, 10,000 pushes, GitHub, checkouts, pages (FIGURES="load page" for some)
 	@for each in $(or $(FIGURES),sockets load github checkouts longlog page); do \
 		echo "bench/figures/$$each.py" && $(BENCH) -m bench.figures.$$each || exit 1; \
 	done
@@ -74,7 +74,7 @@ lock: $(VENV)/.dev ## renew requirements/*.txt: the newest versions that setup.c
 	$(COMPILE) setup.cfg requirements/build.in --output-file requirements/run.txt
 	$(COMPILE) --extra dev --extra postgres --constraint requirements/run.txt setup.cfg --output-file requirements/dev.txt
 
-screenshots: $(VENV)/.dev chromium ## draw docs/screenshots: every page in both themes, as a browser shows it
+screenshots: $(VENV)/.dev ## draw docs/screenshots: every page in both themes, as a browser shows it
 	cd tests/e2e && PYTHONPATH=../..:.. $(abspath $(BIN))/python screenshots.py
 
 clean: ## remove all that make and the tools made; instance/ stays
@@ -111,7 +111,7 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 
 # GitHub's example payloads, its description of its API (of many the one that is read), and an independent signer.
 # Without npm, or without a way to its registry, the other tests still run, and those that miss this say so (.ci/run
-# turns that into a failure).
+# turns that into a failure). So do those that miss Chromium or valgrind, which are the host's own.
 npm:
 	@if ! command -v npm >/dev/null; then \
 		echo "npm is absent: the tests that need GitHub's examples will say so"; \
