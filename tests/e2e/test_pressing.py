@@ -80,29 +80,28 @@ def test_two_people_who_retry_and_roll_back_at_the_same_time_start_one_of_each(b
     (folder / "mended").touch()
     (folder / "go").unlink()
     with window() as anna, window() as ben:
+
+        def press(answer: str, number: int, told: str) -> None:
+            """Both, whose question is open, are led to that deployment, and see it live once it may go on."""
+            for page in (anna, ben):
+                page.get_by_role("button", name=answer).click()
+                page.wait_for_url(f"{bot.url}/deployments/{number}")
+            expect(ben.locator("#top")).to_contain_text(f"by admin · {told}")
+            (folder / "go").touch()
+            for page in (anna, ben):
+                expect(page.locator("h1")).to_contain_text(f"deployed {answer[-7:]}", timeout=WAIT)
+
         sign_in(anna, bot, f"/deployments/{bad}")
         sign_in(ben, bot, f"/deployments/{bad}", name="ben")
         for page in (anna, ben):
             ask(page, f"retry-note-{bad}")
-        for page in (anna, ben):
-            page.get_by_role("button", name="Yes, deploy bbbbbbb").click()
-            page.wait_for_url(f"{bot.url}/deployments/{bad + 1}")
-        expect(ben.locator("#top")).to_contain_text(f"by admin · retry of #{bad}")
-        (folder / "go").touch()
-        for page in (anna, ben):
-            expect(page.locator("h1")).to_contain_text("deployed bbbbbbb", timeout=WAIT)
+        press("Yes, deploy bbbbbbb", bad + 1, f"retry of #{bad}")
 
         (folder / "go").unlink()
         for page in (anna, ben):
             page.goto(f"{bot.url}/services/two")
             ask(page, "rollback-ask")
-        for page in (anna, ben):
-            page.get_by_role("button", name="Yes, roll back to aaaaaaa").click()
-            page.wait_for_url(f"{bot.url}/deployments/{bad + 2}")
-        expect(ben.locator("#top")).to_contain_text(f"by admin · rollback to #{good}")
-        (folder / "go").touch()
-        for page in (anna, ben):
-            expect(page.locator("h1")).to_contain_text("deployed aaaaaaa", timeout=WAIT)
+        press("Yes, roll back to aaaaaaa", bad + 2, f"rollback to #{good}")
     assert ["success", "failure", "success", "success"] == [row["state"] for row in bot.deployments("two")]
 
 

@@ -35,10 +35,10 @@ def test_a_badge_says_state_and_age_to_everybody(
     service("shop", branches=["main"], visibility=visibility)
     sync(app)
     github.push()
-    assert re.fullmatch("shop: ◌ queued · (just now|1 s ago)", said(visitor.get("/badges/shop.svg")))
+    assert re.fullmatch(r"shop: ◌ queued · (just now|\d+ s ago)", said(visitor.get("/badges/shop.svg")))
     locking.lock("shop", {}, locking.Wish(reason="freeze"), by=LOCAL, now=clock.now())
     waits = visitor.get("/badges/shop.svg")
-    assert re.fullmatch("shop: ⧖ waiting · (just now|[1-3] s ago)", said(waits))
+    assert re.fullmatch(r"shop: ⧖ waiting · (just now|\d+ s ago)", said(waits))
     assert "⧖" not in "".join(each.text or "" for each in ElementTree.fromstring(waits.data).iter(f"{SVG}text"))
     locking.unlock("shop", {}, by=LOCAL, now=clock.now())
 
@@ -46,7 +46,7 @@ def test_a_badge_says_state_and_age_to_everybody(
     host.end(1, DeploymentState.FAILURE, exit_status=3)
 
     answer = visitor.get("/badges/shop.svg")
-    assert re.fullmatch("shop: ✗ failure · (just now|1 s ago)", said(answer))
+    assert re.fullmatch(r"shop: ✗ failure · (just now|\d+ s ago)", said(answer))
     assert (200, "image/svg+xml") == (answer.status_code, answer.mimetype)
 
 
