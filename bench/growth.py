@@ -8,7 +8,6 @@ five seconds.
 from __future__ import annotations
 
 import random
-import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -22,16 +21,9 @@ from bench.lines.accepted import measured
 from bench.runs import Plan
 from bench.sender import CONNECTIONS
 from bench.table import Figures, Measured, Run, Side
-from bots import Bot
-from fastdeploy_bot import store
-from fastdeploy_bot.core import clock
-from fastdeploy_bot.sources import load
-from fastdeploy_bot.store.models import Service
 
 PICTURE: Final = Path("docs/growth.svg")
 TIMES: Final = 3
-DAYS: Final = 60
-"""How far back what is stored goes: less than what retention removes."""
 
 
 def accepted(run: Run, *, services: int = 10, connections: int = CONNECTIONS, stored: int = 0) -> Figures:
@@ -39,22 +31,9 @@ def accepted(run: Run, *, services: int = 10, connections: int = CONNECTIONS, st
     with ours.started(run.folder, services=services) as bot:
         if stored:
             bot.stop()
-            store_past(bot, stored, run.kept / f"{stored}.db")
+            past.give(bot, stored, run.kept / f"{stored}.db")
             bot.start()
         return measured(run, ours.sender(bot, repositories=services), ours.pids(bot), connections)
-
-
-def store_past(bot: Bot, deployments: int, kept: Path) -> None:
-    """Give a bot that is not up so many deployments of its services; they are made once, and copied from then on."""
-    database = bot.home / "fastdeploy.db"
-    if not kept.exists():
-        store.connect(load(flags={"home": str(bot.home)}).settings.effective_database_url)
-        services = [service.id for service in Service.select(Service.id)]
-        apart = DAYS * clock.DAY // deployments
-        past.deploy(deployments, services, since=clock.now() - DAYS * clock.DAY, steps=2, apart=apart)
-        store.disconnect()
-        shutil.copy(database, kept)
-    shutil.copy(kept, database)
 
 
 BASE: Final = Side("10 services, 16 connections, nothing stored", accepted)

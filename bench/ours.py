@@ -8,12 +8,13 @@ by default; a newer push takes the place of one that has not begun.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from bench import serving
+from bench.crowd import Crowd
 from bench.sender import Sender
 from bots import Bot
 
@@ -34,6 +35,11 @@ def sender(bot: Bot, *, repositories: int = 10) -> Sender:
     return Sender(bot.port, PATH, bot.secret, repositories=repositories)
 
 
+def followers(bot: Bot, count: int) -> Crowd:
+    """So many clients that follow its feed, with the admin's token."""
+    return Crowd(bot.port, "/feed", count, {"Authorization": f"Bearer {bot.token()}"})
+
+
 def pids(bot: Bot) -> list[int]:
     """The server's processes: the master and its workers, without children and scripts."""
     assert bot.server is not None  # noqa: S101 - it was started
@@ -42,6 +48,9 @@ def pids(bot: Bot) -> list[int]:
 
 def kept(bot: Bot) -> int:
     """How many deliveries it has in its database."""
-    with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as rows:
-        [(count,)] = rows.execute("SELECT count(*) FROM delivery")
-    return int(count)
+    return asked(bot, "SELECT count(*) FROM delivery")
+
+
+def asked(bot: Bot, question: str) -> int:
+    """The number that its database answers with."""
+    return serving.asked(bot.home / "fastdeploy.db", question)

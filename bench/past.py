@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import peewee
 
+from bots import Bot
 from fastdeploy_bot import store
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.sources import load
 from fastdeploy_bot.store.models import Delivery, Deployment, LogChunk, Report, Service, Step, Verdict
 
 AT_ONCE: Final = 1_000
 REPOSITORY: Final = {"ref": "refs/heads/main", "repository": "octo-org/shop"}
 MINUTE: Final = 60_000
+DAYS: Final = 60
+"""How far back goes what a bot is given: less than what retention removes."""
 
 Value = str | int | bytes | bool
 Rows = Sequence[Mapping[str, Value]]
+
+
+def give(bot: Bot, deployments: int, kept: Path) -> None:
+    """Give a bot that is not up so many deployments of its services; they are made once, and copied from then on."""
+    database = bot.home / "fastdeploy.db"
+    if not kept.exists():
+        store.connect(load(flags={"home": str(bot.home)}).settings.effective_database_url)
+        services = [service.id for service in Service.select(Service.id)]
+        apart = DAYS * clock.DAY // deployments
+        deploy(deployments, services, since=clock.now() - DAYS * clock.DAY, steps=2, apart=apart)
+        store.disconnect()
+        shutil.copy(database, kept)
+    shutil.copy(kept, database)
 
 
 def services(count: int) -> list[int]:
@@ -30,7 +50,8 @@ def deploy(
 ) -> None:
     """So many pushes to the services in turn, each deployed at once: one of three a success, and told to GitHub.
 
-    `since` is when the first one came and `apart` what lies between two, in milliseconds. The store is connected.
+    `since` is when the first one came and `apart` what lies between two, in milliseconds. The store is connected, and
+    has neither deliveries nor deployments yet.
     """
     for first in range(1, count + 1, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, count + 1))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bots import is_alive, resident, wait_for
@@ -52,6 +53,13 @@ def worked(pids: Iterable[int]) -> float:
 def memory(pids: Iterable[int]) -> float:
     """MiB that these processes have together; what they share is counted once."""
     return sum(map(resident, pids))
+
+
+def asked(database: Path, question: str) -> int:
+    """The number that an SQLite file of a server's answers with."""
+    with closing(sqlite3.connect(database)) as rows:
+        [(number,)] = rows.execute(question)
+    return int(number)
 
 
 def _ticks(pid: int) -> int:

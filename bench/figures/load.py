@@ -8,7 +8,6 @@ bound is exceeded. `python -m bench.figures.load PUSHES SERVICES CONNECTIONS` fo
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import loads
-from bench import runs
+from bench import ours, runs
 from bench.serving import worked
 from bots import Bot, wait_for
 
@@ -66,9 +65,7 @@ def _astray(bot: Bot, pushes: int, services: int) -> list[str]:
 
 def _begun(bot: Bot) -> int:
     """How many deployments have begun."""
-    with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as rows:
-        [(count,)] = rows.execute("SELECT count(*) FROM deployment WHERE started IS NOT NULL")
-    return int(count)
+    return ours.asked(bot, "SELECT count(*) FROM deployment WHERE started IS NOT NULL")
 
 
 def most_memory(bot: Bot) -> float:

@@ -43,7 +43,7 @@ def of_bot(run: Run) -> Figures:
     with (
         ours.started(run.folder, FASTDEPLOY_MAX_SOCKETS=f"{CLIENTS}") as bot,
         feeding(bot) as tell,
-        Crowd(bot.port, "/feed", CLIENTS, {"Authorization": f"Bearer {bot.token()}"}) as crowd,
+        ours.followers(bot, CLIENTS) as crowd,
     ):
         return measured(run, crowd, tell)
 

@@ -14,8 +14,7 @@ from typing import Final
 
 import requests
 
-from bench import ours
-from bench.growth import store_past
+from bench import ours, past
 from bench.table import Figures, Line, Row, Run, Side, at_most
 from bots import ADMIN, PASSWORD, Bot
 
@@ -27,7 +26,7 @@ def of_bot(run: Run, *, stored: int) -> Figures:
     """The overview's, with so many deployments stored."""
     with ours.started(run.folder) as bot, requests.Session() as browser:
         bot.stop()
-        store_past(bot, stored, run.kept / f"{stored}.db")
+        past.give(bot, stored, run.kept / f"{stored}.db")
         bot.start()
         sign_in(bot, browser)
         took: list[float] = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from bench import ours
-from bench.crowd import Crowd
 from bench.lines import fanout
 from bench.table import Figures, Line, Row, Run, Side, at_most
 from feeds import fill, stalled
@@ -23,11 +22,7 @@ def of_bot(run: Run) -> Figures:
     seconds = min(run.seconds, 6.0)
     with ours.started(run.folder, FASTDEPLOY_MAX_SOCKETS=f"{fanout.CLIENTS}") as bot, fanout.feeding(bot) as tell:
         fill(bot.home, events=EVENTS)
-        headers = {"Authorization": f"Bearer {bot.token()}"}
-        with (
-            Crowd(bot.port, "/feed", fanout.CLIENTS - 1, headers) as crowd,
-            stalled(bot.url, bot.token()),
-        ):
+        with ours.followers(bot, fanout.CLIENTS - 1) as crowd, stalled(bot.url, bot.token()):
             return fanout.measured(run._replace(seconds=seconds), crowd, tell)
 
 

@@ -12,14 +12,11 @@ constant here: it cannot be run beside this one.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import Final, NamedTuple
 
 from bench import ours, serving
-from bench.crowd import Crowd
 from bench.sender import Sender
 from bench.table import Figures, Line, Row, Run, Side, at_least
 from bots import Bot, wait_for
@@ -75,8 +72,7 @@ def of_bot(run: Run) -> Figures:
         reporter = Reporter(bot.port, scripts)
         already = events(bot)
         reporter.send(seconds=run.seconds / 5)
-        headers = {"Authorization": f"Bearer {bot.token()}"}
-        with Crowd(bot.port, "/feed", CLIENTS, headers) as crowd, ThreadPoolExecutor(1) as beside:
+        with ours.followers(bot, CLIENTS) as crowd, ThreadPoolExecutor(1) as beside:
             before = serving.worked(ours.pids(bot))
             heard = beside.submit(crowd.hear, b'"message":"the end","deployment":1}}')
             sent = reporter.send(seconds=run.seconds, connections=CONNECTIONS)
@@ -108,9 +104,7 @@ def begun(bot: Bot, service: str) -> Reporting:
 
 def events(bot: Bot) -> int:
     """How many events there were so far; the oldest are not kept."""
-    with closing(sqlite3.connect(bot.home / "fastdeploy.db")) as rows:
-        [(newest,)] = rows.execute("SELECT max(id) FROM event")
-    return int(newest)
+    return ours.asked(bot, "SELECT max(id) FROM event")
 
 
 BOT: Final = Side("fastdeploy_bot, 4 scripts, 10 clients", of_bot)

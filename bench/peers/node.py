@@ -9,9 +9,8 @@ logs each request.
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,9 +38,7 @@ class Receiver(NamedTuple):
 
     def kept(self) -> int:
         """How many pushes it has in its database."""
-        with closing(sqlite3.connect(self.database)) as rows:
-            [(count,)] = rows.execute("SELECT count(*) FROM delivery")
-        return int(count)
+        return serving.asked(self.database, "SELECT count(*) FROM delivery")
 
 
 @contextmanager
