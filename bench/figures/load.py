@@ -37,7 +37,7 @@ def main(pushes: int = 10_000, services: int = 100, connections: int = 64) -> in
         began, before = time.monotonic(), worked(bot.workers())
         answers = loads.send(bot.port, requests, connections=connections)
         sent, cost = time.monotonic(), (worked(bot.workers()) - before) / pushes * 1_000
-        begun = _begun(bot)
+        begun = ours.begun(bot)
         wait_for(bot.idle, SETTLE_SECONDS)
         settled, memory, astray = time.monotonic(), most_memory(bot), _astray(bot, pushes, services)
     statuses = Counter(answer.status for answer in answers)
@@ -61,11 +61,6 @@ def _astray(bot: Bot, pushes: int, services: int) -> list[str]:
     live = {row["name"]: (row["live"] or {}).get("sha") for row in bot.get("/services")["items"]}
     turns = {service: len(range(service, pushes, services)) for service in range(services)}
     return [f"s{service}" for service, turn in turns.items() if live[f"s{service}"] != loads.commit(service, turn)]
-
-
-def _begun(bot: Bot) -> int:
-    """How many deployments have begun."""
-    return ours.asked(bot, "SELECT count(*) FROM deployment WHERE started IS NOT NULL")
 
 
 def most_memory(bot: Bot) -> float:

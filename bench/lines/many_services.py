@@ -1,6 +1,6 @@
 """Line 12: what a push costs the server's processors with 1,000 services, beside ten; each has a repository.
 
-With what is deployed meanwhile, in which the many have their part; and where nothing is.
+As it comes, where more of the many services' deployments begin, as fewer are replaced before; and deploying nothing.
 """
 
 from __future__ import annotations
