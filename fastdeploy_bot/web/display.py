@@ -79,13 +79,10 @@ def glyph(state: str | None) -> str:
 
 def icon(state: str | None) -> str:
     """The icon in a browser's tab, as an address that holds it."""
-    colour, sign = (
-        COLOURS.get(state or "", GREY),
-        f"<path d='{HOURGLASS}' fill='#fff' transform='translate(8 6) scale(1.6)'/>",
-    )
-    if state != DeploymentState.WAITING:
-        look = "font-size='22' text-anchor='middle' fill='#fff' font-family='sans-serif'"
-        sign = f"<text x='16' y='24' {look}>{glyph(state)}</text>"
+    colour, look = COLOURS.get(state or "", GREY), "font-size='22' text-anchor='middle' font-family='sans-serif'"
+    sign = f"<text x='16' y='24' {look} fill='#fff'>{glyph(state)}</text>"
+    if state == DeploymentState.WAITING:
+        sign = f"<path d='{HOURGLASS}' fill='#fff' transform='translate(8 6) scale(1.6)'/>"
     drawing = (
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>"
         f"<rect width='32' height='32' rx='8' fill='{colour}'/>{sign}</svg>"
