@@ -12,7 +12,7 @@ from fastdeploy_bot.core import clock, deployments, intake, locking, retries, ro
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.starting import Wish
 from fastdeploy_bot.errors import Conflict, Invalid, UnderWay
-from fastdeploy_bot.web import browser, context, creating, hooks, waiting
+from fastdeploy_bot.web import browser, context, creating, hooks, numbers, waiting
 from fastdeploy_bot.web.pages.shared import ID
 from fastdeploy_bot.words import DeploymentState, Principal
 
@@ -20,8 +20,6 @@ bp = Blueprint(browser.ACTING, __name__)
 
 _FIELDS: Final = ("head", "ref", "sha", "to", "reason", "span", "since")
 """What a form may say beside who sends it."""
-LONGEST_NUMBER: Final = 18
-"""Digits: what an id can have at most, or less."""
 
 
 @bp.post("/services/<name>/deploy")
@@ -120,9 +118,10 @@ def replay(guid: str) -> ResponseReturnValue:
 def _number(field: str) -> int | None:
     """A form's number; None where the field is empty. Raises Invalid."""
     text = request.form.get(field, "").strip()
-    if text and not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+    number = numbers.read(text)
+    if text and number is None:
         raise Invalid(f"{field}: expected a number, got {text[:60]!r}")
-    return int(text) if text else None
+    return number
 
 
 def _once(who: Principal, act: Callable[[], str], *, before: Callable[[], None] = lambda: None) -> Response:

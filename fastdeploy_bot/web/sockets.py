@@ -24,7 +24,7 @@ from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.credentials import Credential, Proof
 from fastdeploy_bot.errors import Forbidden, Gone, Malformed, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Deployment
-from fastdeploy_bot.web import answers, browser, context, hub, wire
+from fastdeploy_bot.web import answers, browser, context, hub, numbers, wire
 from fastdeploy_bot.web.hub import Farewell, Hub, Reader
 from fastdeploy_bot.web.seats import Kind, Seat, Seats
 from fastdeploy_bot.web.wire import Budget, Wire
@@ -48,7 +48,6 @@ CLOSE_SECONDS: Final = 1.0
 LOG_SECONDS: Final = 0.26
 """How much time is between two notices of a log: never more than four in a second."""
 LONGEST_REST: Final = 30.0
-LONGEST_NUMBER: Final = 18
 SERVERS: Final = ("gunicorn.socket", "werkzeug.socket")
 """Where servers leave a request's connection."""
 
@@ -332,9 +331,10 @@ def _number(name: str) -> int | None:
     text = request.args.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
-        raise Malformed(f"{name}: expected a number of at most {LONGEST_NUMBER} digits")
-    return int(text)
+    number = numbers.read(text)
+    if number is None:
+        raise Malformed(f"{name}: expected a number, got {text[:60]!r}")
+    return number
 
 
 def _shown() -> Credential | Farewell | None:
