@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from threading import Lock, Thread
 from typing import Final
@@ -23,14 +22,11 @@ from fastdeploy_bot.core.credentials import Credential, Stay
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.core.servicefile import Visibility
 from fastdeploy_bot.errors import Gone, Unavailable
-from fastdeploy_bot.web import wire
+from fastdeploy_bot.web.frames import Frames, Window
 from fastdeploy_bot.words import Principal, PrincipalKind
 
 log = logging.getLogger(__name__)
 
-KEPT_FRAMES: Final = 2_000
-KEPT_BYTES: Final = 4 << 20
-"""How far a reader may fall behind."""
 BATCH: Final = 64 * 1024
 """How many bytes of frames a reader takes at once; at least one frame."""
 POLL_SECONDS: Final = 1.0
@@ -91,22 +87,6 @@ class Reader:
         self.farewell: Farewell | None = None
 
 
-class _Frames:
-    """An event as those see it who may see it."""
-
-    def __init__(self, event: Told) -> None:
-        self.event = event
-        self.user = wire.text_frame(event.line())
-        self._visitor: dict[Visibility, bytes] = {}
-
-    def visitor(self, visibility: Visibility) -> bytes:
-        """As visitors see it while its service has that visibility; empty where they do not."""
-        if visibility not in self._visitor:
-            line = feed.for_visitors(self.event, visibility)
-            self._visitor[visibility] = b"" if line is None else wire.text_frame(line)
-        return self._visitor[visibility]
-
-
 class Hub:
     """The fan-out of one process. Its thread runs while there are readers."""
 
@@ -116,13 +96,7 @@ class Hub:
         self._guard = Lock()
         self._readers: set[Reader] = set()
         self._thread: Thread | None = None
-        self._window: list[_Frames] = []
-        self._weight = 0
-        """The bytes in the window."""
-        self._start = 0
-        """The id of the event just before the window."""
-        self._end = 0
-        """The id of the newest event in the window, or passed before it was made."""
+        self._window = Window()
         self._era = 0
         """How often the feed has become another one."""
         self._visibility: dict[str, Visibility] = {}
@@ -143,9 +117,7 @@ class Hub:
             self._readers.add(reader)
             reader.era = self._era
             if self._thread is None:
-                self._window.clear()
-                self._weight = 0
-                self._start = self._end = feed.newest()
+                self._window.begin(feed.newest())
                 self._chunk = None
                 thread = Thread(target=self._run, name="feed-hub", daemon=True)
                 thread.start()
@@ -161,28 +133,27 @@ class Hub:
         with self._guard:
             if reader.era != self._era:
                 self._move(reader)
-            reader.live = reader.position >= self._start
+            reader.live = reader.position >= self._window.start
             return reader.live
 
     def take(self, reader: Reader) -> bytes:
         """What a live reader has not been given yet, at most a batch. Raises Farewell where some of that is gone."""
         with self._guard:
-            if reader.position < self._start:
+            if reader.position < self._window.start:
                 raise Farewell(TRY_AGAIN, f"too slow: connect again with since={reader.position}")
-            index = bisect_right(self._window, reader.position, key=lambda frames: frames.event.id)
             batch, size = [], 0
-            while index < len(self._window) and size < BATCH:
-                frames = self._window[index]
+            for frames in self._window.after(reader.position):
                 reader.position = frames.event.id
                 batch.append(data := self._seen(frames, reader.visits))
-                size, index = size + len(data), index + 1
+                if (size := size + len(data)) >= BATCH:
+                    break
             reader.idle = not size and not reader.reset
             return b"".join(batch)
 
     def seen(self, event: Told, reader: Reader) -> bytes:
         """The event's frame as that reader sees it; empty where it is not theirs to see."""
         with self._guard:
-            return self._seen(_Frames(event), reader.visits)
+            return self._seen(Frames(event), reader.visits)
 
     def log_end(self, reader: Reader) -> int:
         """Where the log that the reader follows ends by now; 0 where there is none, or it is not theirs to read."""
@@ -212,7 +183,7 @@ class Hub:
     @property
     def newest(self) -> int:
         """The id of the newest event that readers can have."""
-        return self._end
+        return self._window.end
 
     # --- the hub's own thread
 
@@ -266,17 +237,18 @@ class Hub:
     def _look_at_feed(self) -> int:
         """Put what is new into the window, a page at most, and give it out; answers how much that was."""
         try:
-            events = feed.since(self._end)
+            events = feed.since(self._window.end)
         except Gone:
             self._begin_again()
             return 0
         if events:
-            fresh, before = [_Frames(event) for event in events], self._end
-            self._add(fresh)
+            fresh, before = [Frames(event) for event in events], self._window.end
+            with self._guard:
+                self._window.add(fresh)
             self._give_out(fresh, before)
         return len(events)
 
-    def _give_out(self, fresh: list[_Frames], before: int) -> None:
+    def _give_out(self, fresh: list[Frames], before: int) -> None:
         """Give what is new to those who have all that was before it, and wake the others.
 
         To all who are there by now: one who came during this look may have found nothing in the window, and waits.
@@ -296,32 +268,15 @@ class Hub:
         """Give a reader all that is new; answers whether it has that. One who has not, or has a part, is not idle."""
         sent = reader.offer(data) if data and len(data) <= BATCH else 0
         if sent or not data:
-            reader.position = self._end
+            reader.position = self._window.end
         reader.idle = sent == len(data)
         return reader.idle
-
-    def _add(self, fresh: list[_Frames]) -> None:
-        with self._guard:
-            self._window += fresh
-            self._weight += sum(len(frames.user) for frames in fresh)
-            self._end = fresh[-1].event.id
-            over = max(0, len(self._window) - KEPT_FRAMES)
-            weight = self._weight - sum(len(frames.user) for frames in self._window[:over])
-            while weight > KEPT_BYTES:
-                weight -= len(self._window[over].user)
-                over += 1
-            if over:
-                self._start = self._window[over - 1].event.id
-                del self._window[:over]
-            self._weight = weight
 
     def _begin_again(self) -> None:
         """The feed is another one than it was, or far ahead: let everybody begin with the present state."""
         newest = feed.newest()
         with self._guard:
-            self._window.clear()
-            self._weight = 0
-            self._start = self._end = newest
+            self._window.begin(newest)
             self._era += 1
             for reader in self._readers:
                 if reader.live:
@@ -329,7 +284,7 @@ class Hub:
                 reader.wake()
 
     def _move(self, reader: Reader) -> None:
-        reader.position, reader.era, reader.reset = self._end, self._era, True
+        reader.position, reader.era, reader.reset = self._window.end, self._era, True
         reader.idle = False  # until it has said so, and looked again: nothing new goes before that
 
     def _look_at_logs(self, readers: list[Reader], moment: float) -> tuple[bool, float]:
@@ -393,7 +348,7 @@ class Hub:
         with self._guard:
             return list(self._readers)
 
-    def _seen(self, frames: _Frames, visits: bool) -> bytes:
+    def _seen(self, frames: Frames, visits: bool) -> bytes:
         if not visits:
             return frames.user
         return frames.visitor(self._shown(frames.event.service))

@@ -27,7 +27,7 @@ from fastdeploy_bot.core.credentials import Stay
 from fastdeploy_bot.core.feed import Told
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Event, Service, Session, Token, User
-from fastdeploy_bot.web import hub, sockets
+from fastdeploy_bot.web import frames, hub, sockets
 from fastdeploy_bot.web.hub import Farewell, Hub, Reader
 from fastdeploy_bot.web.seats import Kind
 from fastdeploy_bot.web.sockets import EXTENSION, Feed
@@ -703,7 +703,7 @@ def test_a_flood_of_anything_is_cut_off(server: Server) -> None:
 def test_who_has_fallen_out_of_the_window_is_sent_away(settings: Settings, database: str, monkeypatch: Any) -> None:
     """1013, with the id to resume by; the window is bounded in number and in bytes."""
     assert database
-    monkeypatch.setattr(hub, "KEPT_FRAMES", 3)
+    monkeypatch.setattr(frames, "KEPT_FRAMES", 3)
     shared = Hub(Bell(settings.feed_bell_dir), Catalogue(settings.services_dir))
     woken = threading.Event()
     reader = Reader(wake=woken.set, cut=woken.set, offer=lambda _data: 0)
