@@ -78,10 +78,12 @@ class Listener:
         self._socket = socket.socket(socket.AF_UNIX, _KIND)
         with _opened(folder) as directory:
             self._socket.bind(_address(directory, self._path.name))
+        self._news = select.poll()  # `select` takes no descriptor above 1023, and a server has a thousand clients
+        self._news.register(self._socket, select.POLLIN)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a ring, at most `seconds`; answers whether there was one since the last call."""
-        if not select.select([self._socket], [], [], seconds)[0]:
+        if not self._news.poll(max(0.0, seconds * 1_000)):
             return False
 
         with contextlib.suppress(BlockingIOError):

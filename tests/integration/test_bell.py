@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -193,3 +194,19 @@ def test_ringing_leaves_no_descriptor_open(bell: Bell) -> None:
             bell.ring()
 
         assert before == len(os.listdir("/proc/self/fd"))
+
+
+def test_a_process_with_a_thousand_clients_hears_as_well(bell: Bell) -> None:
+    """Its listeners have descriptors that `select` cannot wait for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2_048)), hard))
+    try:
+        with contextlib.ExitStack() as clients:
+            while clients.enter_context(Path(os.devnull).open()).fileno() < 1_024:
+                pass
+            with bell.listen() as ears:
+                bell.ring()
+
+                assert ears.wait(LONG)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
