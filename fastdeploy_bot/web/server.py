@@ -117,6 +117,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Whether a client that was answered sends its next request right now, and nobody else lacks this thread."""
         if not self.alive or conn.is_http2 or self.tpool._work_queue.qsize():
             return False
+        if conn.parser.unreader.buf.getvalue():  # it has sent that already, and it was read with the last one
+            return True
         waiting = poll()
         waiting.register(conn.sock, POLLIN)
         return bool(waiting.poll(FOLLOW_MS))
