@@ -49,7 +49,7 @@ class Cost(msgspec.Struct, frozen=True):
                 f"{percent:.1f} % more instructions ({self.times:.3f} times the least, {kept.times:.3f} before)"
             )
         if self.statements > kept.statements:
-            found.append(f"{self.statements - kept.statements} more statements ({self.statements})")
+            found.append(f"more statements ({self.statements}, {kept.statements} before)")
         return f"a push costs {' and '.join(found)}; {RENEWAL}" if found else ""
 
 
@@ -68,7 +68,7 @@ class Count(msgspec.Struct, frozen=True):
 
 def require() -> None:
     """Skip a test where callgrind is missing; with REQUIRE_ALL_TESTS=1, fail it."""
-    if shutil.which("valgrind") is None:
+    if _valgrind() is None:
         absent.tell("valgrind is absent: apt-get install --no-install-recommends valgrind")
 
 
@@ -86,7 +86,7 @@ def count(folder: Path) -> Count:
     """Count in a process of its own, in an empty folder: half a minute."""
     done = subprocess.run(
         [
-            *("valgrind", "--quiet", "--tool=callgrind", f"--dump-before={_MARK}"),
+            *(_valgrind() or "valgrind", "--quiet", "--tool=callgrind", f"--dump-before={_MARK}"),
             *(f"--callgrind-out-file={folder / 'counts'}", sys.executable),
             *(str(Path(__file__).with_name("counted.py")), str(folder / "home")),
         ],
@@ -99,6 +99,11 @@ def count(folder: Path) -> Count:
     # Between marks: all until the first one, the least, what lies between, the pushes.
     _, least, _, push = (_counted(folder / f"counts.{number}") for number in range(1, 5))
     return Count(least=least // COUNTED, push=push // COUNTED, statements=json.loads(done.stdout))
+
+
+def _valgrind() -> str | None:
+    """Where it is: what is counted has a search path of its own."""
+    return shutil.which("valgrind")
 
 
 def _counted(file: Path) -> int:
