@@ -97,6 +97,13 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
 
 
+GLYPHS: Final = {
+    "pending": "◌", "queued": "◌", "waiting": "⧖", "running": "◐", "success": "✓", "failure": "✗",
+    "cancelled": "⊘", "superseded": "⇥", "lost": "?", "skipped": "⊘",
+}  # fmt: skip
+"""One glyph for each state, of deployments and of steps: never colour alone."""
+
+
 class VerdictKind(StrEnum):
     """What was decided about a delivery for one service."""
 

@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from fastdeploy_bot.words import GLYPHS
+
 if TYPE_CHECKING:  # every command loads this module, and not every one needs rows
     from fastdeploy_bot.core.views import DeploymentView, ServiceView, StepView
 
-MARKS: Final = {
-    "pending": "◌", "queued": "◌", "waiting": "⧖", "running": "◐", "success": "✓", "failure": "✗",
-    "cancelled": "⊘", "superseded": "⇥", "lost": "?", "skipped": "⇥",
-}  # fmt: skip
 COLOURS: Final = {
     "waiting": "yellow", "running": "cyan", "success": "green", "failure": "red", "lost": "magenta",
 }  # fmt: skip
@@ -54,7 +52,7 @@ def warn(text: str) -> None:
 
 def marked(state: str, text: str) -> str:
     """The state's glyph and a cleaned text behind it; the glyph is coloured on terminals that want that."""
-    glyph = MARKS.get(state, "·")
+    glyph = GLYPHS.get(state, "·")
     if state in COLOURS and coloured():
         glyph = click.style(glyph, fg=COLOURS[state])
     return f"{glyph} {clean(text)}"

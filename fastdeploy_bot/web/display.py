@@ -15,21 +15,8 @@ from fastdeploy_bot.core.between import Between
 from fastdeploy_bot.core.standing import Need, Run, Standing
 from fastdeploy_bot.store.models import Recovery
 from fastdeploy_bot.values import is_web_address
-from fastdeploy_bot.words import ZERO_SHA, DeploymentState
+from fastdeploy_bot.words import GLYPHS, ZERO_SHA, DeploymentState
 
-GLYPHS: Final = {
-    "queued": "◌",
-    "waiting": "⧖",
-    "running": "◐",
-    "success": "✓",
-    "failure": "✗",
-    "cancelled": "⊘",
-    "superseded": "⇥",
-    "lost": "?",
-    "pending": "◌",
-    "skipped": "⊘",
-}
-"""One glyph for each state, of deployments and of steps."""
 HOURGLASS: Final = "M0 0h10L0 12h10z"
 """The glyph of what waits as the path of an SVG: many machines have no letter for it."""
 NO_STATE: Final = "○"

@@ -6,8 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from fastdeploy_bot.cli import printing
 from fastdeploy_bot.web import display
-from fastdeploy_bot.words import DeploymentState, StepState
+from fastdeploy_bot.words import GLYPHS, DeploymentState, StepState
 
 SECOND = 1_000
 
@@ -76,8 +77,9 @@ def test_an_ending_is_told_in_words(exit_status: int | None, signal: int | None,
 
 @pytest.mark.parametrize("state", [*DeploymentState, *StepState])
 def test_every_state_has_a_glyph(state: str) -> None:
-    """Never colour alone."""
-    assert display.GLYPHS[state] == display.glyph(state)
+    """Never colour alone, and the same one on the page and in the terminal."""
+    assert GLYPHS[state] == display.glyph(state)
+    assert f"{GLYPHS[state]} shop" == printing.marked(state, "shop")
 
 
 def test_an_icon_needs_no_request() -> None:
