@@ -235,7 +235,7 @@ def migrate() -> list[str]:
     try:
         with _dialect().migrating(proxy.obj):
             applied: list[str] = _runner().up() if pending() else []
-    except peewee.DatabaseError as error:
+    except (peewee.DatabaseError, OSError) as error:
         raise StoreUnavailable(f"the schema cannot be brought up to date: {error}") from error
     if applied:
         log.info("schema migrated", extra={"migrations": applied})

@@ -82,6 +82,15 @@ def test_a_database_that_cannot_be_opened_is_named(own_bot: Bot) -> None:
     assert str(database) in refused(own_bot)
 
 
+def test_a_database_in_a_folder_that_is_absent_is_named(own_bot: Bot) -> None:
+    """Such as on a disk that is not mounted."""
+    absent = own_bot.home / "absent" / "fastdeploy.db"
+    with (own_bot.home / "fastdeploy.toml").open("a") as settings:
+        settings.write(f'database_url = "sqlite:///{absent}"\n')
+
+    assert str(absent) in refused(own_bot)
+
+
 def test_a_database_that_is_none_is_named(own_bot: Bot) -> None:
     """Some other file has its name."""
     for file in own_bot.home.glob("fastdeploy.db*"):
