@@ -101,7 +101,8 @@ def _succeeded(name: str, at: int) -> int:
 
 
 def _failed(at: int) -> int:
-    row = _row("shop", "failure", created=at - 40 * SECOND, started=at - 38 * SECOND, finished=at, exit_status=1)
+    times = {"created": at - 40 * SECOND, "started": at - 38 * SECOND, "finished": at}
+    row = _row("shop", "failure", **times, exit_status=1, reason="exit status 1")
     _steps(row, at - 38 * SECOND, ["success", "success", "failure", "skipped"])
     _log(row, at - 38 * SECOND)
     return row.id

@@ -271,10 +271,11 @@ def test_what_was_cancelled_before_it_began_does_not_hide_a_failure(
 
 
 def test_a_failure_opens_at_its_failed_step(deployer: Browser, scene: dict[str, int]) -> None:
-    """The step, the exit status in words, the last lines, and Retry beside them."""
+    """The step, the exit status in words and once, the last lines, and Retry beside them."""
     shown = text(deployer, f"/deployments/{scene['shop']}")
     note = shown.partition("Failed at “Migrate”: exit status 1")[2].partition("Steps")[0]
 
+    assert "exit status" not in note
     assert "NotNullViolation" in note
     assert "Retry" in note
 
