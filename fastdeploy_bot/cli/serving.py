@@ -43,11 +43,11 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
     if demo:
         demonstrating.in_background(settings, password)
     os.environ.update({f"FASTDEPLOY_{name.upper()}": value for name, value in flags.items()})
-    from gunicorn import __main__ as gunicorn
+    from gunicorn.app import wsgiapp
 
-    # What it is started anew with, where a signal asks for that. Another Python would cost a tenth of a start.
-    sys.argv = [gunicorn.__file__, "--config", "python:fastdeploy_bot.serving"]
-    gunicorn.run(prog="gunicorn")
+    # gunicorn reads them itself; here, since another Python would cost a tenth of a start.
+    sys.argv = ["gunicorn", "--config", "python:fastdeploy_bot.serving"]
+    wsgiapp.run()
 
 
 def leave_script() -> None:
