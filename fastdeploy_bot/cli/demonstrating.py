@@ -103,8 +103,11 @@ def _wait_until_up(settings: Settings) -> None:
 def _tell_how_to_sign_in(settings: Settings, password: str | None) -> None:
     url, me = settings.effective_local_url, sys.argv[0]
     command = me if me.endswith("fastdeploy") else "fastdeploy"
-    if settings.home != Path("instance").resolve():  # another terminal knows nothing of where this one has it
+    # Another terminal knows nothing of what this one was told by its environment.
+    if settings.home != Path("instance").resolve():
         command = shlex.join([command, "--home", str(settings.home)])
+    if settings.port != Settings().port:
+        command = f"PORT={settings.port} {command}"
     told = "its password stands above" if password else f"a lost password is replaced by `{command} user passwd admin`"
     click.echo(
         f"\nThe bot runs on {url} and stays up until Ctrl-C.\n"

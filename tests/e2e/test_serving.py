@@ -222,12 +222,13 @@ def test_the_example_of_a_newcomer_deploys(tmp_path: Path) -> None:
     """`serve --demo` on nothing at all: a home, an example, one push, its steps, a success, and how to go on."""
     with closing(Newcomer(tmp_path)) as newcomer:
         said = wait_for(newcomer.has_succeeded)
-        [named] = re.findall(r"no sign-in is needed: `fastdeploy (.*?)`", said)
+        [(port, named)] = re.findall(r"no sign-in is needed: `PORT=(\d+) fastdeploy (.*?)`", said)
         again = subprocess.run(
             [*COMMAND, *shlex.split(named)], cwd="/", capture_output=True, text=True, timeout=60, check=False
         )
 
     assert (0, True) == (again.returncode, "✓ hello success" in again.stdout), again.stderr
+    assert f"{newcomer.port}" == port
     assert ["Fetch", "Build", "Go live"] == [step for step in ("Fetch", "Build", "Go live") if f"✓ {step}" in said]
 
 
