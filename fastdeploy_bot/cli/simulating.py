@@ -55,7 +55,8 @@ def deliver(settings: Settings, url: str, event: str, body: bytes) -> dict[str, 
     except urllib.error.HTTPError as error:
         raise Conflict(f"the bot refused it: {error.code} {_detail(error.read(2_000))}") from error
     except (urllib.error.URLError, OSError) as error:
-        raise Unavailable(f"no bot answers on {url}: start `fastdeploy serve`, or say where it is by `simulate --url ADDRESS`") from error
+        where = "start `fastdeploy serve`, or say where it is by `simulate --url ADDRESS`"
+        raise Unavailable(f"no bot answers on {url}: {where}") from error
     return told
 
 
