@@ -88,6 +88,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # --- clients
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take connections, or none for now; at the end take those that were made before, which nobody else would."""
+        ends = not enabled and not self.alive
+        if ends:
+            self._accept_who_waits()
+        super().set_accept_enabled(enabled)
+        if ends:
+            for listener in self.sockets:
+                listener.close()
+
+    def _accept_who_waits(self) -> None:
+        for listener in self.sockets:
+            there = -1
+            while there < self.nr_conns < self.worker_connections:
+                there = self.nr_conns
+                self.accept(listener)
+
     def enqueue_req(self, conn: Any) -> None:
         """Give a connection a thread, once there is something to read."""
         if conn.initialized or conn.data_ready:

@@ -28,6 +28,21 @@ from fastdeploy_bot.web import server
 server.HEAD_SECONDS = 0.2
 """
 """A configuration for gunicorn under which the head of a request has less time."""
+BUSY = """
+import time
+from pathlib import Path
+from fastdeploy_bot.serving import *
+from fastdeploy_bot.web import server
+
+def is_parent_alive(self):
+    while Path("hold").exists():
+        Path("held").touch()
+        time.sleep(0.01)
+    return True
+
+server.Worker.is_parent_alive = is_parent_alive
+"""
+"""A configuration under which a worker takes no connections while there is a file `hold` in its folder."""
 
 
 @pytest.fixture
@@ -40,12 +55,16 @@ def peers() -> Iterator[ExitStack]:
 @pytest.fixture
 def narrow(own_bot: Bot, tmp_path: Path) -> Bot:
     """A running bot with one thread for everybody, which is soon taken from those who send half a head."""
-    own_bot.environment |= {"FASTDEPLOY_HOME": str(own_bot.home), "PORT": str(own_bot.port)}
     own_bot.environment |= {"FASTDEPLOY_WEB_THREADS": "1", "FASTDEPLOY_MAX_SOCKETS": "0"}
-    configuration = tmp_path / "hurried.py"
-    configuration.write_text(HURRIED)
-    own_bot.launch(sys.executable, "-m", "gunicorn", "--config", str(configuration))
-    return own_bot
+    return launched(own_bot, tmp_path, HURRIED)
+
+
+def launched(bot: Bot, folder: Path, configuration: str) -> Bot:
+    """The bot, under a configuration of the test's own for gunicorn."""
+    bot.environment |= {"FASTDEPLOY_HOME": str(bot.home), "PORT": str(bot.port)}
+    (folder / "configuration.py").write_text(configuration)
+    bot.launch(sys.executable, "-m", "gunicorn", "--config", str(folder / "configuration.py"))
+    return bot
 
 
 def connect(bot: Bot, peers: ExitStack, *said: bytes) -> socket.socket:
@@ -128,6 +147,30 @@ def test_a_request_that_has_come_in_part_is_answered_before_the_end(own_bot: Bot
     answer = heard(half)
 
     assert answer.startswith(b"HTTP/1.1 200")
+    assert 0 == own_bot.server.wait(20)
+
+
+def test_who_has_connected_when_the_server_is_told_to_end_is_answered(
+    own_bot: Bot, peers: ExitStack, tmp_path: Path
+) -> None:
+    """Though no worker has taken the connection yet; whoever comes later is refused, and not left to wait."""
+    launched(own_bot, tmp_path, BUSY)
+    folder = Path(f"/proc/{own_bot.workers()[0]}/cwd").resolve()
+    (folder / "hold").touch()
+    wait_for((folder / "held").exists)
+    early = [connect(own_bot, peers, ASK + b"\r\n") for _ in range(5)]
+    stuck = connect(own_bot, peers, HEAD + b"Content-Length: 1000\r\n\r\nabc")
+    assert own_bot.server is not None
+
+    own_bot.server.terminate()
+    wait_for(lambda: "Handling signal: term" in own_bot.output())
+    (folder / "hold").unlink()
+    answers = [heard(peer) for peer in early]
+    with pytest.raises(ConnectionRefusedError):
+        connect(own_bot, peers)
+
+    assert [b"HTTP/1.1 200"] * 5 == [answer[:12] for answer in answers]
+    assert b"202" not in heard(stuck)
     assert 0 == own_bot.server.wait(20)
 
 
