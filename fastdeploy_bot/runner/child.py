@@ -23,7 +23,7 @@ from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import launch, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, now
-from fastdeploy_bot.runner.stream import CAPACITY, Pipe, Stream, watch
+from fastdeploy_bot.runner.stream import CAPACITY, Pipe, Stream, keep_memory, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing itself would cost a tenth of the start
@@ -108,6 +108,7 @@ class Run:
         self._listen_for_signals()
         self._listen_for_steps()
         launch.adopt_orphans()
+        keep_memory()
         self.started = now()
         self.begun = self.active = time.monotonic()
         if self._launch():
