@@ -73,7 +73,7 @@ class Supervisor:
             return True  # concluded elsewhere; what its script left running is none of ours
         self._pass_requests_on(row)
         judgement = self.folder.judge()  # asked first: what is read below is then complete
-        if not self._catch_up():
+        if not self._catch_up(self.settings.log_limit // 2 if judgement == run_folder.ALIVE else READS * READ):
             return False
         match judgement:
             case run_folder.ENDED:
@@ -104,9 +104,10 @@ class Supervisor:
             facts = {"deployment": self.number, "request": name, "why": error.strerror}
             log.warning("request cannot be passed on; another try follows", extra=facts)
 
-    def _catch_up(self) -> bool:
-        """Take over what has come, and answer whether that was all."""
-        return not all(self._absorb() for _ in range(READS))
+    def _catch_up(self, most: int = READS * READ) -> bool:
+        """Take over what has come, until output is so many bytes further, kept or not; answer whether that was all."""
+        enough = self._offset + most
+        return not all(self._absorb() and self._offset < enough for _ in range(READS))
 
     def _absorb(self) -> bool:
         """Take over what has come; answers whether there was anything."""
