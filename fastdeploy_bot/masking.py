@@ -53,7 +53,8 @@ class Masker:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret.encode(errors="surrogateescape"))}
+        known = [secret.encode(errors="surrogateescape") for secret in secrets]
+        forms = {(form.text, form.wraps): form for secret in known for form in _forms(secret)}.values()
         self._needles: dict[bytes, dict[bytes, list[tuple[_Form, int]]]] = {}
         """What to look for where there is a certain byte, its rarest: without that it cannot be there."""
         for form in forms:
@@ -113,13 +114,9 @@ class Masker:
         ]
         there = [needles for rarest, needles in self._needles.items() if rarest in stream]
         for needle, forms in (each for needles in there for each in needles.items()):
-            for place in _places(stream, needle):
-                for form, offset in forms:
-                    start = place - offset
-                    if form.wraps:
-                        found += _in_lines(stream, form.text, start, broken=offset > 0)
-                    elif start >= 0 and stream.startswith(form.text, start):
-                        found.append((start, start + len(form.text)))
+            places = _places(stream, needle)
+            for form, offset in forms if places else ():
+                found += form.runs(stream, places, offset)
         return _merged(found)
 
 
@@ -137,8 +134,9 @@ def _places(stream: bytes, needle: bytes, place: int = -1) -> list[int]:
         return found
     address = ctypes.cast(ctypes.c_char_p(stream), ctypes.c_void_p).value or 0
     while at := _memmem(address + place + 1, len(stream) - place - 1, needle, len(needle)):
-        place = at - address
-        found.append(place)
+        found.append(place := at - address)
+        while (near := stream.find(needle, place + 1, place + _LITTLE)) >= 0:  # what is there once often comes again
+            found.append(place := near)
     return found
 
 
@@ -158,11 +156,13 @@ class _Form:
         self.wraps = wraps
         """Whether it may be broken into lines."""
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Form) and (self.text, self.wraps) == (other.text, other.wraps)
-
-    def __hash__(self) -> int:
-        return hash((self.text, self.wraps))
+    def runs(self, stream: bytes, places: list[int], offset: int) -> list[_Run]:
+        """Where it stands, of all the places where the part of it stands that has this offset in it."""
+        starts = [place - offset for place in places]
+        if self.wraps:
+            return [run for start in starts for run in _in_lines(stream, self.text, start, broken=offset > 0)]
+        size = len(self.text)
+        return [(start, start + size) for start in starts if start >= 0 and stream.startswith(self.text, start)]
 
 
 class _Beginnings:
