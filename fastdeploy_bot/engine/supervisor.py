@@ -73,7 +73,8 @@ class Supervisor:
             return True  # concluded elsewhere; what its script left running is none of ours
         self._pass_requests_on(row)
         judgement = self.folder.judge()  # asked first: what is read below is then complete
-        if not self._catch_up(self.settings.log_limit // 2 if judgement == run_folder.ALIVE else READS * READ):
+        over = judgement in (run_folder.ENDED, run_folder.LOST)
+        if not self._catch_up(READS * READ if over else self.settings.log_limit // 2):
             return False
         match judgement:
             case run_folder.ENDED:

@@ -243,6 +243,20 @@ def test_output_beyond_the_limit_keeps_its_head_and_its_tail(stage: Stage) -> No
     assert kept <= 1.25 * limit
 
 
+def test_output_goes_through_the_same_memory_however_much_it_is(stage: Stage) -> None:
+    """Pages that are given back to the kernel are cleared before they come again, which takes longer than masking."""
+    size = 100_000_000
+    go = stage.service / "go"
+    run = stage.begin(f"head -c {size} /dev/zero; until [ -e {go} ]; do sleep 0.02; done", log_limit=300_000)
+    eventually(lambda: run.folder.read_log(size - 1, 1)[1], "the last byte")
+
+    faults = int(Path(f"/proc/{run.child}/stat").read_text().rpartition(")")[2].split()[7])
+    go.touch()
+    run.end()
+
+    assert size // os.sysconf("SC_PAGE_SIZE") // 3 > faults
+
+
 def test_script_that_closes_its_streams_is_still_followed(stage: Stage) -> None:
     """The end of the output is not the end of the script."""
     _, record = stage.play("echo bye; exec >&- 2>&-; sleep 0.3; exit 4")

@@ -289,6 +289,32 @@ def test_endless_output_does_not_keep_the_supervisor_from_its_other_duties(bot: 
     assert bot.log(number)
 
 
+class Flood(RunFolder):
+    """A folder whose script prints so much that most of it is dropped between two looks."""
+
+    __slots__ = ()
+
+    def read_log(self, offset: int, most: int) -> tuple[int, bytes]:
+        """Always more, behind a gap."""
+        return offset + 10_000, bytes(min(most, 10))
+
+
+def test_of_a_flood_nothing_is_taken_over_that_the_next_look_would_drop(bot: Bot) -> None:
+    """While a script runs, a look ends behind a gap: much more will come that is worth as little."""
+    bot.service("shop", "exec sleep 60")
+    number = bot.order("shop")
+    dispatcher = bot.dispatcher()
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    bot.stop(dispatcher)
+    follower = Supervisor(deployments.find(number), Flood(bot.folder(number).path), bot.frugal(1000))
+
+    follower.tick(now=clock.now())
+    first = logs.end(number)
+    follower.tick(now=clock.now())
+
+    assert (10_010, 20_020) == (first, logs.end(number))
+
+
 def test_script_that_floods_its_log_can_be_cancelled(bot: Bot) -> None:
     """Taking over output, however much there is, leaves time for everything else."""
     bot.service("shop", "exec yes")
