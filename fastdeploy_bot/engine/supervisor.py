@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from bisect import bisect_left, bisect_right
@@ -74,7 +75,7 @@ class Supervisor:
         self._pass_requests_on(row)
         judgement = self.folder.judge()  # asked first: what is read below is then complete
         over = judgement in (run_folder.ENDED, run_folder.LOST)
-        if not self._catch_up(READS * READ if over else self.settings.log_limit // 2):
+        if not self._catch_up(math.inf if over else self._offset + self.settings.log_limit // 2):
             return False
         match judgement:
             case run_folder.ENDED:
@@ -105,10 +106,12 @@ class Supervisor:
             facts = {"deployment": self.number, "request": name, "why": error.strerror}
             log.warning("request cannot be passed on; another try follows", extra=facts)
 
-    def _catch_up(self, most: int = READS * READ) -> bool:
-        """Take over what has come, until output is so many bytes further, kept or not; answer whether that was all."""
-        enough = self._offset + most
-        return not all(self._absorb() and self._offset < enough for _ in range(READS))
+    def _catch_up(self, far: float = math.inf) -> bool:
+        """Take over what has come, output up to that place or just behind it, and answer whether that was all.
+
+        Of what a running script floods its log with, most is dropped before it ends, if not before the next look.
+        """
+        return not all(self._absorb() and self._offset < far for _ in range(READS))
 
     def _absorb(self) -> bool:
         """Take over what has come; answers whether there was anything."""

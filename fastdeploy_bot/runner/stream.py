@@ -12,8 +12,9 @@ from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, Told
 CAPACITY = 1024 * 1024
 """Bytes that the pipe is to hold, and that are read at once."""
 _IN_MODIFY = 2
-_MALLOPT = {-1: 16 * CAPACITY, -3: 16 * CAPACITY}
-"""M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, mallopt(3): how much freed memory is kept, and from which size on none is."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT = 16 * CAPACITY
+"""Bytes; more than is in use for what is read at once."""
 _libc = ctypes.CDLL(None)
 
 
@@ -129,9 +130,12 @@ def places(told: list[Told], likely: int, begin: int, end: int) -> list[int]:
 
 
 def keep_memory() -> None:
-    """Use the same memory for all that is read: each page of it that the kernel gives anew costs more than masking it."""
-    for option, size in _MALLOPT.items() if hasattr(_libc, "mallopt") else ():
-        _libc.mallopt(option, size)
+    """Use the same memory for all that is read: a page that is given back and taken again costs more than masking it.
+
+    That is mallopt(3); a libc that has none goes on as it does.
+    """
+    for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD) if hasattr(_libc, "mallopt") else ():
+        _libc.mallopt(option, _KEPT)
 
 
 def watch(path: str) -> int:
