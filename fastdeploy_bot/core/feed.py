@@ -23,6 +23,7 @@ _PRUNE_EVERY: Final = 100
 _SINCE: Final = store.Prepared[Event](
     lambda number, limit: Event.select().where(Event.id > number).order_by(Event.id).limit(limit)
 )
+_PRUNE: Final = store.Prepared[Event](lambda number: Event.delete().where(Event.id <= number))
 _APPEND: Final = store.Insert(Event, "type", "service", "deployment_id", "data", "created")
 
 
@@ -44,9 +45,9 @@ class Told(msgspec.Struct, frozen=True):
 def append(kind: EventType, value: Any, *, service: str | None, deployment: int | None, now: int) -> None:
     """Write an event; `value` is a view of what changed. To be called last in a write."""
     data = msgspec.json.encode(value).decode()
-    number = _APPEND.run(type=kind, service=service, deployment_id=deployment, data=data, created=now).id
+    number = _APPEND.number(type=kind, service=service, deployment_id=deployment, data=data, created=now)
     if number % _PRUNE_EVERY == 0:
-        Event.delete().where(Event.id <= number - KEPT).execute()
+        _PRUNE.run(number - KEPT)
 
 
 def newest() -> int:

@@ -17,13 +17,12 @@ from fastdeploy_bot.store.database import (
     when_changed,
     write,
 )
-from fastdeploy_bot.store.prepared import Insert, Prepared, altered, at_hand
+from fastdeploy_bot.store.prepared import Insert, Prepared, at_hand
 
 __all__ = [
     "DatabaseError",
     "Insert",
     "Prepared",
-    "altered",
     "at_end",
     "at_hand",
     "check",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
@@ -28,13 +29,28 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class _Text(msgspec.Struct, frozen=True):
-    """A query as one engine takes it."""
+    """A query as one engine takes it. Any: values of every type that a column has."""
 
     sql: str
-    parameters: tuple[Any, ...]
-    """The values in their order; a place where one is yet to come. Any: of every type that a column has."""
+    constants: tuple[Any, ...]
+    """What of its parameters is the same each time."""
+    order: tuple[int, ...] | None
+    """Where each parameter stands among the values and, behind them, the constants; None where that is the order."""
     model: Any
-    """The model of its rows."""
+    """The model of its rows; None where they are of none."""
+
+    def filled(self, values: Sequence[object]) -> Sequence[object]:
+        """The parameters with these values in their places, as the engines take them.
+
+        A text goes without NUL, which PostgreSQL does not take, and without the class of a StrEnum.
+        """
+        plain = [
+            value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value for value in values
+        ]
+        if self.order is None:
+            return plain
+        plain += self.constants
+        return [plain[place] for place in self.order]
 
 
 class _Shape(msgspec.Struct, frozen=True):
@@ -78,47 +94,93 @@ class Prepared(Generic[M]):
     def all(self, *values: object) -> list[M]:
         """Every row, of a query for columns of one model."""
         text = self._text()
-        cursor = proxy.obj.execute_sql(text.sql, _filled(text, values))
+        cursor = proxy.obj.execute_sql(text.sql, text.filled(values))
+        found = cursor.fetchall()
+        if not found:
+            return []
         shape = self._shape = self._shape or _shape(text.model, [column[0] for column in cursor.description])
-        return [shape.row(found) for found in cursor.fetchall()]
+        return [shape.row(each) for each in found]
 
     def tuples(self, *values: object) -> list[tuple[Any, ...]]:
         """Every row as the driver gives it; Any, as it is whatever was selected."""
         text = self._text()
-        return cast("list[tuple[Any, ...]]", proxy.obj.execute_sql(text.sql, _filled(text, values)).fetchall())
+        return cast("list[tuple[Any, ...]]", proxy.obj.execute_sql(text.sql, text.filled(values)).fetchall())
 
     def run(self, *values: object) -> int:
         """How many rows it changed."""
         text = self._text()
-        return int(proxy.obj.execute_sql(text.sql, _filled(text, values)).rowcount)
+        return int(proxy.obj.execute_sql(text.sql, text.filled(values)).rowcount)
+
+    def insert(self, *values: object) -> int | None:
+        """The id of the row that it made, the last one of several; None where it made none."""
+        base, text = proxy.obj, self._text()
+        cursor = base.execute_sql(text.sql, text.filled(values))
+        if base.returning_clause:
+            made = cursor.fetchall()
+            return int(made[-1][0]) if made else None
+        return int(cursor.lastrowid) if cursor.rowcount else None
 
     def _text(self) -> _Text:
         kind = type(proxy.obj)
-        if kind not in self._texts:
-            query = self._build(*(peewee.Value(place, converter=False) for place in self._places))
-            sql, parameters = query.sql()
-            self._texts[kind] = _Text(sql, tuple(parameters), query.model)
-        return self._texts[kind]
+        return self._texts.get(kind) or self._made(kind)
+
+    def _made(self, kind: type) -> _Text:
+        query = self._build(*(peewee.Value(place, converter=False) for place in self._places))
+        sql, parameters = query.sql()
+        constants = tuple(each for each in parameters if not isinstance(each, _Place))
+        behind = iter(range(len(self._places), len(self._places) + len(constants)))
+        order = tuple(each.number if isinstance(each, _Place) else next(behind) for each in parameters)
+        in_order = order == tuple(range(len(self._places)))
+        text = self._texts[kind] = _Text(sql, constants, None if in_order else order, getattr(query, "model", None))
+        return text
 
 
 class Insert(Generic[M]):
-    """Inserts rows of a model, always with values for the same columns; the others take the model's defaults."""
+    """Inserts rows of a model, always with values for the same columns; the others take the model's defaults.
+
+    Where the driver tells the new id by itself, nothing is asked: SQLite's RETURNING copies the row, a body and all.
+    """
 
     def __init__(self, model: type[M], *columns: str) -> None:
         def build(*values: object) -> Any:
-            return model.insert(dict(zip(columns, values, strict=True))).returning(peewee.SQL("id"))
+            return model.insert(dict(zip(columns, values, strict=True)))
 
         self._model = model
-        self._columns = columns
+        self._pick = itemgetter(*columns)
+        self._keys = [field.name for field in model._meta.refs if field.name in columns]
         self._defaults = _defaults(model)
-        self._query: Prepared[M] = Prepared(build, places=len(columns))
+        self._query: Prepared[M] = Prepared(lambda *values: _telling(build(*values)), places=len(columns))
+        self._news: Prepared[M] = Prepared(
+            lambda *values: _telling(build(*values).on_conflict("nothing")), places=len(columns)
+        )
 
     def run(self, **values: Any) -> M:
-        """The new row. Any: each value is of its column's type."""
-        rows = {name: value for name, value in values.items() if isinstance(value, peewee.Model)}
-        data = values | {name: row.__data__["id"] for name, row in rows.items()}
-        [[number]] = self._query.tuples(*[data[name] for name in self._columns])
-        return cast("M", _filled_in(self._model, {**self._defaults, **data, "id": number}, rows))
+        """The new row; foreign keys by rows or ids. Any: each value is of its column's type."""
+        row = self._run(self._query, values)
+        if row is None:
+            raise RuntimeError(f"no row of {self._model.__name__} was made")
+        return row
+
+    def run_if_new(self, **values: Any) -> M | None:
+        """The same; None where there is another row with a value that is to be unique."""
+        return self._run(self._news, values)
+
+    def number(self, **values: Any) -> int:
+        """The new row's id alone; foreign keys by ids."""
+        return cast("int", self._query.insert(*self._pick(values)))
+
+    def _run(self, query: Prepared[M], values: dict[str, Any]) -> M | None:
+        data, known = {**self._defaults, **values}, {}
+        for name in self._keys:
+            if isinstance(row := values[name], peewee.Model):
+                known[name], data[name] = row, row.__data__["id"]
+        data["id"] = query.insert(*self._pick(data))
+        return None if data["id"] is None else cast("M", _filled_in(self._model, data, known))
+
+
+def _telling(insert: Any) -> Any:
+    """An insert that answers the new id on the engines whose drivers do not tell it. Any: peewee's queries."""
+    return insert.returning(peewee.SQL("id")) if proxy.obj.returning_clause else insert
 
 
 def at_hand(row: peewee.Model, name: str) -> Any:
@@ -127,12 +189,6 @@ def at_hand(row: peewee.Model, name: str) -> Any:
     Any: it is of that key's model.
     """
     return row.__rel__.get(name)
-
-
-def altered(row: M, changed: Mapping[str, Any]) -> M:
-    """Another row of the same model: that one, but with these values; foreign keys by their ids."""
-    kept = {name: known for name, known in row.__rel__.items() if name not in changed}
-    return cast("M", _filled_in(type(row), {**row.__data__, **changed}, kept))
 
 
 def _shape(model: Any, columns: Sequence[str]) -> _Shape:
@@ -154,15 +210,6 @@ def _filled_in(model: Any, data: dict[str, Any], known: Mapping[str, peewee.Mode
     """A row with this data: not by setting each field, as there are twenty, and each would look for its model."""
     row = model(__no_default__=True)
     row.__data__ = data
-    row.__rel__.update(known)
+    if known:
+        row.__rel__.update(known)
     return row
-
-
-def _filled(text: _Text, values: tuple[object, ...]) -> list[object]:
-    """The parameters with values in their places, as the engines take them."""
-    return [_plain(values[each.number]) if isinstance(each, _Place) else each for each in text.parameters]
-
-
-def _plain(value: object) -> object:
-    """A text without NUL, which PostgreSQL does not take, and without the class of a StrEnum."""
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value

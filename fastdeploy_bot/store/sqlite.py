@@ -6,9 +6,9 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import peewee
 
@@ -34,11 +34,24 @@ TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 """How this dialect writes what the dialects write differently; AUTOINCREMENT never reuses an id."""
 
 
-def database(url: str) -> peewee.SqliteDatabase:
+class SqliteDatabase(peewee.SqliteDatabase):
+    """peewee's, with a shorter way to the driver: its own goes through five functions, which took as long as a look."""
+
+    def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Any:
+        """The driver's cursor after that statement. Raises peewee's errors. Any: as peewee has it."""
+        connection = self.connection()  # type: ignore[no-untyped-call]  # peewee's stubs
+        try:
+            return connection.execute(sql, params or ())
+        except sqlite3.Error:
+            with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # not in its stubs
+                raise
+
+
+def database(url: str) -> SqliteDatabase:
     """The database file that `url` names; it is made when first opened."""
     if not url.startswith(PREFIX):
         raise SettingsError(f"database_url: expected sqlite:///<path> or postgresql://…, got {url.split(':', 1)[0]}:…")
-    return peewee.SqliteDatabase(url.removeprefix(PREFIX), pragmas=PRAGMAS, timeout=BUSY_SECONDS)
+    return SqliteDatabase(url.removeprefix(PREFIX), pragmas=PRAGMAS, timeout=BUSY_SECONDS)
 
 
 def name(base: peewee.SqliteDatabase) -> str:

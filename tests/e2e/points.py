@@ -92,7 +92,7 @@ IN_RECOVERY: Final = Point(
 IN_MIGRATION: Final = Point(
     "in a migration",
     "after",
-    "peewee:Database.execute_sql",
+    "fastdeploy_bot.store.sqlite:SqliteDatabase.execute_sql",
     {"master": "success", "command": "success"},
     lambda _database, sql, *_args, **_named: "CREATE TABLE lease" in sql,
 )

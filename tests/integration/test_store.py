@@ -587,6 +587,32 @@ def test_a_prepared_insert_answers_the_row_as_it_is_kept() -> None:
     )
 
 
+@pytest.mark.usefixtures("database")
+def test_a_prepared_insert_makes_no_row_where_a_unique_value_is_taken() -> None:
+    """Then it says so, and nothing has changed; the id alone is had where nobody needs the row."""
+    insert = store.Insert(Service, "name", "repository", "created")
+    made = store.write(lambda: insert.run_if_new(name="shop", repository="octo-org/shop", created=7))
+
+    assert store.write(lambda: insert.run_if_new(name="shop", repository="octo-org/other", created=8)) is None
+    number = store.write(lambda: insert.number(name="blog", repository="octo-org/blog", created=9))
+
+    assert [(made and made.id, "octo-org/shop"), (number, "octo-org/blog")] == [
+        (row.id, row.repository) for row in Service.select().order_by(Service.id)
+    ]
+
+
+@pytest.mark.usefixtures("database")
+def test_what_the_driver_refuses_is_raised_as_peewee_names_it() -> None:
+    """On each engine, and by queries that were prepared as by others."""
+    insert = store.Insert(Service, "name", "repository", "created")
+    store.write(lambda: create("shop"))
+
+    with pytest.raises(peewee.IntegrityError):
+        store.write(lambda: insert.run(name="shop", repository="octo-org/shop", created=7))
+    with pytest.raises(peewee.IntegrityError):
+        store.write(lambda: create("shop"))
+
+
 def test_a_prepared_query_is_made_anew_for_another_engine(postgres: Server, tmp_path: Path) -> None:
     """Each engine writes places for values in its own way."""
     query = store.Prepared[Service](lambda name: Service.select().where(Service.name == name))
