@@ -48,13 +48,24 @@ _QUEUE: Final = store.Insert(
     ),
     *("delivery", "parent", "report", "created"),
 )
-_OLDER: Final = store.Prepared[Deployment](
-    lambda service, ref, number: Deployment.select().where(
-        Deployment.service == service,
-        Deployment.ref == ref,
-        Deployment.id < number,
-        Deployment.state.in_(OPEN_STATES),
-        Deployment.origin.in_(list(PUSH_ORIGINS)),
+_SUPERSEDE: Final = store.Prepared[Deployment](
+    lambda reason, number, now, service, ref: (
+        Deployment.update(
+            state=DeploymentState.SUPERSEDED,
+            waits_for=None,
+            wanted=None,
+            reason=reason,
+            taken_over_by=number,
+            finished=now,
+        )
+        .where(
+            Deployment.service == service,
+            Deployment.ref == ref,
+            Deployment.id < number,
+            Deployment.state.in_(OPEN_STATES),  # each of them has an edge to the new one
+            Deployment.origin.in_(list(PUSH_ORIGINS)),
+        )
+        .returning(Deployment)
     )
 )
 
@@ -139,14 +150,15 @@ def queue(service: Service, order: Order, *, now: int) -> Deployment:
 
 def supersede(newer: Deployment, *, now: int) -> None:
     """Let `newer` take the place of the older pushes of its ref that have not begun. To be called inside a write."""
-    for deployment in _OLDER.all(newer.service_id, newer.ref, newer.id):
+    older = _SUPERSEDE.all(_ships_with(newer), newer.id, now, newer.service_id, newer.ref)
+    for deployment in sorted(older, key=lambda row: row.id):
         deployment.service = newer.service
-        changes.of_row(_changed(deployment, DeploymentState.SUPERSEDED, _shipping(newer, now)))
+        changes.of_row(deployment)
 
 
 def give_way(older: Deployment, newer: Deployment, *, now: int) -> None:
     """Let `newer` take the place of one that has not begun. To be called inside a write."""
-    move(older, DeploymentState.SUPERSEDED, **_shipping(newer, now))
+    move(older, DeploymentState.SUPERSEDED, reason=_ships_with(newer), taken_over_by=newer.id, finished=now)
 
 
 def cancel(number: int, *, by: Principal, now: int) -> Deployment:
@@ -275,28 +287,17 @@ def move(deployment: Deployment, state: DeploymentState, **fields: Any) -> None:
 
     Raises Conflict where it has moved on meanwhile.
     """
-    _changed(deployment, state, fields)
-    changes.of_deployment(deployment.id)
-
-
-def _shipping(newer: Deployment, now: int) -> dict[str, Any]:
-    """What a row says that `newer` took the place of; of each column's own type."""
-    return {
-        "reason": f"ships with {newer.sha[:7]} (deployment {newer.id})",
-        "taken_over_by": newer.id,
-        "finished": now,
-    }
-
-
-def _changed(deployment: Deployment, state: DeploymentState, fields: dict[str, Any]) -> Deployment:
-    """The row as it is after that change of its state, where it still was as given. Raises Conflict."""
     old = DeploymentState(deployment.state)
     if state not in EDGES[old]:
         raise Conflict(f"deployment {deployment.id} is {old}: it cannot become {state}")
     changed = {"state": state, "waits_for": None, "wanted": None} | fields
     if not _move(tuple(changed)).run(*changed.values(), deployment.id, old):
         raise Conflict(f"deployment {deployment.id} is not {old} any more: look again")
-    return store.altered(deployment, changed)
+    changes.of_deployment(deployment.id)
+
+
+def _ships_with(newer: Deployment) -> str:
+    return f"ships with {newer.sha[:7]} (deployment {newer.id})"
 
 
 def _put(deployment: Deployment, place: Place) -> None:
