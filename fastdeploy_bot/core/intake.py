@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -21,11 +20,14 @@ from fastdeploy_bot.words import Origin, Principal, Push, VerdictKind, Webhook
 _KNOWN: Final = store.Prepared[Delivery](
     lambda guid, key: Delivery.select(*WITHOUT_BODY).where((Delivery.guid == guid) | (Delivery.push_key == key))
 )
+_OF_PUSH: Final = ("default_branch", "ref", "before", "after", "commit", "pushed_at", "paths", "commits", "size")
+"""What a delivery says of its push."""
+_NO_PUSH: Final = dict.fromkeys(_OF_PUSH)
 _KEEP: Final = store.Insert(
     Delivery,
-    *("guid", "push_key", "event", "action", "repository_id", "repository", "default_branch", "ref", "before"),
-    *("after", "commit", "pushed_at", "duplicate_of", "peer", "headers", "body", "received", "reconciled"),
-    *("paths", "commits", "size"),
+    *("guid", "push_key", "event", "action", "repository_id", "repository", "duplicate_of", "peer", "headers"),
+    *("body", "received", "reconciled"),
+    *_OF_PUSH,
 )
 _RECONCILED: Final = store.Prepared[Delivery](
     lambda repository, ref, after: (
@@ -97,7 +99,7 @@ def reconcile(
     if push is None:
         return None
     known = _KNOWN.all(webhook.guid, push.key)
-    delivery = _keep(webhook, None, "", now, key=None if known else push.key, reconciled=True)
+    delivery = _KEEP.run(**_row(webhook, None, "", now, key=None if known else push.key, reconciled=True))
     return _decide(
         Case(
             delivery=delivery,
@@ -120,14 +122,10 @@ def _receive(
     peer: str,
     now: int,
 ) -> Receipt:
-    known = _KNOWN.all(webhook.guid, _key(webhook))
-    for each in known:
-        if each.guid == webhook.guid:
-            return _known_delivery(each)
-    first = known[0] if known else _seen(webhook.push)
-    delivery = _keep(webhook, first, peer, now, key=_key(webhook) if first is None else None)
-    if first is not None:
-        return _known_push(delivery, first, now)
+    seen = _seen(webhook.push)
+    delivery = None if seen is not None else _KEEP.run_if_new(**_row(webhook, None, peer, now, key=_key(webhook)))
+    if delivery is None:
+        return _came_before(webhook, seen, peer, now)
     if webhook.push is None:
         services.pin(webhook.repository, webhook.repository_id)
         notice = Notice(webhook=webhook, delivery=delivery, entries=entries, covers=covers, ours=ours, now=now)
@@ -168,33 +166,41 @@ def _is_newest(delivery: Delivery) -> bool:
     return newest is None or bool(newest.id == delivery.id)
 
 
-def _keep(
+def _row(
     webhook: Webhook, first: Delivery | None, peer: str, now: int, *, key: str | None, reconciled: bool = False
-) -> Delivery:
+) -> dict[str, Any]:
+    """What is kept of a webhook, by column; each value is of its column's type."""
     push = webhook.push
-    return _KEEP.run(
-        guid=webhook.guid,
-        push_key=key,
-        event=webhook.event,
-        action=webhook.action,
-        repository_id=webhook.repository_id,
-        repository=webhook.repository,
-        default_branch=push and push.default_branch,
-        ref=push and push.ref,
-        before=push and push.before,
-        after=push and push.after,
-        commit=push and push.commit,
-        pushed_at=push and push.pushed_at,
-        duplicate_of=first,
-        peer=peer,
-        headers=json.dumps(webhook.headers),
-        body=webhook.body,
-        received=now,
-        reconciled=reconciled,
-        paths=push and drift.kept(push.paths),
-        commits=push and between.kept(push.commits),
-        size=push and push.size,
-    )
+    row = {
+        "guid": webhook.guid,
+        "push_key": key,
+        "event": webhook.event,
+        "action": webhook.action,
+        "repository_id": webhook.repository_id,
+        "repository": webhook.repository,
+        "duplicate_of": first,
+        "peer": peer,
+        "headers": msgspec.json.encode(webhook.headers).decode(),
+        "body": webhook.body,
+        "received": now,
+        "reconciled": reconciled,
+    }
+    return row | (_NO_PUSH if push is None else _of_push(push))
+
+
+def _of_push(push: Push) -> dict[str, Any]:
+    """The same of a push."""
+    return {
+        "default_branch": push.default_branch,
+        "ref": push.ref,
+        "before": push.before,
+        "after": push.after,
+        "commit": push.commit,
+        "pushed_at": push.pushed_at,
+        "paths": drift.kept(push.paths),
+        "commits": between.kept(push.commits),
+        "size": push.size,
+    }
 
 
 def _decide(case: Case) -> Receipt:
@@ -206,6 +212,16 @@ def _decided(case: Case) -> tuple[list[ToldVerdict], str]:
     """What was decided, and what is said of the delivery as a whole."""
     told = deciding.decide(case)
     return told, "" if told else f"no service is mapped to {case.push.repository}"
+
+
+def _came_before(webhook: Webhook, seen: Delivery | None, peer: str, now: int) -> Receipt:
+    """The answer to a delivery that came before, or whose push did, or was seen at the repository."""
+    known = _KNOWN.all(webhook.guid, _key(webhook))
+    for each in known:
+        if each.guid == webhook.guid:
+            return _known_delivery(each)
+    first = next(each for each in (*known, seen) if each is not None)
+    return _known_push(_KEEP.run(**_row(webhook, first, peer, now, key=None)), first, now)
 
 
 def _known_delivery(known: Delivery) -> Receipt:
