@@ -62,9 +62,9 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     """The deployment that tells more; None where the delivery does."""
 
 
-def note(verdict: Verdict, service: int, pushed_at: int | None) -> None:
+def note(verdict: int, service: int, pushed_at: int | None) -> None:
     """A push was decided that says what a ref names now. To be called inside a write."""
-    _NOTE.run(verdict.id, service, pushed_at)
+    _NOTE.run(verdict, service, pushed_at)
 
 
 def of(services: Sequence[int]) -> dict[int, Push]:

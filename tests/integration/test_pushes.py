@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -23,7 +24,19 @@ from callers import (
     sync,
     verdicts,
 )
-from fastdeploy_bot.store.models import Delivery, Deployment, Service
+from fastdeploy_bot.core import deciding
+from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
+from fastdeploy_bot.words import Push
+
+PUSH = Push(
+    repository_id=REPOSITORY_ID,
+    repository="octo-org/shop",
+    default_branch="main",
+    ref="refs/heads/main",
+    before=sha(0),
+    after=sha(1),
+    commit=sha(1),
+)
 
 
 @pytest.fixture
@@ -222,6 +235,29 @@ def test_a_branch_made_anew_deploys(github: GitHub) -> None:
     anew = github.push(before=sha(0), after=sha(3), pushed_at=SOON + 1)
 
     assert {"shop": "deploy"} == verdicts(anew)
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("times", [[], [3, 1, 2, 2], [5, None, 4, None], [None, *range(1, 25)], [*range(25), None, 30]])
+def test_a_push_is_held_against_the_newest_ones_that_may_be_newer(times: list[int | None]) -> None:
+    """Those of a later moment, and those that tell no time; all of them among the newest twenty, newest first."""
+    shop = Service.create(name="shop", repository="octo-org/shop", created=1)
+    kept = [_decided(shop, number, at) for number, at in enumerate(times)]
+    _decided(shop, 98, 99, ref="refs/heads/other")
+    _decided(shop, 99, 99, counts=False)
+    newest = sorted(kept, key=lambda row: (row.pushed_at is None, -(row.pushed_at or 0), -row.id))[: deciding.NEWEST]
+
+    for moment in (None, 0, 2, 4, 24, 31):
+        push = msgspec.structs.replace(PUSH, pushed_at=moment)
+        expected = [row.after for row in newest if row.pushed_at is None or row.pushed_at >= (moment or 0)]
+        assert expected == [known.after for known in deciding._newest(shop, push)]
+
+
+def _decided(service: Service, number: int, at: int | None, *, ref: str = PUSH.ref, counts: bool = True) -> Delivery:
+    place = {"repository_id": PUSH.repository_id, "ref": ref, "before": sha(0), "after": f"{number:040x}"}
+    delivery = Delivery.create(guid=f"g-{number}", event="push", received=1, pushed_at=at, **place)
+    Verdict.create(delivery=delivery, service=service, verdict="deploy", reason="", counts=counts, decided=1)
+    return delivery
 
 
 # --- who is meant ---

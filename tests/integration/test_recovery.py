@@ -26,7 +26,6 @@ from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.redelivery import Redelivery
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment, Recovery, Verdict, Watch, proxy
-from fastdeploy_bot.store.prepared import _Place
 from fastdeploy_bot.words import LOCAL, ZERO_SHA
 from reading import text
 
@@ -329,7 +328,7 @@ def test_a_push_is_looked_up_among_what_was_seen_by_an_index(hub: FakeHub, githu
 
 @on_sqlite
 @pytest.mark.parametrize(
-    "query", [deciding._ANY, deciding._NOT_OLDER, reconciling._NEWEST, between._PUSHES, drift._PUSHES]
+    "query", [deciding._ANY, deciding._NEWEST, reconciling._NEWEST, between._PUSHES, drift._PUSHES]
 )
 def test_a_refs_newest_pushes_are_found_without_going_through_a_services_past(
     query: store.Prepared[Delivery], hub: FakeHub, github: GitHub
@@ -346,9 +345,21 @@ def test_a_refs_newest_pushes_are_found_without_going_through_a_services_past(
     assert not [step for step in plan if "SCAN" in step or "verdict_of_service" in step]
 
 
+@on_sqlite
+def test_pushes_that_may_be_newer_are_found_without_going_through_older_ones(hub: FakeHub, github: GitHub) -> None:
+    """In most cases there is none, however many came before."""
+    push(hub, github, 2)
+
+    plan = _plan(deciding._LATER)
+    assert [
+        f"SEARCH {alias} USING INDEX delivery_newest (repository_id=? AND ref=? AND pushed_at{sign}?)"
+        for alias, sign in (("t2", ">"), ("t5", "="))
+    ] == [step for step in plan if "delivery_newest" in step]
+
+
 def _plan(query: store.Prepared[Delivery]) -> list[str]:
     text = query._text()
-    filled = [1 if isinstance(each, _Place) else each for each in text.parameters]
+    filled = text.filled([1] * len(query._places))
     return [row[3] for row in proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {text.sql}", filled)]
 
 
