@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any, Final
@@ -65,6 +66,7 @@ def on_starting(_server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """In each worker, after the fork: start its engine."""
+    gc.freeze()  # what is there by now stays: to look through all of it again takes as long as thirty pushes
     settings = _settings_of(worker.wsgi)
     _sockets.end_when(worker.wsgi, lambda: not worker.alive)
     if settings.max_running > 0:

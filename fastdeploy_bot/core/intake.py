@@ -56,15 +56,16 @@ def receive(
     ours: frozenset[str] = frozenset(),
     peer: str,
     now: int,
-) -> Receipt:
-    """Keep a delivery and decide it; when this returns, all of it is on disk.
+    then: Callable[[], object] | None = None,
+) -> store.Later[Receipt]:
+    """Keep a delivery and decide it; when the answer is there, all of it is on disk, and `then` was called.
 
     `covers` tells of an `owner/name` whether the webhook's signer may speak for it: ids can be made up. `ours` is what
     our GitHub App is called, by its id, its client id, or both.
     A delivery whose GUID or push is known already is a duplicate and starts nothing.
     """
     entries = catalogue.entries()
-    return store.write(lambda: _receive(webhook, entries, covers, ours, peer, now))
+    return store.later(lambda: _receive(webhook, entries, covers, ours, peer, now), then)
 
 
 def replay(delivery: Delivery, push: Push, entries: Mapping[str, Entry], *, by: Principal, now: int) -> Receipt:

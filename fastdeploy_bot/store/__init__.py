@@ -2,12 +2,15 @@
 
 from fastdeploy_bot.store.database import (
     DatabaseError,
+    Later,
     at_end,
     check,
     connect,
     copy,
     disconnect,
+    expect_writes,
     faults,
+    later,
     migrate,
     pending,
     read,
@@ -22,6 +25,7 @@ from fastdeploy_bot.store.prepared import Insert, Prepared, at_hand
 __all__ = [
     "DatabaseError",
     "Insert",
+    "Later",
     "Prepared",
     "at_end",
     "at_hand",
@@ -29,7 +33,9 @@ __all__ = [
     "connect",
     "copy",
     "disconnect",
+    "expect_writes",
     "faults",
+    "later",
     "migrate",
     "pending",
     "read",

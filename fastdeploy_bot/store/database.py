@@ -70,6 +70,11 @@ def disconnect() -> None:
     _dialect().close(proxy.obj)
 
 
+def expect_writes() -> None:
+    """Prepare this thread's connection for most of what will be written."""
+    _dialect().expect_writes(proxy.obj)
+
+
 def write(fn: Callable[[], T]) -> T:
     """Run `fn` in a transaction that holds the database's write lock, and answer what it answers.
 
@@ -77,19 +82,59 @@ def write(fn: Callable[[], T]) -> T:
     more than once, in another thread: writes that wait for the lock at the same time share one commit. Raises
     StoreUnavailable where the database is locked for long, full or read-only.
     """
-    release()  # whoever waits for its turn does not keep a connection from the one whose turn it is
     part = _Part(fn)
-    if not _writers.take(part, timeout=_dialect().BUSY_SECONDS):
-        raise StoreUnavailable("the database is busy: try again shortly")
+    _share([part])
     return part.answer()
+
+
+def later(fn: Callable[[], T], then: Callable[[], object] | None = None) -> Later[T]:
+    """A write that is put off until this thread asks for the answer of any that it has put off.
+
+    Then all of them are written, in the order in which they were put off, and share one commit. `then` is called after
+    that, once for all of a commit that have the same.
+    """
+    return Later(_Part(fn, then), _put_off.parts)
+
+
+class Later(Generic[T]):
+    """What a write that was put off will answer. For the thread that put it off alone."""
+
+    def __init__(self, part: _Part[T], lot: list[_Part[Any]]) -> None:
+        self._part = part
+        self._lot = lot
+        lot.append(part)
+
+    def answer(self) -> T:
+        """What its function answered; all of it is on disk. Raises as `write` does."""
+        if self._part in self._lot:
+            lot = self._lot.copy()
+            self._lot.clear()
+            _share(lot)
+        return self._part.answer()
+
+    def forget(self) -> None:
+        """Do not write it, where that has not been done."""
+        if self._part in self._lot:
+            self._lot.remove(self._part)
+
+
+class _PutOff(threading.local):
+    """What this thread has put off writing."""
+
+    def __init__(self) -> None:
+        self.parts: list[_Part[Any]] = []
+
+
+_put_off = _PutOff()
 
 
 class _Part(Generic[T]):
     """One of the writes that share a commit."""
 
-    def __init__(self, fn: Callable[[], T]) -> None:
+    def __init__(self, fn: Callable[[], T], then: Callable[[], object] | None = None) -> None:
         self._fn = fn
         self._context = copy_context()
+        self.then = then
         self._found: T | None = None
         self._problem: Exception | None = StoreUnavailable("the write was broken off: try again shortly")
         self.changed = False
@@ -108,6 +153,14 @@ class _Part(Generic[T]):
         if self._problem is not None:
             raise self._problem
         return cast("T", self._found)
+
+
+def _share(lot: Sequence[_Part[Any]]) -> None:
+    """Have a lot written, with those of other threads that wait for the lock at the same time."""
+    release()  # whoever waits for its turn does not keep a connection from the one whose turn it is
+    if not _writers.take(lot, timeout=_dialect().BUSY_SECONDS):
+        for part in lot:
+            part.settle(StoreUnavailable("the database is busy: try again shortly"))
 
 
 def _together(parts: Sequence[_Part[Any]]) -> None:
@@ -129,9 +182,9 @@ def _together(parts: Sequence[_Part[Any]]) -> None:
         return
     for part in parts:
         part.settle(None)
-    if any(part.changed for part in parts):
-        for herald in _heralds:
-            herald()
+    wanted = [part.then for part in parts if part.then is not None]
+    for each in dict.fromkeys([*wanted, *(_heralds if any(part.changed for part in parts) else ())]):
+        each()
 
 
 def _problem(error: Exception, what: str) -> Exception:
@@ -143,7 +196,7 @@ def _problem(error: Exception, what: str) -> Exception:
     return problem
 
 
-_writers = Turns(_together)
+_writers: Final = Turns[Sequence[_Part[Any]]](lambda lots: _together([part for lot in lots for part in lot]))
 
 
 def _first(error: BaseException) -> BaseException:

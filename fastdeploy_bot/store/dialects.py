@@ -32,6 +32,9 @@ class Dialect(Protocol):
     def release(self, base: Any) -> None:
         """End a unit of work of this thread."""
 
+    def expect_writes(self, base: Any) -> None:
+        """This thread will write much."""
+
     def close(self, base: Any) -> None:
         """Let go of this thread's connection."""
 

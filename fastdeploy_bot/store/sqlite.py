@@ -25,10 +25,15 @@ PRAGMAS: Final = {
     "foreign_keys": 1,
     "journal_size_limit": 64 << 20,
     "cache_size": -512,
+    "temp_store": 2,
 }
 """WAL lets readers go on beside a writer; FULL means a commit is on disk, also after a power cut. The log's file is cut
 to its limit when all of it is in the database, after a long look kept it growing. The cache is in KiB, of each thread's
-connection: there are hundreds, and what others write makes it worthless anyway."""
+connection: there are hundreds, and what others write makes it worthless anyway. What would undo half of a statement is
+kept in memory (2): in a file it would be as many writes again as a push makes."""
+WRITERS_CACHE: Final = -4096
+"""Of the connection on which most is written: a lot of webhooks makes a hundred pages, and a page that has no room is
+written twice."""
 
 TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 """How this dialect writes what the dialects write differently; AUTOINCREMENT never reuses an id."""
@@ -61,6 +66,11 @@ def name(base: peewee.SqliteDatabase) -> str:
 
 def release(base: peewee.SqliteDatabase) -> None:
     """Nothing: a thread keeps its connection, since opening one anew costs most of a request."""
+
+
+def expect_writes(base: peewee.SqliteDatabase) -> None:
+    """Keep more of the file at hand for this thread."""
+    base.cache_size = WRITERS_CACHE
 
 
 def close(base: peewee.SqliteDatabase) -> None:

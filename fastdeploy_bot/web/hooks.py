@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -24,8 +24,10 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery
 from fastdeploy_bot.web import answers, context, creating, operations
 from fastdeploy_bot.web.answers import Answer
+from fastdeploy_bot.web.context import Bot
+from fastdeploy_bot.web.later import Later
 from fastdeploy_bot.web.operations import Credential, Guid, operation
-from fastdeploy_bot.words import Push, WebhookSecret
+from fastdeploy_bot.words import Push, Webhook, WebhookSecret
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def github() -> Answer[Receipt]:
         raise
 
 
-def _receive() -> Answer[Receipt]:
+def _receive() -> Later[Receipt]:
     body = context.raw_body(LARGEST)
     bot = context.bot()
     believed = bot.settings.believed(now=clock.now())
@@ -59,18 +61,24 @@ def _receive() -> Answer[Receipt]:
     webhook = payloads.parse(document, dict(request.headers.items()))
     facts.add(delivery=webhook.guid)
     signatures.require_repository(secrets, webhook.repository)
-    receipt = intake.receive(
+    received = intake.receive(
         webhook,
         bot.catalogue,
         covers=partial(signatures.covers, secrets),
         ours=bot.settings.app_names,
         peer=context.peer(),
         now=clock.now(),
+        then=bot.bell.ring,
     )
+    return Later(lambda: _received(bot, webhook, secrets, received.answer()), received.forget)
+
+
+def _received(bot: Bot, webhook: Webhook, secrets: Sequence[WebhookSecret], receipt: Receipt) -> Answer[Receipt]:
+    """The answer to a delivery that was decided and is on disk."""
     log.info("delivery decided", extra={"event": webhook.event, "verdicts": _verdicts(receipt)})
-    bot.bell.ring()
-    _end_rotation(secrets)
-    return answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
+    answer = answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
+    _end_rotation(bot.settings, secrets, answer)
+    return answer
 
 
 @bp.post("/api/v1/deliveries/<guid>/replay")
@@ -89,18 +97,11 @@ def replay(guid: Guid) -> Answer[Receipt]:
     )
 
 
-def _end_rotation(secrets: Iterable[WebhookSecret]) -> None:
+def _end_rotation(settings: Settings, secrets: Iterable[WebhookSecret], answer: Response) -> None:
     """Forget the App's earlier secret where GitHub has signed with the new one: written once that has been answered."""
-    settings = context.bot().settings
     app = settings.app
-    if app is None or not app.earlier_secret or app.webhook_secret not in {each.secret for each in secrets}:
-        return
-    forget = partial(_note_signed, settings, app.webhook_secret)
-
-    @after_this_request
-    def later(answer: Response) -> Response:
-        answer.call_on_close(forget)
-        return answer
+    if app is not None and app.earlier_secret and app.webhook_secret in {each.secret for each in secrets}:
+        answer.call_on_close(partial(_note_signed, settings, app.webhook_secret))
 
 
 def _note_signed(settings: Settings, secret: str) -> None:

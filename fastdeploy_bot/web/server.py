@@ -7,7 +7,8 @@ import math
 import re
 import socket
 import time
-from datetime import timedelta
+from collections.abc import Sequence
+from concurrent.futures import Future
 from functools import partial
 from http import HTTPStatus
 from select import POLLIN, poll
@@ -20,6 +21,8 @@ from gunicorn.workers.gthread import PollableMethodQueue, ThreadWorker
 
 from fastdeploy_bot.web import request_ids, wire
 from fastdeploy_bot.web.answers import Problem
+from fastdeploy_bot.web.exchanges import Exchange, has_read_ahead, is_whole_webhook
+from fastdeploy_bot.web.lots import Lots
 
 # gunicorn ships no types: what it hands over here is Any.
 
@@ -54,6 +57,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.method_queue = _Calls()
         self._handled: dict[Any, float] = {}
         """The connections that have a thread, and until when each has to have sent the head of its request."""
+        self._lots = Lots(self)
+        self._asked: dict[Any, Exchange | None] = {}
+        """The connections of the present lot of webhooks, and what the app was asked on each."""
 
     # --- the end
 
@@ -85,6 +91,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Do what is due in the main thread; near the end look at the clock more often."""
         super().wait_for_and_dispatch_events(timeout if self.alive else min(timeout, ENDING_SECONDS))
+        self._lots.begin()
 
     # --- clients
 
@@ -106,14 +113,48 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self.accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give a connection a thread, once there is something to read."""
-        if conn.initialized or conn.data_ready:
+        """Give a connection a thread, once there is something to read; whole webhooks share one."""
+        if not (conn.initialized or conn.data_ready):
+            conn.sock.setblocking(False)
+            conn.set_timeout()
+            self.pending_conns.append(conn)
+            self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        elif is_whole_webhook(conn):
+            self._lots.add(conn)
+        else:
             super().enqueue_req(conn)
-            return
-        conn.sock.setblocking(False)
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def handle_together(self, lot: Sequence[Any]) -> dict[Any, bool]:
+        """Ask the app on each connection, and send the answers only then; whether each goes on."""
+        self._asked = dict.fromkeys(lot)
+        self._handled |= dict.fromkeys(lot, math.inf)
+        try:
+            asked = [super(Worker, self).handle(conn) for conn in lot]
+            return {conn: well and self._send(conn) for conn, well in zip(lot, asked, strict=True)}
+        except Exception:
+            self.log.exception("a lot of webhooks broke off")
+            return dict.fromkeys(lot, False)
+        finally:
+            self._asked = {}
+            for conn in lot:
+                del self._handled[conn]
+
+    def _send(self, conn: Any) -> bool:
+        exchange = self._asked[conn]
+        try:
+            return exchange is not None and exchange.send()
+        except (OSError, StopIteration) as error:
+            self.log.debug("hung up: %s", error)
+        except Exception as error:  # noqa: BLE001 - gunicorn judges
+            self.handle_error(None, conn.sock, conn.client, error)
+        return False
+
+    def take_back(self, conn: Any, goes_on: bool) -> None:
+        """Have a connection again that was in a lot: wait for its next request, or until the client has hung up."""
+        done: Future[bool] = self.tpool.submit(_hang_up, conn) if not goes_on else Future()
+        if goes_on:
+            done.set_result(True)
+        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
 
     def handle(self, conn: Any) -> Any:
         """Handle a request in a thread of its own; what lies between its answer and the connection's end, too.
@@ -134,16 +175,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Whether a client that was answered sends its next request right now, and nobody else lacks this thread."""
         if not self.alive or conn.is_http2 or self.tpool._work_queue.qsize():
             return False
-        if conn.parser.unreader.buf.getvalue():  # it has sent that already, and it was read with the last one
+        if has_read_ahead(conn):
             return True
         waiting = poll()
         waiting.register(conn.sock, POLLIN)
         return bool(waiting.poll(FOLLOW_MS))
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request whose head has come."""
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Answer a request whose head has come; of a lot ask the app for now."""
         self._handled[conn] = math.inf
-        return super().handle_request(req, conn)
+        exchange = Exchange(self, req, conn)
+        if conn in self._asked:
+            self._asked[conn] = exchange
+            return True
+        return exchange.send()
 
     def murder_pending(self) -> None:
         """Cut off, about once a second, who has sent nothing or half a head for too long."""
@@ -158,6 +203,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Let gunicorn judge, log and answer; the answer is put into our words on its way."""
         super().handle_error(req, _Connection(client), addr, exc)
+
+
+def _hang_up(conn: Any) -> bool:
+    wire.linger(conn.sock, LINGER_SECONDS)
+    return False
 
 
 class _Calls(PollableMethodQueue):  # type: ignore[misc]
@@ -176,7 +226,7 @@ def _cut(conn: Any) -> None:
 class AccessLogger(Logger):  # type: ignore[misc]
     """A logger whose access lines are events like any other."""
 
-    def access(self, resp: Any, _req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+    def access(self, resp: Any, _req: Any, environ: dict[str, Any], seconds: float) -> None:
         """Log a request that was answered; without its query: a token put there by mistake stays out of the log."""
         told = {
             "peer": environ.get("REMOTE_ADDR"),
@@ -184,7 +234,7 @@ class AccessLogger(Logger):  # type: ignore[misc]
             "path": environ.get("PATH_INFO"),
             "status": int(str(resp.status).split(maxsplit=1)[0]),
             "bytes": getattr(resp, "sent", None),
-            "seconds": round(request_time.total_seconds(), 6),
+            "seconds": round(seconds, 6),
         }
         self.access_log.info("request answered", extra=told | request_ids.facts_of(environ))
 

@@ -46,7 +46,7 @@ LOST: Final = {"child": "lost", "host": "lost"}
 IN_BOT: Final = (
     Point("body half received", "before", "fastdeploy_bot.web.context:raw_body", BOT),
     Point("verified, not stored", "after", "fastdeploy_bot.core.intake:_receive", BOT),
-    Point("stored, not answered", "after", "fastdeploy_bot.core.intake:receive", BOT),
+    Point("stored, not answered", "before", "fastdeploy_bot.web.hooks:_received", BOT),
     Point("answered, not claimed", "before", "fastdeploy_bot.engine.dispatcher:Dispatcher._begin", BOT),
     Point("run folder written, row not running", "before", "fastdeploy_bot.core.queue:claim", BOT),
     Point("row running, child not started", "before", "fastdeploy_bot.runner.process:start", BOT | HOST),

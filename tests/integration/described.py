@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Response, request
 from jsonschema import Draft202012Validator
 
 from fastdeploy_bot.app import document
 from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.web.later import Later
+
+R = TypeVar("R", bound=Response)
 
 Told = dict[str, Any]  # a part of the document: JSON, as the specification says
 
@@ -43,13 +46,21 @@ class Judge:
     def __call__(self, answer: Response) -> Response:
         """Look at an answer, and pass it on."""
         told = operation(request.method, request.url_rule.rule) if request.url_rule is not None else {}
-        surprise = _surprise(told, answer) if told else ""
+        method, path = request.method, request.path
+        if isinstance(answer, Later):
+            make = answer.make
+            answer.make = lambda: self._look(told, method, path, make())
+            return answer
+        return self._look(told, method, path, answer)
+
+    def _look(self, told: Told, method: str, path: str, answer: R) -> R:
+        surprise = _surprise(told, method, answer) if told else ""
         if surprise:
-            self.surprises.append(f"{request.method} {request.path}: {surprise}")
+            self.surprises.append(f"{method} {path}: {surprise}")
         return answer
 
 
-def _surprise(told: Told, answer: Response) -> str:
+def _surprise(told: Told, method: str, answer: Response) -> str:
     """What is not as described; empty when all is."""
     status = str(answer.status_code)
     if status not in told["responses"]:
@@ -57,7 +68,7 @@ def _surprise(told: Told, answer: Response) -> str:
     content = _resolved(told["responses"][status]).get("content", {})
     if answer.mimetype not in content and (content or answer.get_data()):
         return f"{status} is {answer.mimetype}, none of {', '.join(content)}"
-    if request.method == "HEAD" or not answer.is_json:
+    if method == "HEAD" or not answer.is_json:
         return ""
     return _mismatch(json.dumps(content[answer.mimetype]["schema"]), answer.get_json())
 

@@ -446,7 +446,7 @@ def test_pruning_never_lets_a_push_deploy_again(
 
     def receive() -> list[str]:
         told = [
-            intake.receive(_webhook(*each), catalogue, covers=lambda _: True, peer="", now=clock.now())
+            intake.receive(_webhook(*each), catalogue, covers=lambda _: True, peer="", now=clock.now()).answer()
             for each in pushes
         ]
         return [verdict.verdict for each in told for verdict in each.verdicts]

@@ -309,7 +309,8 @@ class Machine(RuleBasedStateMachine):
             body=b"{}",
             push=push,
         )
-        receipt = intake.receive(webhook, self.catalogue, covers=lambda _: True, peer="", now=self.clocks.now)
+        received = intake.receive(webhook, self.catalogue, covers=lambda _: True, peer="", now=self.clocks.now)
+        receipt = received.answer()
         self.delivered.append((guid, push))
         assert known == receipt.duplicate
         self.it_is_on_disk(receipt)

@@ -57,6 +57,7 @@ def create(name: str) -> Service:
         ("foreign_keys", 1),
         ("journal_size_limit", 64 << 20),
         ("cache_size", -512),
+        ("temp_store", 2),
     ],
 )
 def test_every_connection_is_set_up_to_keep_what_it_commits(database_url: str, pragma: str, value: object) -> None:
@@ -138,6 +139,67 @@ def test_readers_go_on_beside_a_writer(raw: Raw) -> None:
 
     assert "shop" == Service.get().name
     raw.execute("ROLLBACK")
+
+
+# --- putting off ---
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_put_off_is_written_when_one_of_its_answers_is_asked_for(raw: Raw) -> None:
+    """All of it, in its order, in one commit; and what is to come then comes once."""
+    rung: list[int] = []
+
+    def ring() -> None:
+        rung.append(len(raw.execute("SELECT * FROM service")))
+
+    put_off = [store.later(partial(create, name), ring) for name in ("first", "second", "third")]
+    before = raw.execute("SELECT * FROM service")
+    last = put_off[2].answer().id
+
+    assert [] == before
+    assert [3] == rung
+    assert [("first",), ("second",), ("third",)] == raw.execute("SELECT name FROM service ORDER BY id")
+    assert [last - 2, last - 1, last] == [each.answer().id for each in put_off]
+    assert [3] == rung
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_put_off_and_raises_undoes_nothing_else(raw: Raw) -> None:
+    """Whoever put it off is told; a write that is not put off waits for none that is."""
+    first, wrong, second = store.later(partial(create, "first")), store.later(refuse), store.later(lambda: create("2"))
+    store.write(lambda: create("at once"))
+
+    with pytest.raises(KeyError, match="oops"):
+        wrong.answer()
+
+    assert "first" == first.answer().name
+    assert "2" == second.answer().name
+    assert [("at once",), ("first",), ("2",)] == raw.execute("SELECT name FROM service ORDER BY id")
+
+
+@pytest.mark.usefixtures("database")
+def test_what_was_put_off_can_be_forgotten_until_it_is_written(raw: Raw) -> None:
+    """After that, to forget it changes nothing."""
+    forgotten, kept = store.later(partial(create, "forgotten")), store.later(partial(create, "kept"))
+
+    forgotten.forget()
+    kept.answer()
+    kept.forget()
+
+    assert [("kept",)] == raw.execute("SELECT name FROM service")
+    with pytest.raises(Unavailable):
+        forgotten.answer()
+
+
+@pytest.mark.usefixtures("database")
+def test_every_thread_puts_off_for_itself(raw: Raw) -> None:
+    """To ask for an answer writes nothing of another thread's."""
+    mine = store.later(partial(create, "mine"))
+
+    at_once(lambda _: store.later(partial(create, "other's")).answer(), 1)
+
+    assert [("other's",)] == raw.execute("SELECT name FROM service")
+    assert "mine" == mine.answer().name
 
 
 # --- sharing a commit ---

@@ -1,0 +1,89 @@
+"""Lots: webhooks that have come by the same time are handled together, in one thread, and share a commit.
+
+Many threads with one each would spend as much again on handing Python's lock to each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from select import POLLIN, poll
+from typing import Any, Final
+
+from fastdeploy_bot import store
+from fastdeploy_bot.web.exchanges import has_read_ahead, is_whole_webhook
+
+# gunicorn ships no types: its workers and connections are Any.
+
+MOST: Final = 64
+"""How many there are in a lot: the first of them is answered when all are written."""
+FOLLOW_MS: Final = 1
+"""How long the next webhooks on the connections at hand are waited for, before these are given back."""
+
+
+class Lots:
+    """The webhooks of one worker, which has one thread for them."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self._thread = ThreadPoolExecutor(1, "webhooks", store.expect_writes)
+        self._come: deque[Any] = deque()
+        """The connections on which a webhook has come, and that the thread has not at hand."""
+        self._busy = False
+
+    # --- in the main thread
+
+    def add(self, conn: Any) -> None:
+        """A whole webhook has come on a connection."""
+        self._come.append(conn)
+
+    def begin(self) -> None:
+        """Have what has come handled, where the thread is not at it: then it takes that, too."""
+        if self._come and not self._busy:
+            self._busy = True
+            done = self._thread.submit(self._handle)
+            done.add_done_callback(lambda _: self._worker.method_queue.defer(self._finish, done))
+
+    def _finish(self, done: Future[Sequence[Any]]) -> None:
+        self._busy = False
+        for conn in done.result():
+            self._worker.take_back(conn, True)
+        self.begin()
+
+    # --- in the thread
+
+    def _handle(self) -> Sequence[Any]:
+        """Handle lot after lot, for as long as there is one; the connections that were at hand in the end."""
+        hand: set[Any] = set()
+        while lot := self._next(hand):
+            for conn, goes_on in self._worker.handle_together(lot).items():
+                if goes_on and not has_read_ahead(conn):
+                    hand.add(conn)
+                else:
+                    hand.discard(conn)
+                    self._give_back(conn, goes_on)
+        return list(hand)
+
+    def _next(self, hand: set[Any]) -> Sequence[Any]:
+        """The next lot; connections at hand on which something else has come are given back."""
+        lot = [self._come.popleft() for _ in range(min(len(self._come), MOST))]
+        if self._worker.alive:
+            for conn in _readable(hand, 0 if lot else FOLLOW_MS)[: MOST - len(lot)]:
+                if is_whole_webhook(conn):
+                    lot.append(conn)
+                else:
+                    hand.discard(conn)
+                    self._give_back(conn, True)
+        return lot
+
+    def _give_back(self, conn: Any, goes_on: bool) -> None:
+        self._worker.method_queue.defer(self._worker.take_back, conn, goes_on)
+
+
+def _readable(conns: Iterable[Any], milliseconds: int) -> list[Any]:
+    """The connections of these on which something has come."""
+    waiting, by_number = poll(), {conn.sock.fileno(): conn for conn in conns}
+    for number in by_number:
+        waiting.register(number, POLLIN)
+    return [by_number[number] for number, _ in waiting.poll(milliseconds)] if by_number else []
