@@ -29,8 +29,8 @@ _PROBE = 8
 _SHORTEST_ANCHOR = 4
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.")
 """Bytes that no quoting changes."""
-_COMMON = b"QZXJKVYqWUjHBzGxFPMkLDNCwvObTyAISREgpfumhdcl9876543rnaiots2te10- "
-"""Letters and digits, the commoner in logs the later; all other bytes, which `find` puts before them, are rarer."""
+_COMMON = b"QZXJKVYqWUjHBzGxFPMkLDNCwvObTyAISREg_pf=umhdcl9876543rn/aiots2te:.10- "
+"""What is common in logs, the commoner the later; all other bytes, which `find` puts before them, are rarer."""
 _URL_SAFE = (b"", b"/", b"~", b"~/", b"~!*'()", b"~!*'();,/?:@&=+$#")
 """What is left as it is beside those: by forms, in paths, and by JavaScript's two functions."""
 _SHELL_SAFE = (b"", b"@%+=:/", b"@%+=:,/~")
@@ -55,11 +55,11 @@ class Masker:
     def __init__(self, secrets: Iterable[str]) -> None:
         known = [secret.encode(errors="surrogateescape") for secret in secrets]
         forms = {(form.text, form.wraps): form for secret in known for form in _forms(secret)}.values()
-        self._needles: dict[bytes, dict[bytes, list[tuple[_Form, int]]]] = {}
+        self._needles: dict[bytes, dict[bytes, list[tuple[_Form | _Shape, int]]]] = {}
         """What to look for where there is a certain byte, its rarest: without that it cannot be there."""
-        for form in forms:
-            for anchor, offset in form.anchors:
-                self._needles.setdefault(_rarest(anchor), {}).setdefault(anchor, []).append((form, offset))
+        anchors: list[_Anchor] = [(form, anchor, offset) for form in forms for anchor, offset in form.anchors]
+        for told, needle, offset in _SHAPES_TOLD + anchors:
+            self._needles.setdefault(_rarest(needle), {}).setdefault(needle, []).append((told, offset))
         self._whole = _Beginnings({form.text for form in forms if not form.wraps} | _SHAPES_BEGIN)
         self._wrapped = _Beginnings({form.text for form in forms if form.wraps})
         self._held = b""
@@ -108,15 +108,15 @@ class Masker:
     def _runs(self, stream: bytes) -> list[_Run]:
         """The stretches of `stream` that are to be hidden, in order and apart."""
         found = [
-            (begin, whole.end())
-            for shape, begin in _shapes_in(stream)
-            if (whole := shape.whole.match(stream, begin)) is not None
+            (begin, one.end())
+            for shape, begin in _prefixed(stream)
+            if begin >= 0 and (one := shape.whole.match(stream, begin))
         ]
         there = [needles for rarest, needles in self._needles.items() if rarest in stream]
-        for needle, forms in (each for needles in there for each in needles.items()):
+        for needle, told in (each for needles in there for each in needles.items()):
             places = _places(stream, needle)
-            for form, offset in forms if places else ():
-                found += form.runs(stream, places, offset)
+            for each, offset in told if places else ():
+                found += each.runs(stream, places, offset)
         return _merged(found)
 
 
@@ -263,6 +263,11 @@ class _Shape:
         self.growing = re.compile(growing + rb"\Z")
         """An end of a stream that may become one, or go on as one."""
 
+    def runs(self, stream: bytes, places: list[int], offset: int) -> list[_Run]:
+        """Where one stands, of all the places where something stands that has this offset in one."""
+        starts = [place - offset for place in places]
+        return [(start, one.end()) for start in starts if start >= 0 and (one := self.whole.match(stream, start))]
+
 
 # GitHub's way to tell its tokens, but for a beginning that words hardly have. Source:
 # https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github
@@ -295,6 +300,9 @@ _UNDERSCORES = 400
 """Where so many underscores are found together, all of them are so many that their prefixes are looked for instead."""
 _JWT_NEEDLE, _JWT_OFFSET = b"UzI1NiIsInR5cCI6IkpXVCJ9.", len(b"eyJhbGciOiJ.")
 _KEY_NEEDLE = b"-----BEGIN RSA PRIVATE KEY-----"
+_Anchor = tuple[_Form | _Shape, bytes, int]
+_SHAPES_TOLD: list[_Anchor] = [(_JWT, _JWT_NEEDLE, _JWT_OFFSET), (_KEY, _KEY_NEEDLE, 0)]
+"""What has no prefix, what to look for instead, and where in it that stands."""
 _SHAPES_BEGIN = {each + b"_" for each in _PREFIXES} - {b"pat_"} | {
     b"github_pat_",
     _KEY_NEEDLE,
@@ -302,17 +310,8 @@ _SHAPES_BEGIN = {each + b"_" for each in _PREFIXES} - {b"pat_"} | {
 }
 
 
-def _shapes_in(stream: bytes) -> list[tuple[_Shape, int]]:
-    """Where something begins that may have such a shape."""
-    return [*_tokens_in(stream), *((_KEY, place) for place in _places(stream, _KEY_NEEDLE))]
-
-
-def _tokens_in(stream: bytes) -> list[tuple[_Shape, int]]:
-    signed = [(_JWT, place - _JWT_OFFSET) for place in _places(stream, _JWT_NEEDLE) if place >= _JWT_OFFSET]
-    return signed + [(shape, place) for shape, place in _prefixed(stream) if place >= 0]
-
-
 def _prefixed(stream: bytes) -> list[tuple[_Shape, int]]:
+    """Where something begins that may have such a shape, by its prefix; before the stream where that is cut off."""
     found: list[tuple[_Shape, int]] = []
     place = -1
     for _ in range(_UNDERSCORES):
@@ -334,7 +333,8 @@ def _shape_begun(stream: bytes) -> int:
     before = len(stream) - len(tail)
     run = len(tail.rstrip(_OF_TOKENS))  # a token has to be there from its beginning to the end
     last = tail[run:]
-    growing = [before + run + at for shape, at in _tokens_in(last) if shape.growing.match(last, at)]
+    begun = [*_prefixed(last), *((_JWT, place - _JWT_OFFSET) for place in _places(last, _JWT_NEEDLE))]
+    growing = [before + run + at for shape, at in begun if at >= 0 and shape.growing.match(last, at)]
     growing += [before + at for at in _places(tail, _KEY_NEEDLE) if _KEY.growing.match(tail, at)]
     return min(growing, default=len(stream))
 
