@@ -35,7 +35,7 @@ def of_bot(run: Run) -> Figures:
         bot.run("secret", "set", "shop", "TOKEN", stdin="g9hDq27LmXk4vRtYw1Zp", expect=0)
         bot.start()
         number = bot.deploy("shop")
-        time.sleep(run.seconds / 10)  # whoever asks all the time takes of the time that is measured
+        time.sleep(run.seconds / 4)  # whoever asks all the time takes of the time that is measured
         ended = bot.wait_end(number, LONGEST)
         if ended["state"] != "success":
             raise AssertionError(ended["reason"])
