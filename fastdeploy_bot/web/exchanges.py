@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from datetime import timedelta
 from typing import Any, Final
 
 from gunicorn.http import wsgi
@@ -76,7 +77,8 @@ class Exchange:
         return not answer.should_close()
 
     def _end(self) -> None:
-        self._worker.log.access(self._answer, self._request, self._environ, time.perf_counter() - self._begun)
+        took = timedelta(seconds=time.perf_counter() - self._begun)
+        self._worker.log.access(self._answer, self._request, self._environ, took)
         if (close := getattr(self._body, "close", None)) is not None:
             close()
 

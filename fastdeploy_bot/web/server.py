@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from select import POLLIN, poll
@@ -226,7 +227,7 @@ def _cut(conn: Any) -> None:
 class AccessLogger(Logger):  # type: ignore[misc]
     """A logger whose access lines are events like any other."""
 
-    def access(self, resp: Any, _req: Any, environ: dict[str, Any], seconds: float) -> None:
+    def access(self, resp: Any, _req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         """Log a request that was answered; without its query: a token put there by mistake stays out of the log."""
         told = {
             "peer": environ.get("REMOTE_ADDR"),
@@ -234,7 +235,7 @@ class AccessLogger(Logger):  # type: ignore[misc]
             "path": environ.get("PATH_INFO"),
             "status": int(str(resp.status).split(maxsplit=1)[0]),
             "bytes": getattr(resp, "sent", None),
-            "seconds": round(seconds, 6),
+            "seconds": round(request_time.total_seconds(), 6),
         }
         self.access_log.info("request answered", extra=told | request_ids.facts_of(environ))
 
