@@ -47,6 +47,7 @@ FURTHEST: Final = 3_600 * clock.SECOND
 """How long nothing is put off for; what is put off beyond that was so before a clock was set."""
 SKEW: Final = 600 * clock.SECOND
 """How far apart clocks of hosts may be."""
+_WAITING: Final = store.Prepared[Deployment](lambda: Deployment.select(Deployment.wanted).where(*_for_checks()))
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +151,8 @@ def postpone(commit: Commit, problem: str, *, due: int, told: bool) -> None:
 
 def expire(limit: float, *, now: int) -> None:
     """End those that have waited for longer than `limit` seconds, whether or not GitHub can be asked."""
-    if any(_over(wanted, limit, now) or wanted.since > now + SKEW for _, wanted in _all()):
+    waits = filter(None, map(waiting.of, _WAITING.all()))
+    if any(_over(wanted, limit, now) or wanted.since > now + SKEW for wanted in waits):
         store.write(lambda: _expire(limit, now))
 
 
@@ -269,5 +271,10 @@ def _all(*conditions: Any) -> list[tuple[Deployment, Wanted]]:
 
 
 def _waiting(*conditions: Any) -> ModelSelect[Deployment]:
-    waits = (Deployment.state == DeploymentState.WAITING, Deployment.wanted.is_null(False))
-    return Deployment.select(Deployment, Service).join(Service).where(*waits, *conditions).order_by(Deployment.id)
+    rows = Deployment.select(Deployment, Service).join(Service)
+    return rows.where(*_for_checks(), *conditions).order_by(Deployment.id)
+
+
+def _for_checks() -> tuple[Any, ...]:
+    """What is so of all that waits for checks, locked or not (Any: peewee's expressions)."""
+    return Deployment.state == DeploymentState.WAITING, Deployment.wanted.is_null(False)

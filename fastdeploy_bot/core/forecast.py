@@ -12,7 +12,9 @@ from statistics import median
 from typing import Final
 
 import msgspec
+from peewee import ModelSelect
 
+from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, history
 from fastdeploy_bot.core.history import Past
 from fastdeploy_bot.store.models import Deployment, Step
@@ -25,11 +27,21 @@ FEWEST: Final = 3
 FULLEST: Final = 0.95
 """How far a deployment has come at most before it has ended."""
 
-
 SLOWER: Final = 2.0
 """How many times as long as usual a step takes at least that is told to be slow,"""
 LONGER: Final = 5.0
 """and how many seconds longer: of what takes an instant, twice as long is no news."""
+NO_RUN: Final = 0
+"""The id of no deployment."""
+
+
+def _succeeded(*runs: int) -> ModelSelect[Step]:
+    done = (Step.state == StepState.SUCCESS) & Step.started.is_null(False)
+    return Step.select().where(Step.deployment.in_(runs), done)
+
+
+_OF_ONE: Final = store.Prepared[Step](_succeeded, places=RUNS)
+"""Of as many runs as count of one service."""
 
 
 class Habit(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +150,9 @@ def _slow(habit: Habit, step: Step, now: int) -> Slow | None:
 
 def _steps(runs: Iterable[int]) -> dict[int, list[Step]]:
     """The steps that succeeded, by run."""
-    rows = Step.select().where(
-        Step.deployment.in_(list(runs)), Step.state == StepState.SUCCESS, Step.started.is_null(False)
-    )
-    found: dict[int, list[Step]] = {}
-    for row in rows:
+    numbers, found = list(runs), dict[int, list[Step]]()
+    missing = RUNS - len(numbers)
+    for row in _OF_ONE.all(*numbers, *[NO_RUN] * missing) if missing >= 0 else _succeeded(*numbers):
         found.setdefault(row.deployment_id, []).append(row)
     return found
 

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 from peewee import ModelSelect, Select, fn
 
+from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, successes
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import DeploymentState
@@ -25,6 +26,15 @@ OUTCOMES: Final = (
 
 BAD: Final = frozenset({DeploymentState.FAILURE, DeploymentState.LOST})
 """Those that somebody has to look at."""
+BEYOND: Final = 2**63 - 1
+"""The id of no deployment: all are before it."""
+_GOOD: Final = store.Prepared[Deployment](
+    lambda service, before: (
+        successes.of(service, Deployment.id, Deployment.started, Deployment.finished)
+        .where(Deployment.id < before, Deployment.started.is_null(False))
+        .limit(LAST)
+    )
+)
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -58,10 +68,7 @@ def by_service(services: Sequence[int]) -> dict[int, list[Past]]:
 
 def good(service: int, *, before: int | None = None) -> list[Past]:
     """The last successes of one service, `LAST` at most, newest first; with `before`, those before that deployment."""
-    query = successes.of(service, Deployment.id, Deployment.started, Deployment.finished)
-    if before is not None:
-        query = query.where(Deployment.id < before)
-    rows = _tuples(query.where(Deployment.started.is_null(False)).limit(LAST))
+    rows = _GOOD.tuples(service, BEYOND if before is None else before)
     return [Past(number, DeploymentState.SUCCESS, started, finished) for number, started, finished in rows]
 
 

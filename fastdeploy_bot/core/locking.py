@@ -20,6 +20,7 @@ from fastdeploy_bot.words import BOT, Principal
 
 LONGEST_REASON: Final = 200
 LONGEST: Final = 366 * clock.DAY
+_EXPIRED: Final = store.Prepared[Service](lambda now: Service.select().where(Service.lock_until <= now))
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ def unlock(name: str, entries: Mapping[str, Entry], *, by: Principal, now: int, 
 
 def expire(*, now: int) -> None:
     """End the locks whose time is over."""
-    if _expired(now):
+    if _EXPIRED.all(now):
         store.write(partial(_expire, now))
 
 
@@ -98,12 +99,8 @@ def _another(held: Lock) -> Conflict:
     return Conflict(f"there is another lock by now: {held.told}")
 
 
-def _expired(now: int) -> list[Service]:
-    return list(Service.select().where(Service.lock_until <= now))
-
-
 def _expire(now: int) -> None:
-    for service in _expired(now):
+    for service in _EXPIRED.all(now):
         _unlock(service)
         audit.note(BOT, "unlock", f"service {service.name}", now=now, detail="its time was over")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -42,8 +43,7 @@ def next_due(kinds: Collection[QuestionKind], *, now: int) -> Question | None:
 
 def next_late(kinds: Collection[QuestionKind], *, now: int) -> Question | None:
     """An open question of these kinds whose answer is of no use any more."""
-    found: Question | None = _open(kinds).where(Question.until <= now).order_by(Question.id).first()
-    return found
+    return _late(tuple(kinds)).first(now)
 
 
 def too_late(question: Question) -> str:
@@ -105,6 +105,12 @@ def troubled(service: int | None = None) -> list[Question]:
 def old(now: int) -> Any:
     """Which rows are kept no longer, answered or not. Any: peewee's."""
     return Question.asked < now - KEPT
+
+
+@cache
+def _late(kinds: tuple[QuestionKind, ...]) -> store.Prepared[Question]:
+    """Asked at every tick, and by few."""
+    return store.Prepared(lambda now: _open(kinds).where(Question.until <= now).order_by(Question.id).limit(1))
 
 
 def _open(kinds: Collection[QuestionKind]) -> ModelSelect[Question]:

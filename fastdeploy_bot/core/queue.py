@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from peewee import ModelSelect, fn
+from peewee import ModelSelect, ModelUpdate, fn
 
 from fastdeploy_bot import store
 from fastdeploy_bot.core import changes, locks, steps
@@ -38,6 +38,36 @@ def _next_up() -> ModelSelect[Deployment]:
     return Deployment.select().where(Deployment.state == DeploymentState.QUEUED, *may_begin).order_by(Deployment.id)
 
 
+def _begin(
+    number: int, service: int, host: str, run: str, definition: str, token_hash: str, now: int, max_running: int
+) -> ModelUpdate:
+    """Guarded by all that may have changed since somebody looked; each value is a place of the prepared query."""
+    other, earlier = Deployment.alias(), Deployment.alias()
+    running = other.select().where(other.state == DeploymentState.RUNNING)
+    slots_taken = running.where(other.host == host)
+    return Deployment.update(
+        state=DeploymentState.RUNNING,
+        host=host,
+        run=run,
+        definition=definition,
+        token_hash=token_hash,
+        started=now,
+        reason="",
+    ).where(
+        Deployment.id == number,
+        Deployment.state == DeploymentState.QUEUED,
+        ~fn.EXISTS(running.where(other.service == service)),
+        ~fn.EXISTS(locks.locked().where(Service.id == service)),
+        ~fn.EXISTS(  # it may have waited until a moment ago
+            earlier.select().where(
+                earlier.service == service, earlier.state == DeploymentState.QUEUED, earlier.id < number
+            )
+        ),
+        slots_taken.select(fn.COUNT(other.id)) < max_running,
+    )
+
+
+_BEGIN: Final = store.Prepared[Deployment](_begin)
 _NEXT_UP: Final = store.Prepared[Deployment](_next_up)
 _RUNNING_ON: Final = store.Prepared[Deployment](
     lambda host: (
@@ -77,7 +107,8 @@ def claim(deployment: Deployment, claim: Claim, *, max_running: int, now: int) -
     """
 
     def begin() -> bool:
-        if not _begin(deployment, claim, max_running, now):
+        values = (claim.host, claim.run, claim.definition, claim.token_hash, now, max_running)
+        if not _BEGIN.run(deployment.id, deployment.service_id, *values):
             return False
         steps.expect(deployment, claim.steps)
         changes.of_deployment(deployment.id)
@@ -94,32 +125,3 @@ def begin_again(deployment: Deployment, run: str, token_hash: str) -> bool:
     same = (Deployment.id == deployment.id) & (Deployment.run == deployment.run)
     renewed = Deployment.update(run=run, token_hash=token_hash)
     return store.write(lambda: bool(renewed.where(same, Deployment.state == DeploymentState.RUNNING).execute()))
-
-
-def _begin(deployment: Deployment, claim: Claim, max_running: int, now: int) -> bool:
-    other, earlier = Deployment.alias(), Deployment.alias()
-    running = other.select().where(other.state == DeploymentState.RUNNING)
-    slots_taken = running.where(other.host == claim.host)
-    query = Deployment.update(
-        state=DeploymentState.RUNNING,
-        host=claim.host,
-        run=claim.run,
-        definition=claim.definition,
-        token_hash=claim.token_hash,
-        started=now,
-        reason="",
-    ).where(
-        Deployment.id == deployment.id,
-        Deployment.state == DeploymentState.QUEUED,
-        ~fn.EXISTS(running.where(other.service == deployment.service_id)),
-        ~fn.EXISTS(locks.locked().where(Service.id == deployment.service_id)),
-        ~fn.EXISTS(  # it may have waited until a moment ago
-            earlier.select().where(
-                earlier.service == deployment.service_id,
-                earlier.state == DeploymentState.QUEUED,
-                earlier.id < deployment.id,
-            )
-        ),
-        slots_taken.select(fn.COUNT(other.id)) < max_running,
-    )
-    return bool(query.execute())

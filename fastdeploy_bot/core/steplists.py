@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-from peewee import ModelSelect
-
+from fastdeploy_bot import store
 from fastdeploy_bot.store.models import Step
 
+_OF: Final = store.Prepared[Step](lambda number: Step.select().where(Step.deployment == number).order_by(Step.position))
 
-def of(deployment: int) -> ModelSelect[Step]:
+
+def of(deployment: int) -> list[Step]:
     """A deployment's steps."""
-    return Step.select().where(Step.deployment == deployment).order_by(Step.position)
+    return _OF.all(deployment)
 
 
 def by_deployment(deployments: Iterable[int]) -> dict[int, list[Step]]:

@@ -28,6 +28,16 @@ _CHANGE: Final = store.Prepared[Step](
     lambda number, *values: Step.update(dict(zip(_CHANGING, values, strict=True))).where(Step.id == number),
     places=1 + len(_CHANGING),
 )
+_LEARNED: Final = store.Prepared[Step](
+    lambda service: (
+        Step.select(Step.name)
+        .where(
+            Step.deployment.in_(successes.of(service, Deployment.id).limit(1)),
+            Step.state != StepState.SKIPPED,
+        )
+        .order_by(Step.position)
+    )
+)
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -42,13 +52,9 @@ class Moment(msgspec.Struct, frozen=True):
 def expect(deployment: Deployment, names: Sequence[str]) -> None:
     """Note the steps that are expected, as pending. To be called inside a write."""
     known = list(dict.fromkeys([*names, *_learned(deployment)]))[:MOST_STEPS]
-    rows = [
-        {"deployment": deployment, "name": name, "position": position, "state": StepState.PENDING}
-        for position, name in enumerate(known, start=1)
-    ]
-    if rows:
-        Step.insert_many(rows).execute()
-        _all_changed(deployment.id)
+    for position, name in enumerate(known, start=1):
+        step = Step(deployment=deployment.id, name=name, position=position, state=StepState.PENDING)
+        changes.of_step(_kept(step))
 
 
 def masked(told: StepReport, masker: Masker) -> StepReport:
@@ -83,24 +89,19 @@ def spans(deployment: int) -> list[Span]:
 def settle(deployment: int, outcome: DeploymentState, *, now: int) -> None:
     """At the end, a step still running takes the outcome, and one never reached is skipped. Inside a write."""
     ended = StepState.SUCCESS if outcome is DeploymentState.SUCCESS else StepState.FAILURE
-    for step in steplists.of(deployment).where(Step.state.in_((StepState.RUNNING, StepState.PENDING))):
+    for step in steplists.of(deployment):
         if step.state == StepState.RUNNING:
             step.state, step.finished = ended, now
-        else:
+        elif step.state == StepState.PENDING:
             step.state = StepState.SKIPPED
+        else:
+            continue
         changes.of_step(_kept(step))
-
-
-def _all_changed(deployment: int) -> None:
-    for step in steplists.of(deployment):
-        changes.of_step(step)
 
 
 def _learned(deployment: Deployment) -> Iterable[str]:
     """The steps of the service's last success."""
-    last = successes.of(deployment.service_id, Deployment.id).limit(1)
-    steps = Step.select().where(Step.deployment.in_(last), Step.state != StepState.SKIPPED)
-    return [step.name for step in steps.order_by(Step.position)]
+    return [step.name for step in _LEARNED.all(deployment.service_id)]
 
 
 def _check(told: StepReport) -> None:

@@ -240,7 +240,7 @@ def deployment_facts(row: Deployment) -> DeploymentFacts:
     """A deployment from its row, as the feed tells it."""
     running = row.state == DeploymentState.RUNNING
     habit = forecast.habit(row.service_id) if running else Habit()
-    steps = list(steplists.of(row.id)) if running else []
+    steps = steplists.of(row.id) if running else []
     return facts(row, habit, steps, deliveries.guid_behind(row))
 
 

@@ -99,7 +99,7 @@ def _drafted(number: int, public_url: str, now: int) -> Letter | None:
 
 
 def _status(report: Report, deployment: Deployment, page: str, now: int) -> Letter:
-    status = texts.status(_facts(deployment, list(steplists.of(deployment.id)), now), _successor(deployment, now))
+    status = texts.status(_facts(deployment, steplists.of(deployment.id), now), _successor(deployment, now))
 
     def call(client: Client, token: str) -> None:
         statuses.create(client, token, report.repository, report.sha, status, context=report.context, url=page)
@@ -151,7 +151,7 @@ def _made_first(report: Report, subject: deployment_texts.Subject, stage: Stage)
 def _deployment_status(
     report: Report, number: int, deployment: Deployment, stage: Stage, page: str, now: int
 ) -> Letter:
-    told = texts.status(_facts(deployment, list(steplists.of(deployment.id)), now)).description
+    told = texts.status(_facts(deployment, steplists.of(deployment.id), now)).description
     alone = outbox.is_alone(report)
     status = deployment_texts.Status(
         state=stage,
@@ -232,7 +232,7 @@ def _check_due(act: Act, stage: check_texts.Stage, report: Report, deployment: D
 
 
 def _check_subject(report: Report, deployment: Deployment, page: str, now: int) -> check_texts.Subject:
-    steps = list(steplists.of(deployment.id))
+    steps = steplists.of(deployment.id)
     heir = outbox.successor(deployment)
     ran_in_vain = deployment.started is not None and deployment.state in _IN_VAIN
     return check_texts.Subject(
@@ -279,7 +279,7 @@ def _after_lasting(deployment: Deployment, now: int) -> int:
 
 def _successor(deployment: Deployment, now: int) -> Successor | None:
     heir = outbox.successor(deployment)
-    return None if heir is None else Successor(heir.sha, _facts(heir, list(steplists.of(heir.id)), now))
+    return None if heir is None else Successor(heir.sha, _facts(heir, steplists.of(heir.id), now))
 
 
 def _facts(deployment: Deployment, steps: list[Step], now: int) -> Facts:

@@ -115,7 +115,7 @@ def _page(id: int) -> str:
     """The page, with marks for its log."""
     since, now = feed.newest(), clock.now()
     row, run = _readable(id)
-    steps = list(steplists.of(id))
+    steps = steplists.of(id)
     habit = forecast.habit(row.service_id, before=id)
     failed = next((each.name for each in steps if each.state == StepState.FAILURE), "")
     return shared.page(
