@@ -23,6 +23,7 @@ _OF_REPOSITORY: Final = store.Prepared[Service](
 )
 _last_named: tuple[Mapping[str, Entry], dict[str, list[str]]] = ({}, {})
 """What `_named_by` was asked last, and its answer."""
+_BY_ID: Final = store.Prepared[Service](lambda number: Service.select().where(Service.id == number))
 _NAMES: Final = store.Prepared[Service](lambda: Service.select(Service.id, Service.name))
 
 
@@ -83,6 +84,13 @@ def find(name: str) -> Service:
     service = Service.get_or_none(Service.name == name)
     if service is None:
         raise NotFound(f"there is no service {name!r}: `fastdeploy services` lists them")
+    return service
+
+
+def of_deployment(deployment: Deployment) -> Service:
+    """The service of a deployment, whose row has it at hand from now on."""
+    [service] = _BY_ID.all(deployment.service_id)
+    deployment.service = service
     return service
 
 

@@ -64,16 +64,20 @@ class Dispatcher:
     def tick(self, *, now: int) -> bool:
         """Look at the service files, at the runs of this host, at what was waited for long enough, and at the queue.
 
-        Answers whether there is a run now that was not followed before.
+        Answers whether there is a run now that was not followed before. It has the processors for itself then: a child
+        for the next one is made by the next look that finds none.
         """
         followed = set(self._following)
         sync, unlock = partial(self._sync, now), partial(locking.expire, now=now)
         resume, launch = partial(self._resume, now), partial(self._launch, now)
         give_up = partial(checking.expire, self.settings.wait_limit, now=now)
         waits = (unlock, resume, give_up)
-        for part in (process.reap, self._adopt, sync, *waits, self._tidy_up, launch, process.keep_spare):
+        for part in (process.reap, self._adopt, sync, *waits, self._tidy_up, launch):
             _attempt(part)
-        return not self._following.keys() <= followed
+        found = not self._following.keys() <= followed
+        if not found:
+            _attempt(process.keep_spare)
+        return found
 
     def end(self) -> None:
         """Let another engine of this host prepare what is queued."""
@@ -129,10 +133,10 @@ class Dispatcher:
         waiting, names, entries = queue.next_up(), services.names(), self.catalogue.entries()
         for deployment in waiting:
             entry = entries.get(names[deployment.service_id])
-            if self.stopping.is_set() or entry is None or self._moved_on(deployment):
+            if self.stopping.is_set() or entry is None:
                 continue
             with facts.about(deployment=deployment.id):
-                _attempt(partial(self._try, deployment, entry, now))
+                _attempt(partial(self._try, deployment.id, entry, now))
             if self._full():
                 return  # not the next one either, or a younger one would overtake it
 
@@ -140,11 +144,10 @@ class Dispatcher:
         """Whether this host runs as much as it may."""
         return len(queue.running_on(self.host)) >= self.settings.max_running
 
-    def _moved_on(self, deployment: Deployment) -> bool:
-        """In a burst most are superseded since the look, and a folder for each would keep the others waiting."""
-        return deployments.find(deployment.id).state != DeploymentState.QUEUED
-
-    def _try(self, deployment: Deployment, entry: Entry, now: int) -> None:
+    def _try(self, number: int, entry: Entry, now: int) -> None:
+        deployment = deployments.find(number)
+        if deployment.state != DeploymentState.QUEUED:
+            return  # in a burst most are superseded since the look, and a folder for each would keep the others waiting
         if entry.file is None:
             queue.explain(deployment, f"waits for its service file to be mended: {entry.problem}")
         elif not entry.file.checkout:
@@ -166,7 +169,7 @@ class Dispatcher:
             )
             return queue.claim(deployment, wanted, max_running=self.settings.max_running, now=now)
 
-        self._run(deployment.id, claim, made)
+        self._run(deployment, file, claim, made)
 
     def _begin_again(self, deployment: Deployment, folder: RunFolder) -> None:
         """Give a run that never began, and now never will, a new folder; its deployment has been running all along."""
@@ -175,39 +178,55 @@ class Dispatcher:
             ending = Ending(state=DeploymentState.CANCELLED, reason=reason)
             progress.conclude(deployment.id, ending, now=clock.now())
         else:
-            made = checkout.found(folder)
-            self._run(deployment.id, lambda run, token_hash: queue.begin_again(deployment, run, token_hash), made)
+            file, made = jobs.defined(deployment), checkout.found(folder)
+            self._run(deployment, file, lambda run, token_hash: queue.begin_again(deployment, run, token_hash), made)
         folder.remove()
 
-    def _run(self, number: int, claim: Callable[[str, str], bool], made: Checkout) -> None:
+    def _run(
+        self, deployment: Deployment, file: ServiceFile, claim: Callable[[str, str], bool], made: Checkout
+    ) -> None:
         """Make a run folder, `claim` it for the deployment, start a child in it and follow that.
 
-        The folder is on disk and held before the claim: no other engine takes it for one that was left behind.
+        The folder is on disk and held before the claim: no other engine takes it for one that was left behind. A child
+        knows its job before the claim, too, and gets ready meanwhile.
         """
-        folder = self._folder(f"{number}-{secrets.token_hex(4)}")
-        token = tokens.for_deployment(number, folder.name, key=self.settings.keys[0])
-        folder.create(number)
+        folder = self._folder(f"{deployment.id}-{secrets.token_hex(4)}")
+        token = tokens.for_deployment(deployment.id, folder.name, key=self.settings.keys[0])
+        folder.create(deployment.id)
         lock, followed = folder.hold("supervisor.lock"), False
         try:
             made.move_into(folder)
-            if claim(folder.name, tokens.digest(token)) and self._start(number, folder, token, made):
-                self._follow(number, folder, lock)
+            start = self._made_ready(deployment, file, folder, token, made)
+            if claim(folder.name, tokens.digest(token)) and self._starts(deployment, start):
+                self._follow(deployment.id, folder, lock)
                 followed = True
         finally:
             if not followed:
+                process.withdraw(folder)
                 _release(lock)
-                _discard(number, folder, made)
+                _discard(deployment.id, folder, made)
 
-    def _start(self, number: int, folder: RunFolder, token: str, made: Checkout) -> bool:
-        """Hand the job to a child; a job that cannot be made or handed over ends the deployment."""
-        deployment = Deployment.get_by_id(number)
+    def _made_ready(
+        self, deployment: Deployment, file: ServiceFile, folder: RunFolder, token: str, made: Checkout
+    ) -> Callable[[], None]:
+        """Have a child know its job. Answers what has it begin, or raises why there is none that could."""
         try:
             made.require()
-            process.start(jobs.job(self.settings, deployment, folder, token, os.environ))
+            services.of_deployment(deployment)
+            job = jobs.job(self.settings, deployment, file, folder, token, os.environ)
+            process.tell(job)
         except (FastdeployError, OSError, ValueError) as error:
-            masker = masks.of(self.settings, deployment)
+            return partial(_raise, error)
+        return partial(process.start, job)
+
+    def _starts(self, deployment: Deployment, start: Callable[[], None]) -> bool:
+        """Start the child of a deployment that runs now; where there can be none, that ends it."""
+        try:
+            start()
+        except (FastdeployError, OSError, ValueError) as error:
+            masker = masks.of(self.settings, deployments.find(deployment.id))
             log.warning("deployment cannot begin", extra={"why": masker.text(str(error))})
-            progress.fail(number, str(error), masker, now=clock.now(), log_limit=self.settings.log_limit)
+            progress.fail(deployment.id, str(error), masker, now=clock.now(), log_limit=self.settings.log_limit)
             return False
         log.info("deployment begun", extra={"service": deployment.service.name})
         return True
@@ -240,6 +259,10 @@ class Dispatcher:
 
     def _folder(self, run: str) -> RunFolder:
         return RunFolder(str(self.settings.runs_dir / run))
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _attempt(part: Callable[[], object]) -> None:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
 """How long at most a change that nobody rang for stays unseen."""
+NEXT_SECONDS: Final = 0.1
+"""The same after a look that let something begin; the next child is made then."""
 SHARE: Final = 0.1
 """How much of a processor ticks take at most that come to nothing: every push rings, and all threads share one."""
 LONGEST_REST: Final = 0.25
@@ -85,15 +87,16 @@ class Engine:
     def _listen(self) -> None:
         with self.bell.listen() as ears:
             while not self.dispatcher.stopping.is_set():
-                self.dispatcher.stopping.wait(self._tick())
-                ears.wait(TICK_SECONDS)
+                ears.wait(NEXT_SECONDS if self._tick() else TICK_SECONDS)
 
-    def _tick(self) -> float:
-        """Have the dispatcher look; answers for how many seconds no ring is heeded, where nothing came of that."""
+    def _tick(self) -> bool:
+        """Have the dispatcher look. Where nothing came of that, no ring is heeded for a while."""
         began = time.thread_time()
         found = self.dispatcher.tick(now=clock.now())
         store.release()
-        return 0.0 if found else min((time.thread_time() - began) * (1 / SHARE - 1), LONGEST_REST)
+        if not found:
+            self.dispatcher.stopping.wait(min((time.thread_time() - began) * (1 / SHARE - 1), LONGEST_REST))
+        return found
 
 
 def host_id(home: Path) -> str:

@@ -30,9 +30,20 @@ def definition(file: ServiceFile) -> str:
     return msgspec.json.encode(file).decode()
 
 
-def job(settings: Settings, deployment: Deployment, folder: RunFolder, token: str, environ: Mapping[str, str]) -> Job:
-    """The job of a deployment that has been claimed. Raises BadSecret where a secret cannot be read."""
-    file = msgspec.json.decode(deployment.definition or "", type=ServiceFile)
+def defined(deployment: Deployment) -> ServiceFile:
+    """What a deployment that has begun keeps of its service file."""
+    return msgspec.json.decode(deployment.definition or "", type=ServiceFile)
+
+
+def job(
+    settings: Settings,
+    deployment: Deployment,
+    file: ServiceFile,
+    folder: RunFolder,
+    token: str,
+    environ: Mapping[str, str],
+) -> Job:
+    """The job of a deployment that begins. Raises BadSecret where a secret cannot be read."""
     extra = ["--config", folder.file("config.json")] if file.step_source == "stdout" else []
     service_dir = settings.services_dir / deployment.service.name
     tree = checkout.place(folder) if file.checkout else ""

@@ -1,8 +1,8 @@
 """The child: a detached process that owns one script, its output, its time limits and its exit record.
 
-Started as `python -I -S child.py` with its job as one JSON message on standard input; the end of input before a job
-means that nobody wants it any more. It needs the standard library and its neighbours only, loads all of it before
-the script starts, and from then on neither needs the bot nor cares whether it lives.
+Started as `python -I -S child.py` with its job as one line of JSON on standard input, and behind it the word to begin;
+the end of input before that means that nobody wants it any more. It needs the standard library and its neighbours only,
+loads all of it before the script starts, and from then on neither needs the bot nor cares whether it lives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import launch, tree
-from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.runner.folder import BEGIN, RunFolder
 from fastdeploy_bot.runner.output import Journal, Lines, Log, StepsFile, now
 from fastdeploy_bot.runner.stream import CAPACITY, Pipe, Stream, keep_memory, watch
 
@@ -44,21 +44,23 @@ def main() -> None:
     """Read a job, and do it if nobody else has."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from its claim on, nothing but SIGKILL ends it
         signal.signal(number, signal.SIG_IGN)
-    message = sys.stdin.buffer.read()
+    message = sys.stdin.buffer.readline()
     if not message:
         return
+    if not message.endswith(b"\n"):
+        sys.exit("its job has no end: a bot of another version told it, which has to be started anew")
     job = json.loads(message)
     folder = RunFolder(job["folder"])
     _complain_to(folder)
     run = Run(job, folder)  # a bot of another version may mean something else by a job: then this ends here, unclaimed
-    if _claim(folder):
+    if sys.stdin.buffer.read() == BEGIN and _claim(folder):
         run.follow()
 
 
 def _complain_to(folder: RunFolder) -> None:
     """A child that has waited for its job did not know before where its complaints belong."""
     with contextlib.suppress(OSError):  # a folder that is gone is seen at the claim
-        complaints = os.open(folder.file("child.err"), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        complaints = os.open(folder.file("child.err"), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         os.dup2(complaints, 2)
         os.close(complaints)
 

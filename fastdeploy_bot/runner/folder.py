@@ -33,6 +33,8 @@ LONGEST_STEP = 128 * 1024
 """More bytes than any entry has: of a name and a message, each character takes at most 12 in JSON."""
 MOST_TIMES = 4 * 1024 * 1024
 """More bytes than a child writes down of times in a year."""
+BEGIN = b"begin\n"
+"""What a child is told, behind its job, once it is to begin."""
 READING = -1
 """Stands in `pipe` in place of a number while the child is about to change it."""
 _MAGIC = b"FDX1"
@@ -80,7 +82,7 @@ class RunFolder:
         """
         about = {"format": FORMAT, "deployment": deployment, "cookie": self.name}
         _write(self.file("run.json"), json.dumps(about).encode(), synced=False)
-        for name in ("lock", "supervisor.lock", "steps", "steps.log"):
+        for name in ("lock", "supervisor.lock", "steps", "steps.log", "child.err"):
             _write(self.file(name), b"", synced=False)
         exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -16,7 +16,7 @@ from typing import IO, Any, Final, cast
 import msgspec
 
 from fastdeploy_bot.runner import tree
-from fastdeploy_bot.runner.folder import FORMAT, RunFolder
+from fastdeploy_bot.runner.folder import BEGIN, FORMAT, RunFolder
 from fastdeploy_bot.runner.spare import Spare
 
 CHILD: Final = Path(__file__).with_name("child.py")
@@ -24,8 +24,8 @@ STEP: Final = Path(__file__).with_name("step.py")
 SWEEP_SECONDS: Final = 5.0
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
-_taken: Final[dict[str, tuple[subprocess.Popen[bytes], bytes]]] = {}
-"""Jobs that a spare took, by their run folders, until it has claimed them."""
+_told: Final[dict[str, tuple[subprocess.Popen[bytes], bytes]]] = {}
+"""Jobs that a child knows, by their run folders, until it has claimed them."""
 _lock: Final = threading.Lock()
 _spare: Final = Spare(lambda: _spawn(subprocess.DEVNULL))
 
@@ -57,16 +57,33 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
 
 
-def start(job: Job) -> None:
-    """Hand a job to the child that waits, or to a fresh one; it runs detached.
+def tell(job: Job) -> subprocess.Popen[bytes]:
+    """Have a child know a job, the one that waits or a fresh one: it gets ready, and begins when `start` says so.
 
     Raises OSError where no process can be made, ValueError for a job that is no JSON.
     """
-    message = msgspec.json.encode(job)
+    message = msgspec.json.encode(job) + b"\n"
     child = _spare.take() or _fresh(job.folder)
     with _lock:
-        _taken[job.folder] = (child, message)
-    _hand_over(child, message)
+        _told[job.folder] = (child, message)
+        _children.append(child)
+    _write(child, message)
+    return child
+
+
+def start(job: Job) -> None:
+    """Have a job begun by the child that knows it; it runs detached. Raises what `tell` raises, where none does yet."""
+    child = _ready(job.folder) or tell(job)
+    _write(child, BEGIN, last=True)
+
+
+def withdraw(folder: RunFolder) -> None:
+    """Have the child that knows this folder's job end without it, unless it was started."""
+    child = _ready(folder.path)
+    if child is not None:
+        with _lock:
+            del _told[folder.path]
+        _write(child, b"", last=True)
 
 
 def stand_in(folder: RunFolder) -> None:
@@ -76,12 +93,14 @@ def stand_in(folder: RunFolder) -> None:
     be made; the next call tries again.
     """
     with _lock:
-        child, message = _taken.get(folder.path, (None, b""))
+        child, message = _told.get(folder.path, (None, b""))
     if child is None or child.poll() is None or folder.claimed() is not None:
         return
-    _hand_over(_fresh(folder.path), message)
+    another = _fresh(folder.path)
     with _lock:
-        _taken.pop(folder.path, None)
+        _told.pop(folder.path, None)
+        _children.append(another)
+    _write(another, message + BEGIN, last=True)
 
 
 def keep_spare() -> None:
@@ -99,8 +118,15 @@ def reap() -> None:
     """Take ended children out of the process table, and forget the jobs that have been claimed."""
     with _lock:
         _children[:] = [child for child in _children if child.poll() is None]
-        for path in [path for path in _taken if _is_settled(RunFolder(path))]:
-            del _taken[path]
+        for path in [path for path in _told if _is_settled(RunFolder(path))]:
+            del _told[path]
+
+
+def _ready(folder: str) -> subprocess.Popen[bytes] | None:
+    """The child that knows this folder's job, and was not told to begin."""
+    with _lock:
+        child, _ = _told.get(folder, (None, b""))
+    return None if child is None or _input(child).closed else child
 
 
 def _is_settled(folder: RunFolder) -> bool:
@@ -125,12 +151,18 @@ def _spawn(complaints: int | IO[bytes]) -> subprocess.Popen[bytes]:
     )
 
 
-def _hand_over(child: subprocess.Popen[bytes], message: bytes) -> None:
-    """Tell a child its job; one that is gone already is noticed by who follows the run."""
-    with _lock:
-        _children.append(child)
-    with contextlib.suppress(BrokenPipeError), cast("IO[bytes]", child.stdin) as job_in:
-        job_in.write(message)
+def _write(child: subprocess.Popen[bytes], message: bytes, *, last: bool = False) -> None:
+    """Tell a child something; one that is gone already is noticed by who follows the run."""
+    with contextlib.suppress(BrokenPipeError):
+        _input(child).write(message)
+        _input(child).flush()
+    with contextlib.suppress(BrokenPipeError):  # what it did not take is tried once more
+        if last:
+            _input(child).close()
+
+
+def _input(child: subprocess.Popen[bytes]) -> IO[bytes]:
+    return cast("IO[bytes]", child.stdin)
 
 
 def nudge(folder: RunFolder) -> None:

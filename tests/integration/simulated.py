@@ -13,12 +13,14 @@ from typing import Final
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import deployments
 from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.runner.checkout import Checkout
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.process import Job
 from fastdeploy_bot.settings import Settings
+from fastdeploy_bot.store.models import Deployment
 
 HOSTS: Final = ("this-host", "other-host")
 NO_ROOM: Final = "no process can be made"
@@ -143,12 +145,14 @@ class Engine(Dispatcher):
         for follower in self.followers:
             follower.let_go()
 
-    def _run(self, number: int, claim: Callable[[str, str], bool], made: Checkout) -> None:
+    def _run(
+        self, deployment: Deployment, file: ServiceFile, claim: Callable[[str, str], bool], made: Checkout
+    ) -> None:
         def late(run: str, token_hash: str) -> bool:
             self.meanwhile()
             return claim(run, token_hash)
 
-        super()._run(number, late, made)
+        super()._run(deployment, file, late, made)
 
     def _follow(self, number: int, folder: RunFolder, lock: int | None) -> None:
         supervisor = Supervisor(deployments.find(number), folder, self.settings)

@@ -284,7 +284,7 @@ def test_job_is_kept_no_longer_than_until_the_claim(stage: Stage) -> None:
 
     process.reap()
 
-    assert not process._taken
+    assert not process._told
 
 
 @on_sqlite

@@ -802,6 +802,7 @@ def test_what_must_hold_holds(template: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(clock, "now", lambda: clocks.now)
     monkeypatch.setattr(supervisor, "time", types.SimpleNamespace(monotonic=clocks.monotonic))
+    monkeypatch.setattr(process, "tell", lambda _: None)
     monkeypatch.setattr(process, "start", lambda job: machines[-1].hosts.start(job))
     monkeypatch.setattr(process, "stand_in", lambda folder: machines[-1].hosts.stand_in(folder))
     monkeypatch.setattr(process, "keep_spare", lambda: None)
