@@ -44,6 +44,7 @@ def main() -> None:
     """Read a job, and do it if nobody else has."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from its claim on, nothing but SIGKILL ends it
         signal.signal(number, signal.SIG_IGN)
+    script, me = launch.stand_by(), _me()
     message = sys.stdin.buffer.readline()
     if not message:
         return
@@ -52,9 +53,16 @@ def main() -> None:
     job = json.loads(message)
     folder = RunFolder(job["folder"])
     _complain_to(folder)
-    run = Run(job, folder)  # a bot of another version may mean something else by a job: then this ends here, unclaimed
-    if sys.stdin.buffer.read() == BEGIN and _claim(folder):
+    # A bot of another version may mean something else by a job: then this ends here, unclaimed.
+    run = Run(job, folder, script)
+    if sys.stdin.buffer.read() == BEGIN and _claim(folder, me):
         run.follow()
+
+
+def _me() -> dict[str, object]:
+    """What a claim says of who made it."""
+    pid = os.getpid()
+    return {"pid": pid, "start_time": tree.start_time(pid), "boot": tree.boot()}
 
 
 def _complain_to(folder: RunFolder) -> None:
@@ -65,12 +73,11 @@ def _complain_to(folder: RunFolder) -> None:
         os.close(complaints)
 
 
-def _claim(folder: RunFolder) -> bool:
+def _claim(folder: RunFolder, me: dict[str, object]) -> bool:
     """Whether the run is ours: from then on, our lock says that it is alive. A run has one child at the most."""
-    pid = os.getpid()
     while folder.claimed() is None and os.path.isdir(folder.path):
         if folder.hold("lock") is not None:  # until this process ends
-            return folder.claim({"pid": pid, "start_time": tree.start_time(pid), "boot": tree.boot()})
+            return folder.claim(me)
         time.sleep(0.01)  # somebody looks whether a child lives, or is about to claim
     return False
 
@@ -78,8 +85,10 @@ def _claim(folder: RunFolder) -> bool:
 class Run:
     """One script, from its first line to its exit record."""
 
-    def __init__(self, job: dict[str, Any], folder: RunFolder) -> None:
-        self.argv, self.cwd, self.env = job["argv"], job["cwd"], job["env"]
+    def __init__(self, job: dict[str, Any], folder: RunFolder, script: launch.Standby) -> None:
+        self.argv, self.cwd, self.env = job["argv"], job["cwd"], {**job["env"], tree.COOKIE: folder.name}
+        self.script = script
+        launch.tell(script, self.argv, self.cwd, self.env)
         self.config, self.reports_end = job["config"], job["finish"] == "report"
         limits = job["limits"]
         self.timeout, self.silence, self.kill_grace = (
@@ -118,10 +127,10 @@ class Run:
         self._conclude()
 
     def _launch(self) -> bool:
-        """Whether there is a script to stay with; a host that has no room for one is no reason to die wordlessly."""
+        """Whether there is a script to stay with; a host that has no room for what it needs is no reason to die."""
         try:
             self._write_config()
-            self.script = launch.launch(self.argv, self.cwd, self._environment())
+            launch.launch(self.script)
         except OSError as error:
             self._note_start_error(launch.NOT_RUNNABLE, f"cannot run {self.argv[0]}: {error.strerror}")
             self.drained = True
@@ -161,9 +170,6 @@ class Run:
         path = self.folder.file("config.json")
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(self.config, file)
-
-    def _environment(self) -> dict[str, str]:
-        return {**self.env, tree.COOKIE: self.folder.name}
 
     def _watch_output(self) -> None:
         with contextlib.suppress(OSError):  # a host may bound pipes more narrowly; then it just takes more reads

@@ -1,9 +1,14 @@
-"""Launching the script: what happens between the fork and the exec."""
+"""Launching the script: what happens between the fork and the exec.
+
+The process that becomes the script is there before it is known which, and gets ready before it may.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import json
 import os
 import signal
 import time
@@ -19,18 +24,21 @@ _REASONS = {
     errno.EACCES: "it is not executable; try chmod +x",
     errno.ENOEXEC: "it is not a program; begin it with a line such as #!/bin/sh",
 }
+_GO = b"go\n"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Launched:
-    """A script on its way."""
+class Standby:
+    """A process in a session of its own that becomes a script, once it is told which and let; it dies with this one."""
 
-    __slots__ = ("errors", "output", "pid")
+    __slots__ = ("errors", "orders", "output", "pid")
 
-    def __init__(self, pid: int, output: int, errors: int) -> None:
+    def __init__(self, pid: int, orders: int, output: int, errors: int) -> None:
         self.pid = pid
+        self.orders = orders
+        """Where it is told what to become, and that it may; at the end of it, it ends."""
         self.output = output
         """What it prints, on both of its streams."""
         self.errors = errors
@@ -42,8 +50,9 @@ def adopt_orphans() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def launch(argv: list[str], cwd: str, env: dict[str, str]) -> Launched:
-    """Run a script in a session of its own; it dies with this process. Raises OSError where the host has no room."""
+def stand_by() -> Standby:
+    """Have a process wait that will become a script. Raises OSError where the host has no room."""
+    orders_out, orders = os.pipe()
     output, output_in = os.pipe()
     errors, errors_in = os.pipe()
     parent = os.getpid()
@@ -52,12 +61,30 @@ def launch(argv: list[str], cwd: str, env: dict[str, str]) -> Launched:
     try:
         pid = os.fork()
         if pid == 0:
-            _become(argv, cwd, env, parent, output_in, errors_in)
+            os.close(orders)
+            _become(parent, orders_out, output_in, errors_in)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    os.close(output_in)
-    os.close(errors_in)
-    return Launched(pid, output, errors)
+    for each in (orders_out, output_in, errors_in):
+        os.close(each)
+    return Standby(pid, orders, output, errors)
+
+
+def tell(standby: Standby, argv: list[str], cwd: str, env: dict[str, str]) -> None:
+    """Say what it is to become. What is wrong with that is told in `errors`."""
+    _say(standby, json.dumps([argv, cwd, env]).encode() + b"\n")
+
+
+def launch(standby: Standby) -> None:
+    """Let it become that now."""
+    _say(standby, _GO)
+    os.close(standby.orders)
+
+
+def _say(standby: Standby, data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # one that has ended has told why
+        while data:
+            data = data[os.write(standby.orders, data) :]
 
 
 def explain(number: int, argv: list[str], cwd: str) -> tuple[int, str]:
@@ -77,7 +104,7 @@ def explain(number: int, argv: list[str], cwd: str) -> tuple[int, str]:
     return NOT_FOUND if missing else NOT_RUNNABLE, f"cannot run {argv[0]}: {why}"
 
 
-def _become(argv: list[str], cwd: str, env: dict[str, str], parent: int, output: int, errors: int) -> None:
+def _become(parent: int, orders: int, output: int, errors: int) -> None:
     """Turn this forked process into the script, or end."""
     number = errno.EINVAL
     try:
@@ -90,12 +117,22 @@ def _become(argv: list[str], cwd: str, env: dict[str, str], parent: int, output:
         os.dup2(output, 2)
         _reset_signals()
         os.umask(0o022)
-        os.chdir(cwd)
+        with open(orders, "rb") as told:
+            if not (line := told.readline()):
+                return
+            argv, cwd, env = json.loads(line)
+            while signal.sigtimedwait(signal.valid_signals(), 0):
+                pass  # what came while there was nothing to end
+            os.chdir(cwd)
+            if told.read() != _GO:
+                return
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
         _exec(argv, env)
     except OSError as error:
         number = error.errno or number
     finally:
-        os.write(errors, b"%d" % number)
+        with contextlib.suppress(OSError):  # nobody waits for it any more
+            os.write(errors, b"%d" % number)
         os._exit(NOT_FOUND)
 
 
@@ -104,7 +141,6 @@ def _reset_signals() -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) is not None:
             signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _exec(argv: list[str], env: dict[str, str]) -> None:

@@ -111,6 +111,7 @@ def test_many_runs_leave_neither_processes_nor_open_files(bot: Bot) -> None:
     dispatcher = bot.dispatcher()
     bot.until(dispatcher, bot.order("shop"))
     bot.stop(dispatcher)
+    process.dismiss_spare()
     gc.collect()  # what earlier tests left to be closed
     before = os.listdir("/proc/self/fd")
 
@@ -118,6 +119,7 @@ def test_many_runs_leave_neither_processes_nor_open_files(bot: Bot) -> None:
     for _ in range(5):
         bot.until(dispatcher, bot.order("shop"))
     bot.stop(dispatcher)
+    process.dismiss_spare()
 
     assert len(before) >= len(os.listdir("/proc/self/fd"))
     eventually(no_child_left, "the last child's end")
