@@ -55,6 +55,7 @@ def main() -> None:
     _complain_to(folder)
     # A bot of another version may mean something else by a job: then this ends here, unclaimed.
     run = Run(job, folder, script)
+    run.get_ready()
     if sys.stdin.buffer.read() == BEGIN and _claim(folder, me):
         run.follow()
 
@@ -114,12 +115,15 @@ class Run:
         self.steps_seen = 0
         self.next_look = 0.0
 
-    def follow(self) -> None:
-        """Run the script and stay with it to the end."""
+    def get_ready(self) -> None:
+        """Do what can be done before it is known whether the script is to run."""
         self._listen_for_signals()
         self._listen_for_steps()
         launch.adopt_orphans()
         keep_memory()
+
+    def follow(self) -> None:
+        """Run the script and stay with it to the end."""
         self.started = now()
         self.begun = self.active = time.monotonic()
         if self._launch():
