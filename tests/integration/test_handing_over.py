@@ -166,6 +166,7 @@ def test_run_folder_lost_in_the_middle_makes_the_deployment_lost(
     dispatcher = bot.dispatcher()
     bot.until(dispatcher, number, DeploymentState.RUNNING)
     script = number_in(pid_file)
+    eventually(Path(bot.folder(number).file("pipe")).exists, "the last file that the child makes")
     if not followed:
         bot.stop(dispatcher)
         dispatcher = bot.dispatcher()
