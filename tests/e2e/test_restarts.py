@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bots import Bot, is_alive, processes_naming, spares, states, wait_for
+from bots import Bot, children_of, is_alive, processes_naming, spares, states, wait_for
 
 SCRIPT = """#!/bin/sh
 echo $$ $PPID > pids
@@ -275,15 +275,24 @@ def test_after_a_reload_web_and_engine_use_the_same_new_key(own_bot: Bot) -> Non
 
 
 def test_nobody_but_the_worker_can_keep_the_waiting_child_alive(own_bot: Bot, shop: Path) -> None:
-    """It has no socket and no file of the bot's; and neither scripts nor their children hold the end of its pipe."""
+    """It has no socket and no file of the bot's; and neither scripts nor their children hold the end of its pipe.
+
+    Beside its own it has three pipes, to the process that becomes its script, and nobody else has those.
+    """
     begin(own_bot)
     [worker] = own_bot.workers()
     [spare] = wait_for(lambda: spares(own_bot))
 
-    pipe = open_files(spare)["0"]
+    [standby] = children_of(spare)
+    wait_for(lambda: open_files(standby)["0"] == os.devnull)
 
-    assert {"0": pipe, "1": os.devnull, "2": os.devnull} == open_files(spare)
-    assert pipe.startswith("pipe:")
+    files = open_files(spare)
+    pipe, *further = [files.pop(number) for number in sorted(files, key=int) if number not in "12"]
+
+    assert {"1": os.devnull, "2": os.devnull} == files
+    assert all(each.startswith("pipe:") for each in (pipe, *further))
+    assert 3 == len(further)
+    assert {spare, standby} == {pid for pid in processes_naming("") if {*further} & {*open_files(pid).values()}}
     assert {worker, spare} == {pid for pid in processes_naming("") if pipe in open_files(pid).values()}
     let_go(shop, 0)
 
