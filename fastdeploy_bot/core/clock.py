@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 SECOND: Final = 1_000
@@ -16,6 +17,7 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+@lru_cache(maxsize=256)  # what happens together is told with one moment, more than once
 def text(moment: int | None) -> str | None:
     """A moment as RFC 3339 in UTC with milliseconds and `Z`."""
     if moment is None:

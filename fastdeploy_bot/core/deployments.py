@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from typing import Any, Final
 
 import msgspec
@@ -63,7 +64,8 @@ _SUPERSEDE: Final = store.Prepared[Deployment](
             Deployment.ref == ref,
             Deployment.id < number,
             Deployment.state.in_(OPEN_STATES),  # each of them has an edge to the new one
-            Deployment.origin.in_(list(PUSH_ORIGINS)),
+            # Not `in_`: for more than two SQLite makes a table first, each time.
+            reduce(or_, (Deployment.origin == origin for origin in sorted(PUSH_ORIGINS))),
         )
         .returning(Deployment)
     )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from peewee import Case, Expression, ModelSelect, fn
 
 from fastdeploy_bot import store
@@ -23,6 +24,8 @@ UNKNOWN: Final = 0
 """In the place of GitHub's id, while nobody knows whether GitHub has made what it was asked to."""
 ORDER: Final = (ReportKind.STATUS, ReportKind.DEPLOYMENT, ReportKind.CHECK)
 """In which GitHub is told of a change."""
+
+_kinds = msgspec.json.Decoder(frozenset[str])
 
 
 def context(service: str) -> str:
@@ -275,8 +278,8 @@ def _taken_over_by(deployment: Deployment) -> list[Deployment]:
 
 
 def _mark(deployment: Deployment, now: int, *, without: ReportKind | None = None) -> None:
-    wanted = json.loads(deployment.report)
-    for kind in ORDER:
+    wanted = _kinds.decode(deployment.report)
+    for kind in ORDER if wanted else ():
         never_began = kind is ReportKind.DEPLOYMENT and deployment.started is None
         if kind in wanted and kind is not without and not never_began:
             _mark_kind(deployment, kind, now)

@@ -93,32 +93,33 @@ class Prepared(Generic[M]):
 
     def all(self, *values: object) -> list[M]:
         """Every row, of a query for columns of one model."""
-        text = self._text()
-        cursor = proxy.obj.execute_sql(text.sql, text.filled(values))
+        cursor = self._ran(values)
         found = cursor.fetchall()
         if not found:
             return []
-        shape = self._shape = self._shape or _shape(text.model, [column[0] for column in cursor.description])
+        shape = self._shape = self._shape or _shape(self._text().model, [column[0] for column in cursor.description])
         return [shape.row(each) for each in found]
 
     def tuples(self, *values: object) -> list[tuple[Any, ...]]:
         """Every row as the driver gives it; Any, as it is whatever was selected."""
-        text = self._text()
-        return cast("list[tuple[Any, ...]]", proxy.obj.execute_sql(text.sql, text.filled(values)).fetchall())
+        return cast("list[tuple[Any, ...]]", self._ran(values).fetchall())
 
     def run(self, *values: object) -> int:
         """How many rows it changed."""
-        text = self._text()
-        return int(proxy.obj.execute_sql(text.sql, text.filled(values)).rowcount)
+        return cast("int", self._ran(values).rowcount)
 
     def insert(self, *values: object) -> int | None:
         """The id of the row that it made, the last one of several; None where it made none."""
-        base, text = proxy.obj, self._text()
-        cursor = base.execute_sql(text.sql, text.filled(values))
-        if base.returning_clause:
+        cursor = self._ran(values)
+        if proxy.obj.returning_clause:
             made = cursor.fetchall()
             return int(made[-1][0]) if made else None
         return int(cursor.lastrowid) if cursor.rowcount else None
+
+    def _ran(self, values: Sequence[object]) -> Any:
+        """The driver's cursor after the query with these values."""
+        text = self._text()
+        return proxy.obj.execute_sql(text.sql, text.filled(values))
 
     def _text(self) -> _Text:
         kind = type(proxy.obj)
@@ -208,8 +209,6 @@ def _defaults(model: Any) -> dict[str, Any]:
 
 def _filled_in(model: Any, data: dict[str, Any], known: Mapping[str, peewee.Model] = {}) -> Any:
     """A row with this data: not by setting each field, as there are twenty, and each would look for its model."""
-    row = model(__no_default__=True)
-    row.__data__ = data
-    if known:
-        row.__rel__.update(known)
+    row = model.__new__(model)
+    row.__data__, row.__rel__, row._dirty = data, dict(known), set()
     return row
