@@ -25,6 +25,7 @@ UNKNOWN: Final = 0
 ORDER: Final = (ReportKind.STATUS, ReportKind.DEPLOYMENT, ReportKind.CHECK)
 """In which GitHub is told of a change."""
 
+_ENDED: Final = frozenset(state for state in DeploymentState if state.final) - {DeploymentState.SUPERSEDED}
 _kinds = msgspec.json.Decoder(frozenset[str])
 
 
@@ -48,12 +49,10 @@ def mark(deployment: Deployment, *, now: int) -> None:
 
     One that is taken over itself has not ended for those: they ship with it, and with what took it over.
     """
-    told_of = [deployment]
-    state = DeploymentState(deployment.state)
-    if state.final and state is not DeploymentState.SUPERSEDED:
-        told_of += _taken_over_by(deployment)
-    for each in told_of:
-        _mark(each, now)
+    _mark(deployment, now)
+    if deployment.state in _ENDED:
+        for each in _taken_over_by(deployment):
+            _mark(each, now)
 
 
 def mark_step(deployment: Deployment, *, now: int) -> None:

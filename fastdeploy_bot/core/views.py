@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deliveries, forecast, locks, steplists
 from fastdeploy_bot.core.deliveries import ToldVerdict
 from fastdeploy_bot.core.forecast import Habit
@@ -248,29 +249,30 @@ def facts(row: Deployment, habit: Habit, steps: Sequence[Step], guid: str | None
     """The same, where its service's habit, its steps and its delivery are known."""
     state = DeploymentState(row.state)
     outlook = forecast.outlook(habit, row, steps, now=clock.now())
+    said = store.said(row)
     return DeploymentFacts(
-        id=row.id,
+        id=said("id"),
         service=row.service.name,
         state=state,
-        sha=row.sha,
-        ref=row.ref,
-        before=row.before,
-        repository=row.repository,
-        title=row.title,
-        actor=row.actor,
-        origin=Origin(row.origin),
-        created=clock.text(row.created),
-        started=clock.text(row.started),
-        finished=clock.text(row.finished),
-        exit_status=row.exit_status,
-        signal=row.signal,
-        reason=row.reason,
-        waits_for=None if row.waits_for is None else WaitsFor(row.waits_for),
+        sha=said("sha"),
+        ref=said("ref"),
+        before=said("before"),
+        repository=said("repository"),
+        title=said("title"),
+        actor=said("actor"),
+        origin=Origin(said("origin")),
+        created=clock.text(said("created")),
+        started=clock.text(said("started")),
+        finished=clock.text(said("finished")),
+        exit_status=said("exit_status"),
+        signal=said("signal"),
+        reason=said("reason"),
+        waits_for=None if said("waits_for") is None else WaitsFor(said("waits_for")),
         eta=outlook.eta,
-        parent=row.parent_id,
-        taken_over_by=row.taken_over_by_id,
+        parent=said("parent"),
+        taken_over_by=said("taken_over_by"),
         delivery=guid,
-        cancelling=state is DeploymentState.RUNNING and row.cancelled_by is not None,
+        cancelling=state is DeploymentState.RUNNING and said("cancelled_by") is not None,
         progress=1.0 if state is DeploymentState.SUCCESS else outlook.progress,
         longer=outlook.longer,
     )
@@ -316,18 +318,19 @@ def held_back(row: Service) -> HeldBackView | None:
 
 def delivery_facts(row: Delivery, verdicts: Sequence[ToldVerdict]) -> DeliveryFacts:
     """A delivery from its row, and all that was decided of it, as the feed tells it."""
+    said = store.said(row)
     return DeliveryFacts(
-        guid=row.guid,
-        event=row.event,
-        action=row.action,
-        repository=row.repository,
-        ref=row.ref,
-        before=row.before,
-        after=row.after,
-        received=clock.text(row.received),
-        duplicate_of=deliveries.guid_of(row.duplicate_of_id),
-        reconciled=row.reconciled,
-        reason=row.reason,
+        guid=said("guid"),
+        event=said("event"),
+        action=said("action"),
+        repository=said("repository"),
+        ref=said("ref"),
+        before=said("before"),
+        after=said("after"),
+        received=clock.text(said("received")),
+        duplicate_of=deliveries.guid_of(said("duplicate_of")),
+        reconciled=said("reconciled"),
+        reason=said("reason"),
         verdicts=list(verdicts),
     )
 

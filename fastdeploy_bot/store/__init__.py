@@ -20,7 +20,7 @@ from fastdeploy_bot.store.database import (
     when_changed,
     write,
 )
-from fastdeploy_bot.store.prepared import Insert, Prepared, at_hand
+from fastdeploy_bot.store.prepared import Insert, Prepared, at_hand, said
 
 __all__ = [
     "DatabaseError",
@@ -41,6 +41,7 @@ __all__ = [
     "read",
     "release",
     "require_schema",
+    "said",
     "size",
     "when_changed",
     "write",

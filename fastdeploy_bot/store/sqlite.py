@@ -44,7 +44,8 @@ class SqliteDatabase(peewee.SqliteDatabase):
 
     def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Any:
         """The driver's cursor after that statement. Raises peewee's errors. Any: as peewee has it."""
-        connection = self.connection()  # type: ignore[no-untyped-call]  # peewee's stubs
+        state = self._state  # type: ignore[attr-defined]  # not in its stubs
+        connection = self.connection() if state.closed else state.conn  # type: ignore[no-untyped-call]  # peewee's stubs
         try:
             return connection.execute(sql, params or ())
         except sqlite3.Error:

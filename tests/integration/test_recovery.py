@@ -358,9 +358,8 @@ def test_pushes_that_may_be_newer_are_found_without_going_through_older_ones(hub
 
 
 def _plan(query: store.Prepared[Delivery]) -> list[str]:
-    text = query._text()
-    filled = text.filled([1] * len(query._places))
-    return [row[3] for row in proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {text.sql}", filled)]
+    sql = query._made(type(proxy.obj)).sql
+    return [row[3] for row in proxy.obj.execute_sql(f"EXPLAIN QUERY PLAN {sql}", [1] * sql.count("?"))]
 
 
 # --- first sight ------------------------------------------------------------------------------------------
