@@ -60,10 +60,11 @@ class Supervisor:
         self._steps_read = deployment.steps_read
 
     def follow(self, stopping: threading.Event) -> bool:
-        """Look again and again until the run has ended, True, or the engine stops, False."""
+        """Look again and again, and as soon as the child ends, until the run has, True, or the engine stops, False."""
         while not self.tick(now=clock.now()):
             store.release()
-            if stopping.wait(LOOK_SECONDS):
+            waited = process.await_end(self.folder, LOOK_SECONDS)
+            if stopping.wait(0 if waited else LOOK_SECONDS):
                 return False
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -167,10 +168,36 @@ def _input(child: subprocess.Popen[bytes]) -> IO[bytes]:
 
 def nudge(folder: RunFolder) -> None:
     """Let the child look at its folder now. A child that is gone, or another process in its place, is left alone."""
+    child = _child(folder)
+    if child is not None:
+        tree.send(child, signal.SIGTERM)
+
+
+def await_end(folder: RunFolder, seconds: float) -> bool:
+    """Wait for the child's end, so long at most; answers at once, with False, where there is none to wait for."""
+    child = _child(folder)
+    if child is None:
+        return False
+    try:
+        watched = os.pidfd_open(child)
+    except OSError:  # it has just ended, or the host has no such thing
+        return False
+    try:
+        ends = select.poll()
+        ends.register(watched, select.POLLIN)
+        ends.poll(seconds * 1000)
+    finally:
+        os.close(watched)
+    return True
+
+
+def _child(folder: RunFolder) -> int | None:
+    """The process id of the folder's child, if that lives."""
     claimed = folder.claimed() or {}
     pid = claimed.get("pid")
     if isinstance(pid, int) and folder.alive() and tree.start_time(pid) == claimed.get("start_time"):
-        tree.send(pid, signal.SIGTERM)
+        return pid
+    return None
 
 
 def end_tree(cookie: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 import runs
 from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner import process, tree
-from runs import Run, Stage, eventually, gone, no_child_left, number_in
+from runs import PATIENCE, Run, Stage, eventually, gone, no_child_left, number_in
 
 
 @pytest.fixture
@@ -393,3 +394,21 @@ def test_run_folder_deleted_in_the_middle_ends_the_child_with_its_script(stage: 
 
     assert run_folder.LOST == run.folder.judge()
     eventually(lambda: gone(child), "the child's end")
+
+
+# --- waiting for it ---
+
+
+def test_whoever_waits_for_a_childs_end_is_told_of_it_at_once(stage: Stage) -> None:
+    """And only of that: what is printed meanwhile is looked for from time to time."""
+    go = stage.service / "go"
+    run = says_ready(stage.begin(f"echo ready; until [ -e {go} ]; do sleep 0.02; done"))
+    began = time.monotonic()
+
+    early = process.await_end(run.folder, 0.01), run.folder.judge()
+    go.touch()
+    late = process.await_end(run.folder, 2 * PATIENCE), run.folder.judge()
+
+    assert ((True, run_folder.ALIVE), (True, run_folder.ENDED)) == (early, late)
+    assert time.monotonic() < began + PATIENCE
+    assert not process.await_end(run.folder, PATIENCE)
