@@ -47,6 +47,8 @@ SETTLE: Final = 3 * clock.SECOND
 """How long a service file must be gone to count as removed: editors and git take one away for a moment."""
 HEAD_START: Final = 0.01
 """How many seconds after a run has begun it is looked at first."""
+NEXT: Final = "next-"
+"""How the name of a run folder begins that has no deployment yet."""
 
 
 class Dispatcher:
@@ -59,6 +61,7 @@ class Dispatcher:
         self.host = host
         self.stopping = threading.Event()
         self._following: dict[str, threading.Thread] = {}
+        self._next: RunFolder | None = None
         self._synced: Mapping[str, Entry] = {}
         self._missing_since: int | None = None
         self._preparing = preparing.of(settings, bell.ring, self.stopping)
@@ -79,11 +82,26 @@ class Dispatcher:
         found = not self._following.keys() <= followed
         if not found:
             _attempt(process.keep_spare)
+            _attempt(self._keep_folder)
         return found
 
     def end(self) -> None:
         """Let another engine of this host prepare what is queued."""
         self._preparing.end()
+        if (left := self._prepared()) is not None:
+            left.remove()
+
+    def _keep_folder(self) -> None:
+        """Have a folder ready for the next run: half of what a claim would else wait for the disk."""
+        if self._next is None:
+            folder = self._folder(f"{NEXT}{secrets.token_hex(4)}")
+            folder.prepare()
+            self._next = folder
+
+    def _prepared(self) -> RunFolder | None:
+        """The folder that is ready, if it still is; to be used once."""
+        folder, self._next = self._next, None
+        return folder if folder is not None and Path(folder.path).is_dir() else None
 
     def _sync(self, now: int) -> None:
         """Bring the services' rows in step with their files, when those have changed."""
@@ -194,7 +212,7 @@ class Dispatcher:
         """
         folder = self._folder(f"{deployment.id}-{secrets.token_hex(4)}")
         token = tokens.for_deployment(deployment.id, folder.name, key=self.settings.keys[0])
-        folder.create(deployment.id)
+        folder.create(deployment.id, self._prepared())
         lock, followed = folder.hold("supervisor.lock"), False
         try:
             made.move_into(folder)

@@ -64,25 +64,40 @@ class RunFolder:
         """The path of one of its files."""
         return os.path.join(self.path, name)
 
-    def create(self, deployment: int) -> None:
-        """Make the folder, on disk when this returns; where the disk refuses, nothing is left of it."""
+    def create(self, deployment: int, prepared: RunFolder | None = None) -> None:
+        """Make the folder, of one beside it that is prepared, if there is one; on disk when this returns.
+
+        Where the disk refuses, nothing is left of it.
+        """
+        draft = RunFolder(f"{self.path}.new") if prepared is None else prepared
+        about = {"format": FORMAT, "deployment": deployment, "cookie": self.name}
+        if prepared is None:
+            draft.prepare()
+        try:
+            _write(draft.file("run.json"), json.dumps(about).encode(), synced=False)
+            os.utime(draft.path)  # it may be an hour old, and would pass for one that was left behind
+            os.rename(draft.path, self.path)
+        except OSError:
+            draft.remove()
+            raise
+        _sync_folder(os.path.dirname(self.path))
+
+    def prepare(self) -> None:
+        """Make a folder for a run that is not known yet; all but its name is on disk when this returns."""
         os.makedirs(self.path, mode=0o700)
         try:
-            self._fill(deployment)
+            self._fill()
         except OSError:
             self.remove()
             raise
         _sync_folder(self.path)
-        _sync_folder(os.path.dirname(self.path))
 
-    def _fill(self, deployment: int) -> None:
+    def _fill(self) -> None:
         """Make its files. That they are there is what has to last, and that is up to the folder: nobody waits for each.
 
         After a power cut nothing that they hold is asked for, and the room for the exit record is taken at once.
         """
-        about = {"format": FORMAT, "deployment": deployment, "cookie": self.name}
-        _write(self.file("run.json"), json.dumps(about).encode(), synced=False)
-        for name in ("lock", "supervisor.lock", "steps", "steps.log", "child.err"):
+        for name in ("run.json", "lock", "supervisor.lock", "steps", "steps.log", "child.err"):
             _write(self.file(name), b"", synced=False)
         exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

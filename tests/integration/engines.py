@@ -15,7 +15,7 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock, deployments, logs, services
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.engine.dispatcher import Dispatcher
+from fastdeploy_bot.engine.dispatcher import NEXT, Dispatcher
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Step
@@ -89,8 +89,8 @@ class Bot:
         return RunFolder(str(self.settings.runs_dir / str(deployments.find(number).run)))
 
     def folders(self) -> list[str]:
-        """What stands in the folder of the runs."""
-        return os.listdir(self.settings.runs_dir)
+        """What stands in the folder of the runs, but for what waits for the next one."""
+        return [name for name in os.listdir(self.settings.runs_dir) if not name.startswith(NEXT)]
 
     def log(self, number: int) -> bytes:
         """The log in rows."""

@@ -14,10 +14,11 @@ import engines
 from engines import ANNA, Bot, no_space, waits_for
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, queue, services
-from fastdeploy_bot.engine.dispatcher import SETTLE, Dispatcher
+from fastdeploy_bot.engine.dispatcher import NEXT, SETTLE, Dispatcher
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.store.database import StoreUnavailable
 from fastdeploy_bot.words import DeploymentState
+from runs import eventually
 
 
 @pytest.fixture
@@ -36,9 +37,9 @@ def test_what_moved_on_since_the_look_is_passed_by(bot: Bot, monkeypatch: pytest
     deployments.cancel(gone, by=ANNA, now=clock.now())
     create = RunFolder.create
 
-    def count_and_create(folder: RunFolder, number: int) -> None:
+    def count_and_create(folder: RunFolder, number: int, prepared: RunFolder | None) -> None:
         made.append(number)
-        create(folder, number)
+        create(folder, number, prepared)
 
     monkeypatch.setattr(queue, "next_up", lambda: seen)
     monkeypatch.setattr(RunFolder, "create", count_and_create)
@@ -87,7 +88,9 @@ def test_fault_with_one_deployment_does_not_hold_up_the_others(bot: Bot, monkeyp
     bot.service("bad", "exit 0")
     bad, good = bot.order("bad"), bot.order("good")
     create = RunFolder.create
-    monkeypatch.setattr(RunFolder, "create", lambda self, number: (no_space if number == bad else create)(self, number))
+    monkeypatch.setattr(
+        RunFolder, "create", lambda self, number, _: (no_space if number == bad else create)(self, number)
+    )
 
     row = bot.until(bot.dispatcher(), good)
 
@@ -231,6 +234,29 @@ def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch
     assert "queued" == deployments.find(number).state
     assert [] == bot.folders()
     assert "success" == bot.until(dispatcher, number).state
+
+
+def test_folder_waits_for_the_next_run(bot: Bot) -> None:
+    """It is used once, missed by nobody where it was taken away, and goes with its engine."""
+    bot.service("shop", "exit 0")
+    dispatcher = bot.dispatcher()
+    dispatcher.tick(now=clock.now())
+    [waiting] = bot.settings.runs_dir.iterdir()
+    number = bot.order("shop")
+    bot.until(dispatcher, number, DeploymentState.RUNNING)
+    used = not waiting.exists()
+    bot.until(dispatcher, number)
+    dispatcher.tick(now=clock.now())
+    [another] = eventually(lambda: [path for path in bot.settings.runs_dir.iterdir() if path.name.startswith(NEXT)])
+    RunFolder(str(another)).remove()
+
+    row = bot.until(dispatcher, bot.order("shop"))
+    bot.stop(dispatcher)
+    dispatcher.end()
+
+    assert used
+    assert "success" == row.state
+    assert [] == list(bot.settings.runs_dir.iterdir())
 
 
 def _unavailable(*_: object, **__: object) -> None:

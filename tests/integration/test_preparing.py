@@ -23,7 +23,7 @@ from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.locking import Wish
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine import preparing
-from fastdeploy_bot.engine.dispatcher import Dispatcher
+from fastdeploy_bot.engine.dispatcher import NEXT, Dispatcher
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.runner import checkout, process, tree
 from fastdeploy_bot.runner import folder as run_folder
@@ -132,9 +132,10 @@ class Bot:
         return logs.read(number).data.decode().splitlines()
 
     def leftovers(self) -> list[str]:
-        """What is in the folders of runs and checkouts."""
+        """What is in the folders of runs and checkouts, but for what waits for the next run."""
         folders = (self.settings.runs_dir, self.settings.checkouts_dir)
-        return [name for folder in folders if folder.is_dir() for name in os.listdir(folder)]
+        names = [name for folder in folders if folder.is_dir() for name in os.listdir(folder)]
+        return [name for name in names if not name.startswith(NEXT)]
 
 
 @pytest.fixture
@@ -568,7 +569,7 @@ def claimed(bot: Bot, shop: Repository, monkeypatch: pytest.MonkeyPatch) -> int:
     with pytest.raises(Killed):
         bot.until(first, number)
     monkeypatch.undo()
-    [run] = os.listdir(bot.settings.runs_dir)
+    [run] = bot.leftovers()
     bot.stop(first)
     assert DeploymentState.RUNNING == deployments.find(number).state
     assert deployments.find(number).run == run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -47,7 +48,44 @@ def test_folder_that_cannot_be_made_whole_leaves_nothing(tmp_path: Path) -> None
     with full_disk(), pytest.raises(OSError, match="File too large"):
         folder.create(8)
 
-    assert not Path(folder.path).exists()
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_prepared_folder_becomes_that_of_a_run(tmp_path: Path) -> None:
+    """It says whose it is, and is as young as one that was made now, however long it waited."""
+    folder, prepared = RunFolder(str(tmp_path / "8-0badcafe")), RunFolder(str(tmp_path / "next-1"))
+    prepared.prepare()
+    os.utime(prepared.path, (0, 0))
+
+    folder.create(8, prepared)
+
+    assert ["8-0badcafe"] == os.listdir(tmp_path)
+    assert {"format": 1, "deployment": 8, "cookie": "8-0badcafe"} == json.loads(
+        Path(folder.file("run.json")).read_text()
+    )
+    assert 0 < Path(folder.path).stat().st_mtime
+    assert run_folder.NOT_STARTED == folder.judge()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_folder_is_on_disk_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    """First its files, then its name: a row may say that a run is in it."""
+    folder, prepared = RunFolder(str(tmp_path / "8-0badcafe")), RunFolder(str(tmp_path / "next-1"))
+    synced: list[tuple[int, list[str]]] = []
+    fsync = os.fsync
+
+    def sync_and_note(file: int) -> None:
+        synced.append((os.fstat(file).st_ino, os.listdir(file)))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", sync_and_note)
+    if waits:
+        prepared.prepare()
+    folder.create(8, prepared if waits else None)
+
+    files, names = synced
+    assert (Path(folder.path).stat().st_ino, set(os.listdir(folder.path))) == (files[0], set(files[1]))
+    assert (tmp_path.stat().st_ino, ["8-0badcafe"]) == names
 
 
 def test_folder_is_removed_whatever_a_script_left_in_it(folder: RunFolder, tmp_path: Path) -> None:
