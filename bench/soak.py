@@ -188,9 +188,9 @@ def when(text: str) -> float:
 
 
 def left(bot: Bot) -> Iterator[Finding]:
-    """Whether nothing is left of the runs but the child that waits for the next one."""
+    """Whether nothing is left of the runs but the child and the folder that wait for the next one."""
     folders = bot.home / "runs"
-    wait_for(lambda: not list(folders.iterdir()), PATIENCE)
+    wait_for(lambda: not list(folders.glob("[0-9]*")), PATIENCE)
     waiting = wait_for(lambda: spares(bot))
     zombies = sum(map(zombies_of, bot.workers()))
     children = sum(len(children_of(worker)) for worker in bot.workers())

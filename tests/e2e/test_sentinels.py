@@ -152,6 +152,6 @@ def _pushed(bot: Bot) -> int:
 
 def _run_files(bot: Bot) -> bytes:
     """What lies in the run's folder, once the child has taken all of it; but for two files of the script's own."""
-    [folder] = (bot.home / "runs").iterdir()
+    [folder] = (bot.home / "runs").glob("[0-9]*")
     wait_for(lambda: b"no such program" in (folder / "steps.log").read_bytes())
     return b"\n".join(path.read_bytes() for path in folder.iterdir() if path.name not in ("steps", "config.json"))
