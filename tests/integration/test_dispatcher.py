@@ -18,7 +18,7 @@ from fastdeploy_bot.engine.dispatcher import NEXT, SETTLE, Dispatcher
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.store.database import StoreUnavailable
 from fastdeploy_bot.words import DeploymentState
-from runs import eventually
+from runs import eventually, no_child_left
 
 
 @pytest.fixture
@@ -233,6 +233,7 @@ def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch
 
     assert "queued" == deployments.find(number).state
     assert [] == bot.folders()
+    eventually(no_child_left, "the end of the child that knew the job")
     assert "success" == bot.until(dispatcher, number).state
 
 

@@ -131,6 +131,69 @@ def test_job_that_is_larger_than_a_pipe_reaches_the_spare(stage: Stage) -> None:
     assert b"100000\n" == run.log
 
 
+# --- between the job and the word to begin ---
+
+
+def standby(child: int) -> int:
+    """The process that becomes the child's script."""
+    [pid] = eventually(lambda: tree.descendants(child), "the process that waits")
+    return pid
+
+
+def test_child_gets_ready_and_runs_nothing_before_it_may(stage: Stage) -> None:
+    """What becomes the script stands in its folder by then."""
+    marks = stage.service / "marks"
+    pid = keep()
+    stage.script(f"echo ran >> {marks}")
+    run = stage.folder()
+    job = stage.job(run)
+
+    process.tell(job)
+    eventually(lambda: Path(f"/proc/{standby(pid)}/cwd").readlink() == stage.service, "the child's getting ready")
+    early = (run.folder.claimed(), run.folder.alive(), marks.exists())
+    process.start(job)
+
+    assert (None, False, False) == early
+    assert ("success", pid) == (run.end()["outcome"], run.child)
+    assert "ran\n" == marks.read_text()
+
+
+def test_job_that_is_withdrawn_ends_its_child_without_a_trace(stage: Stage) -> None:
+    """Somebody else was faster; the folder is taken away meanwhile."""
+    pid = keep()
+    waiting_beside = standby(pid)
+    stage.script("exit 0")
+    run = stage.folder()
+    made = sorted(os.listdir(run.folder.path))
+
+    process.tell(stage.job(run))
+    process.withdraw(run.folder)
+
+    eventually(lambda: gone(pid) and gone(waiting_beside), "their end")
+    assert made == sorted(os.listdir(run.folder.path))
+    assert "" == run.complaints()
+
+
+def test_job_that_was_begun_is_not_withdrawn(stage: Stage) -> None:
+    """Where its follower cannot be made, another one finds it running."""
+    run = stage.begin("echo ran")
+
+    process.withdraw(run.folder)
+
+    assert ("success", b"ran\n") == (run.end()["outcome"], run.log)
+
+
+def test_signal_that_came_before_the_job_does_not_end_its_script(stage: Stage) -> None:
+    """It was meant for somebody else: whoever ends a whole control group, perhaps."""
+    pid = keep()
+    for each in (pid, standby(pid)):
+        os.kill(each, signal.SIGTERM)
+
+    run, record = stage.play("echo ran")
+
+    assert (pid, "success", b"ran\n") == (run.child, record["outcome"], run.log)
+
+
 # --- how many, and how old ---
 
 
