@@ -31,7 +31,7 @@ _KEEP: Final = store.Insert(
 )
 _RECONCILED: Final = store.Prepared[Delivery](
     lambda repository, ref, after: (
-        Delivery.select(*WITHOUT_BODY)
+        Delivery.select(Delivery.id, Delivery.guid, Delivery.repository_id, Delivery.ref, Delivery.pushed_at)
         .where(Delivery.repository_id == repository, Delivery.ref == ref, Delivery.reconciled, Delivery.after == after)
         .order_by(Delivery.id.desc())
         .limit(1)
