@@ -24,7 +24,13 @@ UNKNOWN: Final = 0
 """In the place of GitHub's id, while nobody knows whether GitHub has made what it was asked to."""
 ORDER: Final = (ReportKind.STATUS, ReportKind.DEPLOYMENT, ReportKind.CHECK)
 """In which GitHub is told of a change."""
-
+_COMMIT_CHANGED: Final = store.Prepared[Report](
+    lambda number, repository, sha, name: _changed(number, *_of_commit(repository, sha, name))
+)
+_DEPLOYMENT_CHANGED: Final = store.Prepared[Report](
+    lambda number, kind: _changed(number, Report.kind == kind, Report.deployment == number)
+)
+_OWE: Final = store.Insert(Report, "kind", "repository", "sha", "context", "deployment", "due")
 _ENDED: Final = frozenset(state for state in DeploymentState if state.final) - {DeploymentState.SUPERSEDED}
 _kinds = msgspec.json.Decoder(frozenset[str])
 
@@ -84,7 +90,8 @@ def _due(now: int) -> ModelSelect[Report]:
 
 def of(deployment: Deployment) -> Report | None:
     """What was told, or is owed, of a deployment's commit; None where it is not told to anybody."""
-    found: Report | None = Report.get_or_none(*_place(deployment, ReportKind.STATUS))
+    name = context(deployment.service.name)
+    found: Report | None = Report.get_or_none(*_of_commit(deployment.repository, deployment.sha, name))
     return found
 
 
@@ -285,15 +292,18 @@ def _mark(deployment: Deployment, now: int, *, without: ReportKind | None = None
 
 
 def _mark_kind(deployment: Deployment, kind: ReportKind, now: int) -> None:
-    same = Case(None, [(Report.deployment == deployment.id, Report.refused)], None)  # another one is another matter
-    changed = Report.update(changes=Report.changes + 1, deployment=deployment, refused=same)
-    if not changed.where(*_place(deployment, kind)).execute():
-        Report.create(
+    if kind is ReportKind.STATUS:
+        name = context(deployment.service.name)
+        changed = _COMMIT_CHANGED.run(deployment.id, deployment.repository, deployment.sha, name)
+    else:
+        changed = _DEPLOYMENT_CHANGED.run(deployment.id, kind)
+    if not changed:
+        _OWE.number(
             kind=kind,
             repository=deployment.repository,
             sha=deployment.sha,
             context=_context(deployment, kind),
-            deployment=deployment,
+            deployment=deployment.id,
             due=now,
         )
 
@@ -308,13 +318,13 @@ def _context(deployment: Deployment, kind: ReportKind) -> str:
             return check(deployment.service.name)
 
 
-def _place(deployment: Deployment, kind: ReportKind) -> tuple[Any, ...]:
-    """Which row tells of it (Any: peewee's expressions)."""
-    if kind is not ReportKind.STATUS:
-        return Report.kind == kind, Report.deployment == deployment.id
-    return (
-        Report.kind == kind,
-        Report.repository == deployment.repository,
-        Report.sha == deployment.sha,
-        Report.context == context(deployment.service.name),
-    )
+def _of_commit(repository: Any, sha: Any, name: Any) -> tuple[Any, ...]:
+    """Which row tells of a commit under that name. Any: values or places for them, and peewee's expressions."""
+    same = (Report.repository == repository, Report.sha == sha, Report.context == name)
+    return Report.kind == ReportKind.STATUS, *same
+
+
+def _changed(number: Any, *where: Any) -> Any:
+    """The query that notes one more change, where a row tells of it: of that deployment from now on. Any: as above."""
+    same = Case(None, [(Report.deployment == number, Report.refused)], None)  # another one is another matter
+    return Report.update(changes=Report.changes + 1, deployment=number, refused=same).where(*where)
