@@ -38,6 +38,10 @@ _RECONCILED: Final = store.Prepared[Delivery](
     )
 )
 
+_REASON: Final = store.Prepared[Delivery](
+    lambda reason, number: Delivery.update(reason=reason).where(Delivery.id == number)
+)
+
 
 class Receipt(msgspec.Struct, frozen=True):
     """The answer to a webhook."""
@@ -255,4 +259,4 @@ def _told(delivery: Delivery, reason: str, verdicts: list[ToldVerdict]) -> Recei
 def _note(delivery: Delivery, reason: str) -> None:
     if reason:
         delivery.reason = reason
-        Delivery.update(reason=reason).where(Delivery.id == delivery.id).execute()
+        _REASON.run(reason, delivery.id)

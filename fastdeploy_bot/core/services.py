@@ -21,6 +21,11 @@ _OF_REPOSITORY: Final = store.Prepared[Service](
         (Service.repository_id == repository_id) | (Service.repository == name), Service.removed.is_null()
     )
 )
+_PIN: Final = store.Prepared[Service](
+    lambda repository_id, name: Service.update(repository_id=repository_id).where(
+        Service.repository == name, Service.repository_id.is_null()
+    )
+)
 _last_named: tuple[Mapping[str, Entry], dict[str, list[str]]] = ({}, {})
 """What `_named_by` was asked last, and its answer."""
 _BY_ID: Final = store.Prepared[Service](lambda number: Service.select().where(Service.id == number))
@@ -163,8 +168,7 @@ def pin(repository: str | None, repository_id: int | None) -> None:
     """Pin a repository's id to the services of that name that have not seen one. To be called inside a write."""
     if repository is None or repository_id is None:
         return
-    mine = (Service.repository == repository.lower()) & Service.repository_id.is_null()
-    Service.update(repository_id=repository_id).where(mine).execute()
+    _PIN.run(repository_id, repository.lower())
 
 
 def _as_of(entry: Entry, service: Service | None) -> Service:
