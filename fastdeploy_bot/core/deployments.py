@@ -240,15 +240,18 @@ def repeat(parent: Deployment, origin: Origin, entries: Mapping[str, Entry], *, 
     )
 
 
-def report_step(number: int, told: StepReport, masker: Masker, *, at: int) -> Step:
-    """Note what a running deployment's script says of a step. Raises Conflict where it does not run, Invalid."""
+def report_step(number: int, told: StepReport, masker: Masker, *, at: int) -> store.Later[Step]:
+    """Note what a running deployment's script says of a step; the row is on disk when the answer is there.
+
+    Raises Invalid; the answer raises Conflict where it does not run.
+    """
     masked = steps.masked(told, masker)
 
     def note() -> Step:
         _running(number)
         return steps.report(number, masked, at=steps.Moment(at))
 
-    return store.write(note)
+    return store.later(note)
 
 
 def report_end(number: int, state: DeploymentState, message: str, masker: Masker) -> Deployment:

@@ -38,6 +38,7 @@ from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, TooMany, Un
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.web import answers, context, creating, longlogs, operations, waiting
 from fastdeploy_bot.web.answers import Answer, Nothing, Text
+from fastdeploy_bot.web.later import Later
 from fastdeploy_bot.web.operations import NEWEST, Body, Guid, Id, Name, Query, operation
 from fastdeploy_bot.web.shapes import (
     Credentials,
@@ -289,7 +290,8 @@ def report_step(id: Id, body: Body[StepReport]) -> Answer[StepView]:
     """Note what a script says of one of its steps; the same name again is an update."""
     operations.authorize(context.principal(), deployment=id)
     masker = masks.of(context.bot().settings, deployments.find(id))
-    return answers.as_json(views.step(deployments.report_step(id, body.read(), masker, at=clock.now())))
+    told = deployments.report_step(id, body.read(), masker, at=clock.now())
+    return Later(lambda: answers.as_json(views.step(told.answer())), told.forget)
 
 
 @bp.post(f"/deployments/{ID}/finish")

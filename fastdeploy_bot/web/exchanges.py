@@ -15,7 +15,8 @@ from gunicorn.http import wsgi
 LONGEST: Final = 64 * 1024
 """How much of what has come is looked at: a request of more is one of those that need a thread of their own."""
 
-_WEBHOOK: Final = b"POST /webhooks/github "
+_TOGETHER: Final = re.compile(rb"POST /(?:webhooks/github|api/v1/deployments/\d+/steps) HTTP/1\.1\r\n")
+"""The requests that have little to ask and something to write."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -24,8 +25,8 @@ def has_read_ahead(conn: Any) -> bool:
     return conn.parser is not None and bool(conn.parser.unreader.buf.getvalue())
 
 
-def is_whole_webhook(conn: Any) -> bool:
-    """Whether all of a webhook has come on a connection, so that nobody who reads it waits; it is left there."""
+def fits_a_lot(conn: Any) -> bool:
+    """Whether all of a request has come that others may be handled with: nobody waits to read it. It is left there."""
     if has_read_ahead(conn):
         return False
     try:
@@ -33,7 +34,7 @@ def is_whole_webhook(conn: Any) -> bool:
     except OSError:
         return False
     head, ended, body = come.partition(b"\r\n\r\n")
-    if not ended or not head.startswith(_WEBHOOK):
+    if not ended or _TOGETHER.match(come) is None:
         return False
     length = _LENGTH.search(head + b"\r\n")
     return length is not None and len(body) >= int(length[1])

@@ -32,7 +32,7 @@ class Later(Answer[T]):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """What the server sends; the answer is made when it asks for the first part."""
-        return _Body(lambda: self._made(environ)(environ, start_response), self._forget)
+        return _Body(lambda: self._made(environ)(environ, start_response), self._forget, self.close)
 
     def _made(self, environ: WSGIEnvironment) -> Response:
         try:
@@ -47,9 +47,12 @@ class Later(Answer[T]):
 class _Body:
     """The parts of an answer that begins when the first one is asked for."""
 
-    def __init__(self, begin: Callable[[], Iterable[bytes]], forget: Callable[[], object]) -> None:
+    def __init__(
+        self, begin: Callable[[], Iterable[bytes]], forget: Callable[[], object], close: Callable[[], object]
+    ) -> None:
         self._begin = begin
         self._end = forget
+        self._close = close
 
     def __iter__(self) -> Iterator[bytes]:
         parts = self._begin()
@@ -59,3 +62,4 @@ class _Body:
     def close(self) -> None:
         """Nothing more is wanted."""
         self._end()
+        self._close()

@@ -1,6 +1,6 @@
-"""Lots: webhooks that have come by the same time are handled together, in one thread, and share a commit.
+"""Lots: webhooks, and reports of steps, that have come by the same time are handled together, and share a commit.
 
-Many threads with one each would spend as much again on handing Python's lock to each other.
+One thread has them all: many with one each would spend as much again on handing Python's lock to each other.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from select import POLLIN, poll
 from typing import Any, Final
 
 from fastdeploy_bot import store
-from fastdeploy_bot.web.exchanges import has_read_ahead, is_whole_webhook
+from fastdeploy_bot.web.exchanges import fits_a_lot, has_read_ahead
 
 # gunicorn ships no types: its workers and connections are Any.
 
 MOST: Final = 64
 """How many there are in a lot: the first of them is answered when all are written."""
 FOLLOW_MS: Final = 1
-"""How long the next webhooks on the connections at hand are waited for, before these are given back."""
+"""How long the next ones on the connections at hand are waited for, before these are given back."""
 
 
 class Lots:
-    """The webhooks of one worker, which has one thread for them."""
+    """What one worker handles in lots, in one thread."""
 
     def __init__(self, worker: Any) -> None:
         self._worker = worker
-        self._thread = ThreadPoolExecutor(1, "webhooks", store.expect_writes)
+        self._thread = ThreadPoolExecutor(1, "lots", store.expect_writes)
         self._come: deque[Any] = deque()
-        """The connections on which a webhook has come, and that the thread has not at hand."""
+        """The connections on which something has come for a lot, and that the thread has not at hand."""
         self._busy = False
 
     # --- in the main thread
 
     def add(self, conn: Any) -> None:
-        """A whole webhook has come on a connection."""
+        """Something for a lot has come on a connection."""
         self._come.append(conn)
 
     def begin(self) -> None:
@@ -70,7 +70,7 @@ class Lots:
         lot = [self._come.popleft() for _ in range(min(len(self._come), MOST))]
         if self._worker.alive:
             for conn in _readable(hand, 0 if lot else FOLLOW_MS)[: MOST - len(lot)]:
-                if is_whole_webhook(conn):
+                if fits_a_lot(conn):
                     lot.append(conn)
                 else:
                     hand.discard(conn)

@@ -22,7 +22,7 @@ from gunicorn.workers.gthread import PollableMethodQueue, ThreadWorker
 
 from fastdeploy_bot.web import request_ids, wire
 from fastdeploy_bot.web.answers import Problem
-from fastdeploy_bot.web.exchanges import Exchange, has_read_ahead, is_whole_webhook
+from fastdeploy_bot.web.exchanges import Exchange, fits_a_lot, has_read_ahead
 from fastdeploy_bot.web.lots import Lots
 
 # gunicorn ships no types: what it hands over here is Any.
@@ -60,7 +60,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """The connections that have a thread, and until when each has to have sent the head of its request."""
         self._lots = Lots(self)
         self._asked: dict[Any, Exchange | None] = {}
-        """The connections of the present lot of webhooks, and what the app was asked on each."""
+        """The connections of the present lot, and what the app was asked on each."""
 
     # --- the end
 
@@ -114,13 +114,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self.accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:
-        """Give a connection a thread, once there is something to read; whole webhooks share one."""
+        """Give a connection a thread, once there is something to read; what fits a lot shares one."""
         if not (conn.initialized or conn.data_ready):
             conn.sock.setblocking(False)
             conn.set_timeout()
             self.pending_conns.append(conn)
             self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
-        elif is_whole_webhook(conn):
+        elif fits_a_lot(conn):
             self._lots.add(conn)
         else:
             super().enqueue_req(conn)
@@ -133,7 +133,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             asked = [super(Worker, self).handle(conn) for conn in lot]
             return {conn: well and self._send(conn) for conn, well in zip(lot, asked, strict=True)}
         except Exception:
-            self.log.exception("a lot of webhooks broke off")
+            self.log.exception("a lot of requests broke off")
             return dict.fromkeys(lot, False)
         finally:
             self._asked = {}

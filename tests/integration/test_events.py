@@ -50,7 +50,9 @@ def practised(github: GitHub, service: ServiceFiles, host: Host) -> None:
     for number, seconds in enumerate((8, 10, 12, 60), start=1):
         github.push(before=sha(number), after=sha(number + 1))
         host.begin(number, steps=["Build"])
-        deployments.report_step(number, StepReport(name="Build", state=StepState.RUNNING), Masker([]), at=clock.now())
+        deployments.report_step(
+            number, StepReport(name="Build", state=StepState.RUNNING), Masker([]), at=clock.now()
+        ).answer()
         host.end(number, DeploymentState.FAILURE if seconds == 60 else DeploymentState.SUCCESS)
         store.write(partial(_took, number, seconds))
     github.push(before=sha(5), after=sha(6))

@@ -38,7 +38,7 @@ def test_a_deployment_is_told_from_push_to_end(github: GitHub, service: ServiceF
     service("shop")
     github.push()
     host.begin(1, steps=["Build"])
-    deployments.report_step(1, StepReport(name="Build", state=StepState.RUNNING), Masker([]), at=clock.now())
+    deployments.report_step(1, StepReport(name="Build", state=StepState.RUNNING), Masker([]), at=clock.now()).answer()
     host.end(1)
 
     assert told() == [

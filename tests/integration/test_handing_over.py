@@ -136,7 +136,9 @@ def test_steps_that_a_killed_child_did_not_come_to_are_taken_over_before_the_run
     pid = pid_of_child(bot.folder(number))
 
     os.kill(pid, signal.SIGSTOP)  # between two looks at the steps file
-    deployments.report_step(number, StepReport(name="One", state=StepState.SUCCESS), Masker([]), at=clock.now())
+    deployments.report_step(
+        number, StepReport(name="One", state=StepState.SUCCESS), Masker([]), at=clock.now()
+    ).answer()
     go.touch()
     eventually(told.exists, "the other steps")
     os.kill(pid, signal.SIGKILL)

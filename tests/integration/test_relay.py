@@ -77,7 +77,7 @@ def push(github: GitHub, service: ServiceFiles, app: Flask) -> Callable[..., int
 
 def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
     """What a script says of a step."""
-    deployments.report_step(number, StepReport(name=name, state=state), Masker([]), at=clock.now())
+    deployments.report_step(number, StepReport(name=name, state=state), Masker([]), at=clock.now()).answer()
 
 
 def again(number: int) -> int:

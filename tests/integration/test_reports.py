@@ -82,7 +82,7 @@ def begin(host: Host, number: int, *steps: str, **definition: Any) -> None:
 
 def step(number: int, name: str, state: StepState = StepState.RUNNING) -> None:
     """What a script says of a step."""
-    deployments.report_step(number, StepReport(name=name, state=state), Masker([]), at=clock.now())
+    deployments.report_step(number, StepReport(name=name, state=state), Masker([]), at=clock.now()).answer()
 
 
 def again(number: int, report: tuple[str, ...] = ALL) -> int:

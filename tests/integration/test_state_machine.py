@@ -486,7 +486,7 @@ class Machine(RuleBasedStateMachine):
         row, state = self.recent(number), pick(list(StepState), number // 10)
         with refused(row["state"] != DeploymentState.RUNNING):
             report = StepReport(name="Restart", state=state)
-            deployments.report_step(row["id"], report, Masker([]), at=self.clocks.now)
+            deployments.report_step(row["id"], report, Masker([]), at=self.clocks.now).answer()
             self.told[row["id"], "Restart"] = state
 
     def a_script_ends(self, number: int) -> None:
