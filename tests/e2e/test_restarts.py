@@ -283,7 +283,7 @@ def test_nobody_but_the_worker_can_keep_the_waiting_child_alive(own_bot: Bot, sh
     [worker] = own_bot.workers()
     [spare] = wait_for(lambda: spares(own_bot))
 
-    [standby] = children_of(spare)
+    [standby] = wait_for(lambda: children_of(spare))
     wait_for(lambda: open_files(standby)["0"] == os.devnull)
 
     files = open_files(spare)
