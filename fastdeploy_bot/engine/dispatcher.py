@@ -147,7 +147,8 @@ class Dispatcher:
             pass
 
     def _launch(self, now: int) -> None:
-        """Let the oldest deployments begin for which there is room."""
+        """Let the oldest deployments begin for which there is room, until one of them is overtaken."""
+        self.overtaken = False
         if self._full():
             return
         waiting, names, entries = queue.next_up(), services.names(), self.catalogue.entries()
@@ -157,8 +158,8 @@ class Dispatcher:
                 continue
             with facts.about(deployment=deployment.id):
                 _attempt(partial(self._try, deployment.id, entry, now))
-            if self._full():
-                return  # not the next one either, or a younger one would overtake it
+            if self.overtaken or self._full():
+                return  # not the next one either: to make it ready would be in vain, or a younger one overtake it
 
     def _full(self) -> bool:
         """Whether this host runs as much as it may."""
@@ -217,7 +218,8 @@ class Dispatcher:
         try:
             made.move_into(folder)
             start = self._made_ready(deployment, file, folder, token, made)
-            if claim(folder.name, tokens.digest(token)) and self._starts(deployment, start):
+            self.overtaken = not claim(folder.name, tokens.digest(token))
+            if not self.overtaken and self._starts(deployment, start):
                 self._follow(deployment.id, folder, lock)
                 followed = True
         finally:

@@ -95,7 +95,9 @@ class Engine:
         found = self.dispatcher.tick(now=clock.now())
         store.release()
         if not found:
-            self.dispatcher.stopping.wait(min((time.thread_time() - began) * (1 / SHARE - 1), LONGEST_REST))
+            worked = (time.thread_time() - began) * (1 / SHARE - 1)
+            # Who is overtaken has made a child ready, too, and other processes work for that.
+            self.dispatcher.stopping.wait(LONGEST_REST if self.dispatcher.overtaken else min(worked, LONGEST_REST))
         return found
 
 

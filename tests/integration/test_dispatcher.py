@@ -15,7 +15,9 @@ from engines import ANNA, Bot, no_space, waits_for
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, deployments, logs, queue, services
 from fastdeploy_bot.engine.dispatcher import NEXT, SETTLE, Dispatcher
+from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder
+from fastdeploy_bot.runner.process import Job
 from fastdeploy_bot.store.database import StoreUnavailable
 from fastdeploy_bot.words import DeploymentState
 from runs import eventually, no_child_left
@@ -47,6 +49,32 @@ def test_what_moved_on_since_the_look_is_passed_by(bot: Bot, monkeypatch: pytest
     bot.until(bot.dispatcher(), next_one)
 
     assert [next_one] == made
+
+
+def test_where_one_is_overtaken_no_other_is_made_ready(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a burst of pushes each would be in vain; the next look begins them all the same."""
+    told: list[int] = []
+    claim, tell = queue.claim, process.tell
+    for name in ("a", "b"):
+        bot.service(name, "true")
+    numbers = [bot.order(name) for name in ("a", "b")]
+    dispatcher = bot.dispatcher()
+
+    def note_and_tell(job: Job) -> object:
+        told.append(job.deployment)
+        return tell(job)
+
+    monkeypatch.setattr(process, "tell", note_and_tell)
+    monkeypatch.setattr(queue, "claim", lambda *_, **__: False)
+
+    dispatcher.tick(now=clock.now())
+    overtaken, seen = dispatcher.overtaken, list(told)
+    monkeypatch.setattr(queue, "claim", claim)
+    bot.until(dispatcher, numbers[1])
+
+    assert (True, numbers[:1]) == (overtaken, seen)
+    assert ["success"] * 2 == [bot.until(dispatcher, number).state for number in numbers]
+    assert not dispatcher.overtaken
 
 
 def test_what_waits_is_not_asked_one_by_one_for_its_service(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:

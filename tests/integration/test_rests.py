@@ -18,23 +18,23 @@ from fastdeploy_bot.engine.engine import LONGEST_REST, Engine
 from fastdeploy_bot.settings import Settings
 from runs import eventually
 
-Beat = Callable[[bool], float]
+Beat = Callable[..., float]
 
 pytestmark = [on_sqlite, pytest.mark.usefixtures("database")]
 
 
 @pytest.fixture
 def seconds(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beat]:
-    """How long an engine takes for some looks, while somebody rings at each, and each takes a second of a processor."""
+    """How long an engine takes for some looks, while somebody rings at each."""
     settings = Settings(home=home, secret_key="k" * 64)
     made = Engine(settings, Catalogue(settings.services_dir), Bell(settings.bell_dir))
-    worked = count()
-    monkeypatch.setattr(
-        engine, "time", types.SimpleNamespace(thread_time=lambda: float(next(worked)), monotonic=time.monotonic)
-    )
 
-    def measure(found: bool) -> float:
+    def measure(found: bool, *, works: float = 1.0, overtaken: bool = False) -> float:
         looks: list[float] = []
+        worked = count(step=works)
+        clock = types.SimpleNamespace(thread_time=lambda: next(worked), monotonic=time.monotonic)
+        monkeypatch.setattr(engine, "time", clock)
+        made.dispatcher.overtaken = overtaken
 
         def tick(*, now: int) -> bool:
             assert now > 0
@@ -59,3 +59,13 @@ def test_rings_that_come_to_nothing_are_heeded_now_and_then(seconds: Beat) -> No
 def test_where_something_began_the_next_ring_is_heeded_at_once(seconds: Beat) -> None:
     """What ends makes room for what waits, and is not kept waiting."""
     assert seconds(True) < 12 * LONGEST_REST
+
+
+def test_who_is_overtaken_rests_however_little_it_worked(seconds: Beat) -> None:
+    """It had a child made ready in vain, and that is another process's work."""
+    assert 12 * LONGEST_REST <= seconds(False, works=0.0, overtaken=True)
+
+
+def test_looks_that_cost_nothing_follow_each_other(seconds: Beat) -> None:
+    """A push to a quiet bot is heeded at once."""
+    assert seconds(False, works=0.0) < 12 * LONGEST_REST
