@@ -42,6 +42,16 @@ def gone(pid: int) -> bool:
         return True
 
 
+def children() -> list[int]:
+    """The living processes that this one started itself; not what waits beside them to become a script."""
+    return [pid for pid in tree.descendants(os.getpid()) if _parent(pid) == os.getpid() and not gone(pid)]
+
+
+def _parent(pid: int) -> int:
+    fields = _content(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
+
+
 def no_child_left() -> bool:
     """Whether every child that this process started has ended; those that have are reaped, and none waits."""
     process.dismiss_spare()

@@ -17,11 +17,11 @@ from fastdeploy_bot.core import clock, deployments, locking, queue, secrets
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.masking import Masker
-from fastdeploy_bot.runner import process, tree
+from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.store.database import StoreUnavailable
 from fastdeploy_bot.words import DeploymentState, StepReport, StepState
-from runs import eventually, gone, no_child_left, number_in
+from runs import children, eventually, gone, no_child_left, number_in
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_run_whose_spare_died_over_its_job_begins_all_the_same(bot: Bot, monkeyp
     bot.service("shop", "echo ran")
     dispatcher = bot.dispatcher()
     dispatcher.tick(now=clock.now())
-    [spare] = tree.descendants(os.getpid())
+    [spare] = children()
     os.kill(spare, signal.SIGSTOP)
     number = bot.order("shop")
     bot.until(dispatcher, number, DeploymentState.RUNNING)

@@ -20,7 +20,7 @@ from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.runner import process, spare, tree
 from fastdeploy_bot.settings import Settings
-from runs import Run, Stage, eventually, gone
+from runs import Run, Stage, children, eventually, gone
 
 FACTS = """
 import os, time
@@ -56,7 +56,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def waiting() -> list[int]:
     """The children of this process that have no job."""
-    return [pid for pid in tree.descendants(os.getpid()) if not gone(pid) and complains_to(pid) == os.devnull]
+    return [pid for pid in children() if complains_to(pid) == os.devnull]
 
 
 def complains_to(pid: int) -> str:
@@ -64,6 +64,14 @@ def complains_to(pid: int) -> str:
     try:
         return str(Path(f"/proc/{pid}/fd/2").readlink())
     except (FileNotFoundError, PermissionError):
+        return ""
+
+
+def command(pid: int) -> str:
+    """What a process was started with."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
@@ -313,7 +321,7 @@ def test_run_whose_fresh_child_died_before_its_claim_is_begun_by_another_one(
     with monkeypatch.context() as first:
         first.setattr(process, "CHILD", stuck)
         run = stage.begin("echo ran")
-    [pid] = [child for child in tree.descendants(os.getpid()) if not gone(child)]
+    [pid] = eventually(lambda: [each for each in children() if "stuck.py" in command(each)], "the child")
     process.stand_in(run.folder)
 
     os.kill(pid, signal.SIGKILL)
@@ -332,9 +340,10 @@ def test_run_whose_spare_died_after_its_claim_is_not_begun_again(stage: Stage) -
 
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: gone(pid), "its end")
+    eventually(lambda: not children(), "that nobody is left")
     process.stand_in(run.folder)
 
-    assert [] == [child for child in tree.descendants(os.getpid()) if not gone(child)]
+    assert [] == children()
     assert "lost" == run.folder.judge()
     assert "ran\n" == marks.read_text()
 
