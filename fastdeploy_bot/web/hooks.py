@@ -75,7 +75,7 @@ def _receive() -> Later[Receipt]:
 
 def _received(bot: Bot, webhook: Webhook, secrets: Sequence[WebhookSecret], receipt: Receipt) -> Answer[Receipt]:
     """The answer to a delivery that was decided and is on disk."""
-    log.info("delivery decided", extra={"event": webhook.event, "verdicts": _verdicts(receipt)})
+    facts.add(event=webhook.event, verdicts=_verdicts(receipt))
     answer = answers.as_json(receipt, HTTPStatus.OK if webhook.event == "ping" else HTTPStatus.ACCEPTED)
     _end_rotation(bot.settings, secrets, answer)
     return answer

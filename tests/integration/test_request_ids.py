@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from flask import Flask, Response
 
-from callers import GitHub, ServiceFiles, sync
 from described import the_document
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
@@ -90,20 +89,6 @@ def test_nobody_else_chooses_an_id(app: Flask, proxied: Flask) -> None:
     ]
 
     assert all(MADE.fullmatch(answer.headers["X-Request-Id"]) for answer in answers)
-
-
-def test_a_webhooks_lines_carry_its_request_and_its_delivery(
-    github: GitHub, service: ServiceFiles, app: Flask, lines: Lines
-) -> None:
-    """What was decided stands in one line."""
-    service("shop", branches=["main"])
-    sync(app)
-
-    answer = github.push(guid="g-1")
-
-    [decided] = [each for each in lines.told if each["message"] == "delivery decided"]
-    assert ("g-1", answer.headers["X-Request-Id"]) == (decided["delivery"], decided["request"])
-    assert ("push", {"shop": "deploy"}) == (decided["event"], decided["verdicts"])
 
 
 def test_a_fault_is_logged_with_its_request(app: Flask, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
