@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 SETTLE: Final = 3 * clock.SECOND
 """How long a service file must be gone to count as removed: editors and git take one away for a moment."""
 HEAD_START: Final = 0.01
-"""How many seconds after a run has begun it is looked at first."""
+"""How many seconds after somebody follows a run it is looked at first."""
 NEXT: Final = "next-"
 """How the name of a run folder begins that has no deployment yet."""
 
@@ -268,8 +268,7 @@ class Dispatcher:
 
     def _stay(self, number: int, folder: RunFolder, lock: int | None) -> None:
         try:
-            if folder.claimed() is None:  # nothing is to be seen yet, and what begins needs the processors
-                self.stopping.wait(HEAD_START)
+            self.stopping.wait(HEAD_START)  # of what begins nothing is to be seen yet, and it needs the processors
             supervisor = Supervisor(deployments.find(number), folder, self.settings)
             if supervisor.follow(self.stopping):
                 folder.remove()
