@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 import time
 from datetime import timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ LONGEST: Final = 64 * 1024
 _TOGETHER: Final = re.compile(rb"POST /(?:webhooks/github|api/v1/deployments/\d+/steps) HTTP/1\.1\r\n")
 """The requests that have little to ask and something to write."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
+_OTHER_LENGTH: Final = re.compile(rb"\r\ntransfer-encoding", re.IGNORECASE)
 
 
 def has_read_ahead(conn: Any) -> bool:
@@ -31,10 +33,10 @@ def fits_a_lot(conn: Any) -> bool:
         return False
     try:
         come = conn.sock.recv(LONGEST, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except OSError:
+    except (OSError, ValueError):  # the latter where it is encrypted
         return False
     head, ended, body = come.partition(b"\r\n\r\n")
-    if not ended or _TOGETHER.match(come) is None:
+    if not ended or _TOGETHER.match(come) is None or _OTHER_LENGTH.search(head):
         return False
     length = _LENGTH.search(head + b"\r\n")
     return length is not None and len(body) >= int(length[1])
@@ -56,26 +58,43 @@ class Exchange:
         self._body = worker.wsgi(self._environ, self._answer.start_response)
 
     def send(self) -> bool:
-        """Send the answer; whether the connection can have another one.
+        """Send the answer, however long the client takes for it; whether the connection can have another one.
 
         Raises StopIteration where the answer broke off in its middle: what is sent behind that would pass for its end.
         """
-        answer, worker = self._answer, self._worker
+        try:
+            self._answered()
+            self._wire.flush()
+        finally:
+            self._end()
+        return self.goes_on
+
+    def offer(self) -> bytes:
+        """Send of the answer what the client takes at once; answers the rest. Raises as `send` does."""
+        self._wire.hold()
+        try:
+            self._answered()
+            return self._wire.offer()
+        finally:
+            self._end()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the connection can have another answer behind this one."""
+        return not self._answer.should_close()
+
+    def _answered(self) -> None:
         try:
             for part in self._body:
-                answer.write(part)
-            answer.close()
-            self._wire.flush()
+                self._answer.write(part)
+            self._answer.close()
         except OSError:
             raise
         except BaseException:
-            if not answer.headers_sent:
+            if not self._answer.headers_sent:
                 raise
-            worker.log.exception("an answer broke off")
+            self._worker.log.exception("an answer broke off")
             raise StopIteration from None
-        finally:
-            self._end()
-        return not answer.should_close()
 
     def _end(self) -> None:
         took = timedelta(seconds=time.perf_counter() - self._begun)
@@ -89,23 +108,35 @@ class _Joined:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self._waiting: list[bytes] | None = []
-        """The head, until it is sent."""
+        self._most = 1
+        """How many pieces wait for the next one."""
+        self._waiting: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
+    def hold(self) -> None:
+        """Send nothing until all is offered."""
+        self._most = sys.maxsize
+
     def sendall(self, data: bytes) -> None:
         """Send it; what comes first waits for the next."""
-        if self._waiting is None:
-            self._sock.sendall(data)
-            return
         self._waiting.append(data)
-        if len(self._waiting) > 1:
+        if len(self._waiting) > self._most:
+            self._most = 0
             self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
-        if self._waiting:
-            data, self._waiting = b"".join(self._waiting), None
+        data, self._waiting = b"".join(self._waiting), []
+        if data:
             self._sock.sendall(data)
+
+    def offer(self) -> bytes:
+        """Send of what waits as much as the kernel takes; answers the rest."""
+        data = b"".join(self._waiting)
+        self._sock.setblocking(False)
+        try:
+            return data[self._sock.send(data) :]
+        except BlockingIOError:
+            return data

@@ -60,8 +60,9 @@ class Lots:
             for conn, goes_on in self._worker.handle_together(lot).items():
                 if goes_on and not has_read_ahead(conn):
                     hand.add(conn)
-                else:
-                    hand.discard(conn)
+                    continue
+                hand.discard(conn)
+                if goes_on is not None:
                     self._give_back(conn, goes_on)
         return list(hand)
 

@@ -38,6 +38,8 @@ HEAD_SECONDS: Final = 10.0
 """How long the head of a request may take, from its first byte."""
 FOLLOW_MS: Final = 5
 """How long the next request on a connection is waited for in the thread that answered the last one."""
+REST_SECONDS: Final = 10.0
+"""How long a client may take for what it did not take at once of an answer."""
 LINGER_SECONDS: Final = 1.0
 """How long a client may take to hang up after its last answer."""
 
@@ -125,13 +127,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         else:
             super().enqueue_req(conn)
 
-    def handle_together(self, lot: Sequence[Any]) -> dict[Any, bool]:
-        """Ask the app on each connection, and send the answers only then; whether each goes on."""
+    def handle_together(self, lot: Sequence[Any]) -> dict[Any, bool | None]:
+        """Ask the app on each connection, and send the answers only then; whether each goes on.
+
+        None: another thread has it by now, since the client does not take its answer at once.
+        """
         self._asked = dict.fromkeys(lot)
         self._handled |= dict.fromkeys(lot, math.inf)
         try:
             asked = [super(Worker, self).handle(conn) for conn in lot]
-            return {conn: well and self._send(conn) for conn, well in zip(lot, asked, strict=True)}
+            return {conn: well and self._offer(conn) for conn, well in zip(lot, asked, strict=True)}
         except Exception:
             self.log.exception("a lot of requests broke off")
             return dict.fromkeys(lot, False)
@@ -140,21 +145,30 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             for conn in lot:
                 del self._handled[conn]
 
-    def _send(self, conn: Any) -> bool:
+    def _offer(self, conn: Any) -> bool | None:
         exchange = self._asked[conn]
         try:
-            return exchange is not None and exchange.send()
+            rest = exchange.offer() if exchange is not None else b""
         except (OSError, StopIteration) as error:
             self.log.debug("hung up: %s", error)
+            return False
         except Exception as error:  # noqa: BLE001 - gunicorn judges
             self.handle_error(None, conn.sock, conn.client, error)
-        return False
+            return False
+        goes_on = exchange is not None and exchange.goes_on
+        if not rest:
+            return goes_on
+        self._finish(conn, self.tpool.submit(_send_rest, conn, rest, goes_on))
+        return None
 
     def take_back(self, conn: Any, goes_on: bool) -> None:
         """Have a connection again that was in a lot: wait for its next request, or until the client has hung up."""
-        done: Future[bool] = self.tpool.submit(_hang_up, conn) if not goes_on else Future()
+        done: Future[bool] = self.tpool.submit(_send_rest, conn, b"", goes_on) if not goes_on else Future()
         if goes_on:
             done.set_result(True)
+        self._finish(conn, done)
+
+    def _finish(self, conn: Any, done: Future[bool]) -> None:
         done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
 
     def handle(self, conn: Any) -> Any:
@@ -206,9 +220,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().handle_error(req, _Connection(client), addr, exc)
 
 
-def _hang_up(conn: Any) -> bool:
-    wire.linger(conn.sock, LINGER_SECONDS)
-    return False
+def _send_rest(conn: Any, rest: bytes, goes_on: bool) -> bool:
+    """Send what a client has yet to take, and wait until it hangs up where the connection ends; whether it goes on."""
+    try:
+        conn.sock.settimeout(REST_SECONDS)
+        conn.sock.sendall(rest)
+    except OSError:
+        return False
+    if not goes_on:
+        wire.linger(conn.sock, LINGER_SECONDS)
+    return goes_on
 
 
 class _Calls(PollableMethodQueue):  # type: ignore[misc]

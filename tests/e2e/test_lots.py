@@ -15,6 +15,9 @@ import requests
 from bots import Bot, wait_for
 
 MANY = 24
+MANY_SERVICES = 400
+ESTABLISHED = b"\1"
+"""As Linux says it."""
 
 
 @pytest.fixture
@@ -48,13 +51,31 @@ def request(bot: Bot, number: int, *, secret: str | None = None, close: bool = F
 class Peer:
     """A client with one connection, on which answers are read one by one."""
 
-    def __init__(self, bot: Bot, stack: ExitStack) -> None:
-        self._socket = stack.enter_context(socket.create_connection(("127.0.0.1", bot.port), timeout=30))
+    def __init__(self, bot: Bot, stack: ExitStack, *, room: int | None = None) -> None:
+        """`room`: so many bytes, or the least there can be, are kept for it while it does not read."""
+        self._socket = stack.enter_context(socket.socket())
+        self._socket.settimeout(30)
+        if room is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        self._socket.connect(("127.0.0.1", bot.port))
         self._stream = stack.enter_context(self._socket.makefile("rb"))
 
     def say(self, data: bytes) -> None:
         """Send all of it."""
         self._socket.sendall(data)
+
+    def can_say(self, data: bytes) -> bool:
+        """Send all of it, unless nobody takes it for a second."""
+        self._socket.settimeout(1.0)
+        try:
+            self._socket.sendall(data)
+        except TimeoutError:
+            return False
+        return True
+
+    def is_connected(self) -> bool:
+        """Whether nobody has hung up."""
+        return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED
 
     def hang_up(self) -> None:
         """Be gone."""
@@ -162,3 +183,48 @@ def test_a_webhook_that_comes_in_pieces_holds_up_no_other(shop: Bot, peers: Exit
     slow.say(whole[sent:])
 
     assert 202 == slow.hear()[0]
+
+
+@pytest.mark.parametrize("length", ["Transfer-Encoding: chunked", "transfer-encoding:chunked"])
+def test_a_webhook_of_two_lengths_holds_up_no_other(shop: Bot, peers: ExitStack, length: str) -> None:
+    """By one of them it has come whole, and by the other it never will."""
+    whole = request(shop, 1).replace(b"\r\n\r\n", f"\r\n{length}\r\n\r\n".encode(), 1)
+    bad, good = Peer(shop, peers), Peer(shop, peers)
+
+    bad.say(whole)
+    good.say(request(shop, 2))
+
+    assert 202 == good.hear()[0]
+    assert 400 == bad.hear()[0]
+
+
+def test_a_client_that_takes_no_answers_holds_up_no_other(shop: Bot, peers: ExitStack) -> None:
+    """It sends for as long as the bot goes on to read, and reads nothing; another one is answered all the while."""
+    deaf, other = Peer(shop, peers, room=1), Peer(shop, peers)
+    refused = request(shop, 1, secret="guessed")
+    sent = 0
+    while deaf.can_say(refused):
+        sent += 1
+
+    other.say(request(shop, 2))
+
+    assert 202 == other.hear()[0]
+    assert deaf.is_connected()  # for ten seconds: then it is given up
+    assert sent > 0
+
+
+def test_an_answer_that_is_not_taken_at_once_comes_whole(own_bot: Bot, peers: ExitStack) -> None:
+    """Of hundreds of services, more than the kernel keeps for a client that reads late."""
+    for number in range(MANY_SERVICES):
+        own_bot.service(f"shop-{number}-{'x' * 40}", None, repository="octo-org/shop")
+    own_bot.start()
+    late = Peer(own_bot, peers, room=1)
+
+    late.say(request(own_bot, 1))
+    wait_for(lambda: kept(own_bot))
+    status, body = late.hear()
+
+    assert 202 == status
+    assert MANY_SERVICES == len(json.loads(body)["verdicts"])
+    late.say(b"GET /healthz HTTP/1.1\r\nHost: bot\r\n\r\n")
+    assert 200 == late.hear()[0]
