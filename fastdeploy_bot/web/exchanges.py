@@ -19,7 +19,6 @@ LONGEST: Final = 64 * 1024
 _TOGETHER: Final = re.compile(rb"POST /(?:webhooks/github|api/v1/deployments/\d+/steps) HTTP/1\.1\r\n")
 """The requests that have little to ask and something to write."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
-_OTHER_LENGTH: Final = re.compile(rb"\r\ntransfer-encoding", re.IGNORECASE)
 
 
 def has_read_ahead(conn: Any) -> bool:
@@ -36,7 +35,7 @@ def fits_a_lot(conn: Any) -> bool:
     except (OSError, ValueError):  # the latter where it is encrypted
         return False
     head, ended, body = come.partition(b"\r\n\r\n")
-    if not ended or _TOGETHER.match(come) is None or _OTHER_LENGTH.search(head):
+    if not ended or _TOGETHER.match(come) is None:
         return False
     length = _LENGTH.search(head + b"\r\n")
     return length is not None and len(body) >= int(length[1])
