@@ -64,9 +64,15 @@ def on_starting(_server: Any) -> None:
         sys.exit(_facts.masked(f"fastdeploy: {error}"))
 
 
+def when_ready(_server: Any) -> None:
+    """Before the first worker: what is loaded by now stays, in workers, too; to look through it takes 40 ms a time."""
+    gc.freeze()
+    gc.enable()
+
+
 def post_worker_init(worker: Any) -> None:
     """In each worker, after the fork: start its engine."""
-    gc.freeze()  # what is there by now stays: to look through all of it again takes as long as thirty pushes
+    gc.freeze()  # the app stays, too
     settings = _settings_of(worker.wsgi)
     _sockets.end_when(worker.wsgi, lambda: not worker.alive)
     if settings.max_running > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -31,6 +32,7 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
     fastdeploy serve --port 9000
     """  # noqa: D301 - as above
     leave_script()
+    gc.disable()  # until the server is ready: an eighth of a start would go into looks at what stays anyway
     flags.update({name: value for name, value in (("host", host), ("port", port)) if value is not None})
     if demo:
         from fastdeploy_bot.cli import demonstrating

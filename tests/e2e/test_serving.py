@@ -368,3 +368,17 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(own_bot: Bot, limit:
 
     assert 413 == status
     assert 200 == own_bot.http("GET", "/readyz", token="").status_code
+
+
+def test_what_is_no_longer_wanted_is_collected_once_the_server_is_ready(own_bot: Bot) -> None:
+    """While it loads nothing is, in the process that loads and in its workers."""
+    program = (
+        "import gc; gc.disable(); from fastdeploy_bot import serving as s; s.when_ready(None); print(gc.isenabled())"
+    )
+    own_bot.environment["FASTDEPLOY_HOME"] = str(own_bot.home)
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=own_bot.environment, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert "True\n" == done.stdout
