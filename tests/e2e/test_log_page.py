@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from bots import Bot
+from bots import Bot, wait_for
 from databases import SQLITE, Raw
 from windows import WAIT, OpenPage, overflow, sign_in, stay
 
@@ -151,9 +151,12 @@ def test_nobody_who_reads_is_disturbed_by_what_comes(bot: Bot, window: OpenPage)
     with window() as page:
         sign_in(page, bot, f"/deployments/{number}")
         expect(page.locator("#log")).to_contain_text("half a", timeout=WAIT)
-        page.locator("#log").evaluate("one => one.scrollTop = 50")
-        expect(page.get_by_label("follow")).not_to_be_checked()
 
+        def scrolls() -> bool:
+            page.locator("#log").evaluate("one => one.scrollTop = 50")
+            return not page.get_by_label("follow").is_checked()
+
+        wait_for(scrolls)  # more than once, where lines that came right then have been followed
         (folder / "go").touch()
 
         expect(page.get_by_role("button", name="1 new line ↓")).to_be_visible(timeout=WAIT)
