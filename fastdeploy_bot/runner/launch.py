@@ -121,8 +121,7 @@ def _become(parent: int, orders: int, output: int, errors: int) -> None:
             if not (line := told.readline()):
                 return
             argv, cwd, env = json.loads(line)
-            while signal.sigtimedwait(signal.valid_signals(), 0):
-                pass  # what came while there was nothing to end
+            _drop_strays(parent)
             os.chdir(cwd)
             if told.read() != _GO:
                 return
@@ -134,6 +133,16 @@ def _become(parent: int, orders: int, output: int, errors: int) -> None:
         with contextlib.suppress(OSError):  # nobody waits for it any more
             os.write(errors, b"%d" % number)
         os._exit(NOT_FOUND)
+
+
+def _drop_strays(parent: int) -> None:
+    """Drop the signals that came while there was nothing to end, but for the parent's, who may be ahead of us."""
+    meant = set()
+    while (found := signal.sigtimedwait(signal.valid_signals(), 0)) is not None:
+        if found.si_pid == parent:
+            meant.add(found.si_signo)
+    for number in meant:
+        os.kill(os.getpid(), number)  # they wait until there is a script
 
 
 def _reset_signals() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import runs
 from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import process, tree
+from fastdeploy_bot.runner import launch, process, tree
 from runs import PATIENCE, Run, Stage, eventually, gone, no_child_left, number_in
 
 
@@ -131,6 +131,22 @@ def test_cancel_that_comes_with_the_start_neither_kills_the_child_nor_gets_lost(
 
         record = run.end()
         assert ("cancelled", 15) == (record["outcome"], record["signal"])
+
+
+def test_a_signal_that_is_ahead_of_the_script_reaches_it() -> None:
+    """Sent while the process that becomes the script has yet to read what it is to become, and that it may."""
+    standby = launch.stand_by()
+    os.kill(standby.pid, signal.SIGSTOP)
+    os.waitpid(standby.pid, os.WUNTRACED)
+
+    launch.tell(standby, ["/bin/sleep", "60"], "/", {})
+    os.kill(standby.pid, signal.SIGTERM)
+    launch.launch(standby)
+    os.kill(standby.pid, signal.SIGCONT)
+
+    assert signal.SIGTERM == os.WTERMSIG(os.waitpid(standby.pid, 0)[1])
+    for each in (standby.output, standby.errors):
+        os.close(each)
 
 
 def test_cancel_ends_a_daemon_that_has_left_the_session(stage: Stage) -> None:
