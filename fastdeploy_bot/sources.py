@@ -266,6 +266,8 @@ def _masked(name: str, value: object) -> str:
     if name == "database_url":
         shown = re.sub(r"(?<=://)[^/]*@", f"{MASK}@", str(value))
         return re.sub(r"(?<=password=)[^&]*", MASK, shown)
+    if name in values.SPELLINGS:
+        return values.SPELLINGS[name](value)
     if value is None or value == ():
         return "none"
     if name in SECRETS:

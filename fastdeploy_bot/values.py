@@ -72,6 +72,15 @@ def _seconds(value: object) -> float | None:
     return float(sum(int(number) * _UNITS[unit] for number, unit in parts)) if parts else float(value)
 
 
+def spell_duration(seconds: float) -> str:
+    """A length of time in words such as `2h`, `1m30s` or `0.5s`."""
+    whole = int(seconds)
+    if whole != seconds:
+        return f"{seconds:g}s"
+    parts = ((whole // 3_600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
 def parse_size(value: object) -> int:
     """Bytes from `8 MiB`, `512 KiB` or a number. Raises ValueError."""
     found = re.fullmatch(r"([0-9]{1,15}) *(B|KiB|MiB|GiB)?", value) if isinstance(value, str) else None
@@ -79,6 +88,12 @@ def parse_size(value: object) -> int:
     if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= LARGEST_SIZE:
         raise ValueError("a size such as 8 MiB")
     return size
+
+
+def spell_size(size: int) -> str:
+    """Bytes in the largest unit that leaves no rest, such as `8 MiB`."""
+    unit = next(each for each in reversed(_SIZES) if size % _SIZES[each] == 0)
+    return f"{size // _SIZES[unit]} {unit}"
 
 
 def plain(value: object) -> str:
@@ -279,6 +294,10 @@ def _poll(value: object) -> float | None:
     return seconds
 
 
+def _spell_poll(seconds: float | None) -> str:
+    return "off" if seconds is None else spell_duration(seconds)
+
+
 def _log_format(value: object) -> LogFormat:
     known = {each.value: each for each in LogFormat}
     if not isinstance(value, str) or value not in known:
@@ -319,3 +338,12 @@ CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "wait_limit": parse_duration,
 }
 """How each setting that is not just a text is read."""
+
+SPELLINGS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "log_limit": spell_size,
+    "kill_grace": spell_duration,
+    "mirror_limit": spell_size,
+    "poll": _spell_poll,
+    "wait_limit": spell_duration,
+}
+"""How those are shown that are kept as a number with a unit (Any: what the converter of that name answers)."""

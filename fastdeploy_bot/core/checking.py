@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 from peewee import ModelSelect
 
-from fastdeploy_bot import store
+from fastdeploy_bot import store, values
 from fastdeploy_bot.core import clock, deployments, gates, waiting
 from fastdeploy_bot.core.gates import Gate
 from fastdeploy_bot.core.notices import Notice
@@ -159,7 +159,7 @@ def expire(limit: float, *, now: int) -> None:
 def _expire(limit: float, now: int) -> None:
     for row, wanted in _all():
         if _over(wanted, limit, now):
-            why = f"waited {clock.length(limit)} for checks: {wanted.last or _names(wanted)}"
+            why = f"waited {values.spell_duration(limit)} for checks: {wanted.last or _names(wanted)}"
             deployments.stop(row, why=why, now=now)
         elif wanted.since > now + SKEW:  # the clock was set back: nobody knows for how long it has waited
             _note(row, replace(wanted, since=now))

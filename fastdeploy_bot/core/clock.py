@@ -23,10 +23,3 @@ def text(moment: int | None) -> str | None:
     if moment is None:
         return None
     return datetime.fromtimestamp(moment / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def length(seconds: float) -> str:
-    """A length of time as settings spell it: `2h`, `1m30s`."""
-    whole = round(seconds)
-    parts = ((whole // 3_600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

@@ -623,6 +623,27 @@ def test_description_shows_effective_values_and_origins(home: Path) -> None:
     assert ("secret_key", "none", "default") in told
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "shown"),
+    [
+        ("LOG_LIMIT", "8 MiB", "8 MiB"),
+        ("LOG_LIMIT", "65536", "64 KiB"),
+        ("MIRROR_LIMIT", "1000", "1000 B"),
+        ("KILL_GRACE", "10", "10s"),
+        ("KILL_GRACE", "0.5", "0.5s"),
+        ("KILL_GRACE", "0", "0s"),
+        ("WAIT_LIMIT", "5430", "1h30m30s"),
+        ("POLL", "60s", "1m"),
+        ("POLL", "off", "off"),
+    ],
+)
+def test_description_shows_units(home: Path, name: str, given: str, shown: str) -> None:
+    """As the documentation spells them: a bare 7200.0 says little."""
+    told = {name: value for name, value, _ in sources.describe(load(home, **{f"FASTDEPLOY_{name}": given}))}
+
+    assert shown == told[name.lower()]
+
+
 # --- signing in to GitHub ---------------------------------------------------------------------------------
 
 

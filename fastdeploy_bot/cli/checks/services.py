@@ -30,7 +30,7 @@ def service_files(patient: Patient) -> Iterator[Finding]:
             "set github_token or a GitHub App: docs/github.md; or take wait_for out",
         )
     elif not bad:
-        yield ok(f"{len(entries)} service files are valid")
+        yield ok("1 service file is valid" if len(entries) == 1 else f"{len(entries)} service files are valid")
 
 
 def service_secrets(patient: Patient) -> Iterator[Finding]:
