@@ -18,6 +18,8 @@ from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.settings import FILE, Settings
 
 DATABASE: Final = "fastdeploy.db"
+PLAIN: Final = ".tar"
+PACKED: Final = (".tar.gz", ".tgz")
 FILES: Final = (FILE, "github-app.json", "host-id")
 """Files of the home, where they are there; those that settings are read from come on top."""
 
@@ -35,8 +37,12 @@ def write(settings: Settings, where: Path, *, with_database: bool, now: int) -> 
     when all of it is on disk, and not before. Raises BackupFailed.
     """
     target = where / _name(now) if where.is_dir() else where
+    if not target.name.endswith((PLAIN, *PACKED)):  # most likely a folder: each night's archive would replace the last
+        raise BackupFailed(
+            f"no backup {where}: there is no such folder; make it, or name a file that ends in .tar or .tgz"
+        )
     try:
-        with _whole(target) as out, _archive(out, packed=target.suffix in {".gz", ".tgz"}) as archive:
+        with _whole(target) as out, _archive(out, packed=target.name.endswith(PACKED)) as archive:
             if with_database:
                 _add_database(archive, target.parent)
             _add_files(archive, settings)
@@ -48,7 +54,7 @@ def write(settings: Settings, where: Path, *, with_database: bool, now: int) -> 
 
 def _name(now: int) -> str:
     moment = datetime.fromtimestamp(now / clock.SECOND, UTC)
-    return f"fastdeploy-{moment:%Y-%m-%dT%H%M%SZ}.tar"
+    return f"fastdeploy-{moment:%Y-%m-%dT%H%M%SZ}{PLAIN}"
 
 
 @contextmanager

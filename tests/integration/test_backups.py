@@ -152,6 +152,16 @@ def test_a_folder_that_is_not_there_is_told(settings: Settings, folder: Path) ->
 
 
 @on_sqlite
+@pytest.mark.parametrize("name", ["nightly", "nightly.bak"])
+def test_a_folder_that_is_not_there_becomes_no_archive(settings: Settings, folder: Path, name: str) -> None:
+    """Every night's backup would replace the one before, and nobody would know."""
+    with pytest.raises(BackupFailed, match=f"no backup .*{name}: there is no such folder; make it"):
+        backups.write(settings, folder / name, with_database=True, now=NOW)
+
+    assert [] == list(folder.iterdir())
+
+
+@on_sqlite
 def test_a_database_that_is_not_there_is_told(settings: Settings, folder: Path) -> None:
     """A wrong home, perhaps: an empty backup would be found out when it is needed."""
     store.disconnect()
