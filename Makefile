@@ -123,7 +123,7 @@ $(NPM)/.installed: $(NPM_FILES)
 	@echo "installing test material into $(NPM)"
 	@mkdir -p $(NPM)
 	@cp $(NPM_FILES) $(NPM)/
-	@cd $(NPM) && npm ci --silent --no-fund --no-audit
+	@cd $(NPM) && npm ci --loglevel=error --no-progress --no-fund --no-audit >/dev/null
 	@find $(NPM)/node_modules/@octokit/openapi/generated -type f ! -name api.github.com.json -delete
 	@touch $@
 
@@ -144,5 +144,5 @@ $(PEERS)/npm/.installed: $(PEER_FILES)
 	@echo "installing probot and octokit into $(PEERS)"
 	@mkdir -p $(@D)
 	@cp $(PEER_FILES) $(@D)/
-	@cd $(@D) && npm ci --silent --no-fund --no-audit
+	@cd $(@D) && npm ci --loglevel=error --no-progress --no-fund --no-audit >/dev/null
 	@touch $@

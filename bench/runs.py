@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
+from bench.peers import PeerMissing
 from bench.table import Line, Measured, Run, Side
 
 LONGEST: Final = 300.0
@@ -63,6 +64,8 @@ def _measured(side: Side, plan: Plan, kept: Path) -> Measured:
         try:
             with _limited(LONGEST):
                 figures = dict(side.measure(Run(plan.seconds, Path(folder), kept, plan.quick)))
+        except PeerMissing as error:
+            problem = f"{error}"
         except Exception as error:  # noqa: BLE001 - whatever it is: the table is made of what went well
             traceback.print_exc()
             problem = f"{type(error).__name__}: {error}"

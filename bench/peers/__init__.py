@@ -26,7 +26,7 @@ def program(name: str) -> str:
     """Where a peer's program lies: where `make peers` unpacked it, or installed by whoever runs this."""
     found = shutil.which(name, path=f"{DEBIAN / 'usr/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if found is None:
-        raise PeerMissing(f"{name} is absent: run `make peers`")
+        raise PeerMissing(f"{name} is absent: `make peers` fetches it, or says why it cannot")
     return found
 
 

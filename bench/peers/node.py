@@ -45,7 +45,7 @@ class Receiver(NamedTuple):
 def started(folder: Path, program: tuple[str, ...]) -> Iterator[Receiver]:
     """One of them, as long as it is needed."""
     if not (peers.NPM / PROBOT[0]).exists():
-        raise peers.PeerMissing("probot is absent: run `make peers`")
+        raise peers.PeerMissing("probot and octokit are absent: `make peers` installs them, or says why it cannot")
     for module in Path(__file__).parent.glob("*.mjs"):
         shutil.copy(module, peers.NPM)  # beside what it imports
     port, database = bots.free_port(), folder / "rows.db"

@@ -13,6 +13,7 @@ import pytest
 from bench import __main__ as bench
 from bench import drawing, lines, runs, table
 from bench.drawing import Panel
+from bench.peers import PeerMissing
 from bench.runs import Plan
 from bench.table import Figures, Judged, Line, Measured, Row, Run, Side, Verdict, at_least, at_most
 
@@ -136,6 +137,18 @@ def test_a_side_that_fails_is_said_and_the_others_are_measured(capfd: pytest.Cap
     assert {"ours": "", "broken": "OSError: no such peer"} == {each.side: each.problem for each in found}
     assert [{"pushes/s": 3.0}] * 2 == [each.figures for each in found if each.figures]
     assert "OSError: no such peer" in capfd.readouterr().err
+
+
+def test_a_peer_that_is_absent_is_told_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """That is no fault of the bench's: nobody needs to see where it was noticed."""
+
+    def fail(_run: Run) -> Figures:
+        raise PeerMissing("probot is absent")
+
+    [found] = runs.measure([Side("probot", fail)], Plan(1, 0.0, quick=True), chance())
+
+    assert "probot is absent" == found.problem
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_side_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
