@@ -557,9 +557,15 @@ function linkOf(place) {
 function press(event) {
   use();
   const { key, target, ctrlKey, altKey, metaKey, isComposing } = event;
-  if (key === "Escape") for (const each of document.querySelectorAll(".menu[open]")) each.open = false;
-  const elsewhere = target.closest("input:not([type=checkbox]), textarea, select, dialog") || target.isContentEditable;
-  if (elsewhere || ctrlKey || altKey || metaKey || isComposing || event.defaultPrevented || !isOn()) return;
+  if (key === "Escape") {
+    for (const each of document.querySelectorAll(".menu[open]")) each.open = false;
+    if (target.matches(".search input")) target.blur(); // the next key is one of these again
+  }
+  // A dialog that was closed holds the focus until the page is drawn the next time.
+  const gone = target.closest("dialog:not([open])");
+  if (gone) target.blur();
+  const typing = target.closest("input:not([type=checkbox]), textarea, select, dialog") || target.isContentEditable;
+  if ((typing && !gone) || ctrlKey || altKey || metaKey || isComposing || event.defaultPrevented || !isOn()) return;
   if (!Object.hasOwn(KEYS, key)) return;
   event.preventDefault();
   KEYS[key]();

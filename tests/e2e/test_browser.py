@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 import fakehub
 from bots import ADMIN, PASSWORD, Bot, BotMaker, wait_for
@@ -24,6 +24,12 @@ for n in $(seq 1 40); do echo "line $n"; done
 fastdeploy step Migrate -- sh -c 'echo "relation tax does not exist"; exit 3'
 """
 LONG = "#!/bin/sh\necho begun\nexec sleep 600\n"
+
+
+def colour(place: Locator) -> str:
+    """What its text is written in."""
+    found: str = place.evaluate("one => getComputedStyle(one).color")
+    return found
 
 
 def test_a_push_is_watched_to_its_end_without_a_reload(bot: Bot, window: OpenPage) -> None:
@@ -79,7 +85,9 @@ def test_a_deployment_is_cancelled_from_the_page(bot: Bot, window: OpenPage) -> 
         expect(page.locator("#log")).to_contain_text("begun", timeout=WAIT)
 
         page.get_by_text("Cancel", exact=True).click()
-        page.get_by_role("button", name=f"Yes, cancel deployment {number}").click()
+        sure = page.get_by_role("button", name=f"Yes, cancel deployment {number}")
+        assert colour(page.get_by_text("Cancel", exact=True)) == colour(sure) != colour(page.locator("h1"))
+        sure.click()
 
         expect(page.locator("h1")).to_contain_text("cancelled", timeout=WAIT)
     assert "cancelled" == bot.wait_end(number)["state"]

@@ -88,6 +88,20 @@ def test_a_long_log_opens_at_what_failed(bot: Bot, long: int, window: OpenPage, 
         expect(page.get_by_text("building 17", exact=False).first).to_be_visible()
 
 
+def test_on_paper_no_line_is_cut(bot: Bot, window: OpenPage) -> None:
+    """Of what cannot be scrolled there every long line is broken; what is folded under Details stands there, too."""
+    bot.service("wide", f"#!/bin/sh\necho {'x' * 500}\nexit 1\n")
+    number = bot.run_service("wide")["id"]
+    with window() as page:
+        sign_in(page, bot, f"/deployments/{number}")
+        page.emulate_media(media="print")
+
+        for place in (".tail", "#log"):
+            assert page.locator(place).evaluate("one => one.scrollWidth <= one.clientWidth"), place
+        expect(page.locator("#facts")).to_contain_text("exit status 1")
+        assert page.locator("#facts").evaluate("one => one.checkVisibility({ contentVisibilityAuto: true })")
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_an_address_with_a_line_opens_its_fold(bot: Bot, long: int, window: OpenPage, scripts: bool) -> None:
     """And brings the line in sight, marked."""

@@ -619,8 +619,13 @@ def test_a_commit_that_is_none_is_refused_in_words(deployer: Browser) -> None:
 def test_cancel_and_retry_lead_to_the_deployment(deployer: Browser, github: GitHub) -> None:
     """And are written down with who did it; to cancel twice is no mistake."""
     github.push()
+    an_hour_ago = clock.now() - 3_600 * clock.SECOND
+    store.write(lambda: Deployment.update(created=an_hour_ago).execute())
+    assert "main · asked for 1 h ago" in text(deployer, "/deployments/1")
+    assert f"queued {sha(2)[:7]} · 1 h ago" in text(deployer, "/")
 
     assert ["/deployments/1"] * 2 == [deployer.post("/deployments/1/cancel").location for _ in range(2)]
+    assert "main · cancelled just now" in text(deployer, "/deployments/1")
     assert "/deployments/2" == deployer.post("/deployments/1/retry", nonce="n").location
     assert [("shop", "cancelled"), ("shop", "queued")] == states()
     assert ["cancel", "retry"] == [row.action for row in Audit.select().order_by(Audit.id)]
@@ -743,7 +748,7 @@ def test_what_waits_for_a_lock_begins_when_somebody_unlocks(deployer: Browser, g
 
     answers = [deployer.post("/services/shop/unlock") for _ in range(2)]
 
-    assert "waiting 0002000 just now: locked by deployer: the database moves" in re.sub(r"“[^”]*” ", "", waits)
+    assert "waiting 0002000 · just now: locked by deployer: the database moves" in re.sub(r"“[^”]*” ", "", waits)
     assert [303, 303] == [each.status_code for each in answers]
     assert [("shop", "queued")] == states()
     assert "Locked" not in text(deployer, "/services/shop")
