@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from functools import reduce
+from operator import add
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -30,6 +32,15 @@ _VERDICTS: Final = store.Prepared[Verdict](
     )
 )
 _GUID: Final = store.Prepared[Delivery](lambda number: Delivery.select(Delivery.guid).where(Delivery.id == number))
+_LAST: Final = store.Prepared[Verdict](
+    lambda service: (
+        Verdict.select(Delivery.guid, Delivery.received, Verdict.verdict, Verdict.reason)
+        .join(Delivery)
+        .where(Verdict.id.in_(last_verdicts(service, VerdictKind, most=1)))
+        .order_by(Verdict.id.desc())
+        .limit(1)
+    )
+)
 
 _SENT_BY_GITHUB_ALONE: Final = ("ping", "installation", "installation_repositories")
 """Events that nobody has reason to simulate."""
@@ -136,12 +147,21 @@ def _arrivals(shown: Any) -> list[Arrival]:
 
 def last_of(service: Service) -> Heard | None:
     """The newest delivery that was decided for a service."""
-    told = Verdict.select(Verdict.verdict, Verdict.reason, Delivery.guid, Delivery.received).join(Delivery)
-    mine = told.where(Verdict.service == service).order_by(Verdict.id.desc()).limit(1)
-    row = next(iter(mine), None)
-    if row is None:
+    found = _LAST.tuples(service.id)
+    if not found:
         return None
-    return Heard(row.delivery.guid, row.delivery.received, VerdictKind(row.verdict), row.reason)
+    guid, received, verdict, reason = found[0]
+    return Heard(guid, received, VerdictKind(verdict), reason)
+
+
+def last_verdicts(service: Any, kinds: Iterable[VerdictKind], *, most: int) -> Any:
+    """The question for the ids of what was decided for a service last, at most so many of each of these kinds.
+
+    One kind after the other, as an index has them in that order. Any: an id or its place, and peewee's queries.
+    """
+    mine = Verdict.select(Verdict.id).where(Verdict.service == service).order_by(Verdict.id.desc()).limit(most)
+    each = [mine.where(Verdict.verdict == kind) for kind in kinds]
+    return reduce(add, [query.select_from(query.c.id) for query in each])
 
 
 def of_ref(*columns: Any, told: Any, most: int) -> Callable[[Any, Any, Any], Any]:

@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import servicefile
+from fastdeploy_bot import store
+from fastdeploy_bot.core import deliveries, servicefile
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.store.models import Delivery, Service, Verdict
@@ -28,6 +29,17 @@ class Head(msgspec.Struct, frozen=True):
 
 UNTOLD: Final = (VerdictKind.STALE, VerdictKind.REFUSED, VerdictKind.DUPLICATE)
 """Verdicts whose pushes say nothing about what a ref names now."""
+_TELLING: Final = [kind for kind in VerdictKind if kind not in UNTOLD]
+_LAST: Final = store.Prepared[Delivery](
+    # Of one ref they came in the order of their times: what came late was stale.
+    lambda service: (
+        Delivery.select(Delivery.ref, Delivery.after, Delivery.commit, Delivery.default_branch)
+        .join(Verdict)
+        .where(Verdict.id.in_(deliveries.last_verdicts(service, _TELLING, most=LOOK_BACK)))
+        .order_by(*deliveries.NEWEST_FIRST)
+        .limit(LOOK_BACK)
+    )
+)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -96,11 +108,5 @@ def default_branch(service: Service) -> str | None:
 
 def _pushes(service: Service) -> list[Told]:
     """What the pushes told that were decided for the service, newest first; stale ones tell nothing of now."""
-    query = (
-        Delivery.select()
-        .join(Verdict)
-        .where(Verdict.service == service, Verdict.verdict.not_in(UNTOLD))
-        .order_by(Delivery.pushed_at.desc(nulls="last"), Delivery.id.desc())
-        .limit(LOOK_BACK)
-    )
-    return [Told(row.ref or "", row.after or "", row.commit or "", row.default_branch) for row in query]
+    rows = _LAST.tuples(service.id)
+    return [Told(ref or "", after or "", commit or "", default_branch) for ref, after, commit, default_branch in rows]

@@ -16,6 +16,7 @@ from peewee import fn
 from fastdeploy_bot import store
 from fastdeploy_bot.core import (
     clock,
+    deliveries,
     heads,
     idempotency,
     questions,
@@ -238,15 +239,7 @@ class _Sweep:
         key = (name, *place)
         if key not in self._newest:
             service, repository, ref = place
-            last = (
-                Delivery.select(Delivery.pushed_at)
-                .join(Verdict)
-                .where(Delivery.repository_id == repository, Delivery.ref == ref)
-                .where(Verdict.service == service, kind)
-                .order_by(Delivery.pushed_at.desc(nulls="last"))
-                .limit(1)
-                .first()
-            )
+            last = deliveries.of_ref(Delivery.pushed_at, told=kind, most=1)(repository, ref, service).first()
             self._newest[key] = None if last is None else last.pushed_at
         newest = self._newest[key]
         return pushed_at is None or newest is None or pushed_at >= newest

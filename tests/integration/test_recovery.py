@@ -19,7 +19,18 @@ from callers import Browser, GitHub, Host, ServiceFiles, on_sqlite, sha, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import between, clock, deciding, drift, intake, locking, reconciling, rollbacks
+from fastdeploy_bot.core import (
+    between,
+    clock,
+    deciding,
+    deliveries,
+    drift,
+    heads,
+    intake,
+    locking,
+    reconciling,
+    rollbacks,
+)
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.engine import line, recovery
 from fastdeploy_bot.engine.line import Line
@@ -343,6 +354,22 @@ def test_a_refs_newest_pushes_are_found_without_going_through_a_services_past(
         "SEARCH t2 USING INDEX verdict_of_delivery (delivery_id=? AND service_id=?)",
     ] == plan[begun + 1 : begun + 3]
     assert not [step for step in plan if "SCAN" in step or "verdict_of_service" in step]
+
+
+@on_sqlite
+@pytest.mark.parametrize("query", [deliveries._LAST, heads._LAST])
+def test_what_a_service_was_told_last_is_found_without_going_through_its_past(
+    query: store.Prepared[Delivery], hub: FakeHub, github: GitHub
+) -> None:
+    """Each page of a service asks it."""
+    push(hub, github, 2)
+
+    plan = _plan(query)
+    assert {
+        "USING COVERING INDEX verdict_of_service (service_id=? AND verdict=?)",
+        "USING INTEGER PRIMARY KEY (rowid=?)",
+    } == {step.split(maxsplit=2)[2] for step in plan if step.startswith("SEARCH")}
+    assert not [step for step in plan[:-1] if "B-TREE" in step]  # at last, of the few that remain
 
 
 @on_sqlite

@@ -520,7 +520,7 @@ def test_rows_of_the_version_before_are_taken_along(url: str) -> None:
         )
     raw.close()
 
-    assert ["0006_page"] == store.migrate()
+    assert ["0006_page", "0007_newest_first"] == store.migrate()
 
     assert {"shop": 2, "blog": 7, "idle": None} == {row.name: row.newest for row in Service.select()}
     assert {(None, None)} == {(row.size, row.commits) for row in Delivery.select()}

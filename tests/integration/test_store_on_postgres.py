@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,14 +12,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from callers import KEY, SECRET, Auth, at_once, be_patient, bearer
-from databases import Raw, Server
+from databases import Raw, Server, migrated
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
+from fastdeploy_bot.core import between, deciding, deliveries, drift, heads, links, reconciling
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import postgres as dialect
 from fastdeploy_bot.store.models import Service, proxy
-from fastdeploy_bot.words import WebhookSecret
+from fastdeploy_bot.words import VerdictKind, WebhookSecret
 from runs import eventually
 
 OURS = "datname = current_database() AND application_name = 'fastdeploy'"
@@ -36,6 +38,18 @@ def empty(postgres: Server) -> Iterator[str]:
     """A database with nothing in it, which a test may spoil."""
     yield postgres.empty()
     store.disconnect()
+
+
+PAST = """
+INSERT INTO delivery (guid, event, repository_id, ref, before, after, pushed_at, reason, peer, headers, received)
+SELECT 'g-' || n, 'push', 1, 'refs/heads/main', 'b' || n, 'a' || n, n, '', '', '{}', n
+FROM generate_series(1, 20000) AS past (n);
+INSERT INTO verdict (delivery_id, service_id, verdict, reason, counts, decided)
+SELECT id, 1, 'ignore', '', TRUE, received FROM delivery;
+UPDATE service SET newest = (SELECT max(id) FROM verdict)
+"""
+"""Many pushes of one ref."""
+MAIN = "refs/heads/main"
 
 
 def create(name: str) -> Service:
@@ -81,6 +95,35 @@ def test_a_write_sees_all_that_was_committed_before_its_turn(raw: Raw) -> None:
         return store.write(lambda: Service.select().count())
 
     assert [1, 1] == at_once(act, 2)
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["new", "analyzed"])
+def test_the_newest_pushes_are_found_without_going_through_those_before(empty: str, analyzed: bool) -> None:
+    """However many there are, and whatever the server knows of them."""
+    store.connect(migrated(empty))
+    create("shop")
+    proxy.obj.execute_sql(PAST)
+    if analyzed:
+        proxy.obj.execute_sql("ANALYZE delivery, verdict")
+
+    of_ref = (deciding._ANY, deciding._NEWEST, reconciling._NEWEST, between._PUSHES, drift._PUSHES)
+    for plan in (*(_explained(query, 1, MAIN, 1) for query in of_ref), _explained(deciding._LATER, 1, MAIN, 1, 20_000)):
+        assert links.LOOK_BACK >= max(int(rows) for rows in re.findall(r"actual .*?rows=(\d+)", plan)), plan
+    for query, kinds in ((deliveries._LAST, len(VerdictKind)), (heads._LAST, len(VerdictKind) - len(heads.UNTOLD))):
+        plan = _explained(query, 1)
+        assert kinds == len(re.findall(r"Scan Backward using verdict_\w+ on verdict", plan)), plan
+    with proxy.obj.atomic():  # what the overview asks took minutes where each push was held against all of them
+        proxy.obj.execute_sql("SET LOCAL statement_timeout = '5s'")
+        assert links.LOOK_BACK + 1 == len(between.sizes([1])[1])
+
+
+def _explained(query: store.Prepared[Any], *values: object) -> str:
+    """What the server does to answer it, with how many rows each step finds."""
+    found = query._made(type(proxy.obj))
+    filled = [*values, *found.constants]
+    places = range(len(filled)) if found.order is None else found.order
+    rows = proxy.obj.execute_sql(f"EXPLAIN ANALYZE {found.sql}", [filled[place] for place in places])
+    return "\n".join(row[0] for row in rows.fetchall())
 
 
 @pytest.mark.usefixtures("database")
