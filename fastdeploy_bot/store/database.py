@@ -71,7 +71,7 @@ def disconnect() -> None:
 
 
 def expect_writes() -> None:
-    """Prepare this thread's connection for most of what will be written."""
+    """Let this thread's connections be ready for most of what will be written; none is opened yet."""
     _dialect().expect_writes(proxy.obj)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,15 @@ TYPES: Final = {"id": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 """How this dialect writes what the dialects write differently; AUTOINCREMENT never reuses an id."""
 
 
+class _Thread(threading.local):
+    """What is expected of a thread."""
+
+    writes = False
+
+
+_thread: Final = _Thread()
+
+
 class SqliteDatabase(peewee.SqliteDatabase):
     """peewee's, with a shorter way to the driver: its own goes through five functions, which took as long as a look."""
 
@@ -51,6 +61,11 @@ class SqliteDatabase(peewee.SqliteDatabase):
         except sqlite3.Error:
             with peewee.__exception_wrapper__:  # type: ignore[attr-defined]  # not in its stubs
                 raise
+
+    def _initialize_connection(self, conn: sqlite3.Connection) -> None:
+        """A hook of peewee's."""
+        if _thread.writes:
+            conn.execute(f"PRAGMA cache_size = {WRITERS_CACHE}")
 
 
 def database(url: str) -> SqliteDatabase:
@@ -70,8 +85,9 @@ def release(base: peewee.SqliteDatabase) -> None:
 
 
 def expect_writes(base: peewee.SqliteDatabase) -> None:
-    """Keep more of the file at hand for this thread."""
-    base.cache_size = WRITERS_CACHE
+    """Keep more of the file at hand for this thread, from its next connection on."""
+    _thread.writes = True
+    close(base)
 
 
 def close(base: peewee.SqliteDatabase) -> None:

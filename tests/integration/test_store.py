@@ -451,6 +451,23 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         store.pending()
 
 
+def test_a_thread_that_is_to_write_much_keeps_more_pages_once_there_is_a_database(tmp_path: Path) -> None:
+    """Nothing is opened before: what is away then may be there when it is needed."""
+    store.connect(f"sqlite:///{tmp_path / 'late' / 'fastdeploy.db'}")
+
+    def pages() -> int:
+        store.expect_writes()
+        with pytest.raises(Unavailable):
+            store.write(lambda: None)
+        (tmp_path / "late").mkdir()
+        store.write(lambda: None)
+        return int(proxy.obj.execute_sql("PRAGMA cache_size").fetchone()[0])
+
+    with ThreadPoolExecutor() as threads:
+        assert sqlite.WRITERS_CACHE == threads.submit(pages).result()
+    assert sqlite.PRAGMAS["cache_size"] == proxy.obj.execute_sql("PRAGMA cache_size").fetchone()[0]
+
+
 @pytest.mark.parametrize("url", ["mysql://user:hunter2@host/db", "fastdeploy.db", ""])
 def test_another_kind_of_database_is_refused_without_its_password(url: str) -> None:
     """What is not built is an error that says what is expected."""
