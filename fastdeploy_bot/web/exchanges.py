@@ -19,6 +19,8 @@ LONGEST: Final = 64 * 1024
 _TOGETHER: Final = re.compile(rb"POST /(?:webhooks/github|api/v1/deployments/\d+/steps) HTTP/1\.1\r\n")
 """The requests that have little to ask and something to write."""
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
+_EXPECT: Final = b"\r\nexpect:"
+"""Who expects to be told to go on is told so at once, however long that takes: gunicorn writes it before all else."""
 
 
 def has_read_ahead(conn: Any) -> bool:
@@ -35,7 +37,7 @@ def fits_a_lot(conn: Any) -> bool:
     except (OSError, ValueError):  # the latter where it is encrypted
         return False
     head, ended, body = come.partition(b"\r\n\r\n")
-    if not ended or _TOGETHER.match(come) is None:
+    if not ended or _TOGETHER.match(come) is None or _EXPECT in head.lower():
         return False
     length = _LENGTH.search(head + b"\r\n")
     return length is not None and len(body) >= int(length[1])
@@ -47,7 +49,7 @@ class Exchange:
     def __init__(self, worker: Any, request: Any, conn: Any) -> None:
         """The app is asked. Raises what it raises."""
         self._worker = worker
-        self._request = request
+        self.request = request
         self._begun = time.perf_counter()
         self._answer, self._environ = wsgi.create(request, conn.sock, conn.client, conn.server, worker.cfg)
         self._environ["wsgi.multithread"] = True
@@ -96,8 +98,9 @@ class Exchange:
             raise StopIteration from None
 
     def _end(self) -> None:
-        took = timedelta(seconds=time.perf_counter() - self._begun)
-        self._worker.log.access(self._answer, self._request, self._environ, took)
+        if self._answer.status is not None:  # else gunicorn tells of its own answer
+            took = timedelta(seconds=time.perf_counter() - self._begun)
+            self._worker.log.access(self._answer, self.request, self._environ, took)
         if (close := getattr(self._body, "close", None)) is not None:
             close()
 

@@ -5,6 +5,7 @@ One thread has them all: many with one each would spend as much again on handing
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,8 @@ MOST: Final = 64
 """How many there are in a lot: the first of them is answered when all are written."""
 FOLLOW_MS: Final = 1
 """How long the next ones on the connections at hand are waited for, before these are given back."""
+SILENT_SECONDS: Final = 0.1
+"""How long one of them may say nothing while others keep the thread busy, before it is given back."""
 
 
 class Lots:
@@ -45,28 +48,29 @@ class Lots:
             done = self._thread.submit(self._handle)
             done.add_done_callback(lambda _: self._worker.method_queue.defer(self._finish, done))
 
-    def _finish(self, done: Future[Sequence[Any]]) -> None:
+    def _finish(self, done: Future[Iterable[Any]]) -> None:
         self._busy = False
         for conn in done.result():
-            self._worker.take_back(conn, True)
+            self._worker.take_back(conn)
         self.begin()
 
     # --- in the thread
 
-    def _handle(self) -> Sequence[Any]:
+    def _handle(self) -> Iterable[Any]:
         """Handle lot after lot, for as long as there is one; the connections that were at hand in the end."""
-        hand: set[Any] = set()
+        hand: dict[Any, float] = {}  # and when each was heard last, in that order
         while lot := self._next(hand):
-            for conn, goes_on in self._worker.handle_together(lot).items():
-                if goes_on and not has_read_ahead(conn):
-                    hand.add(conn)
-                    continue
-                hand.discard(conn)
-                if goes_on is not None:
-                    self._give_back(conn, goes_on)
-        return list(hand)
+            now = time.monotonic()
+            for conn, (goes_on, rest) in self._worker.handle_together(lot).items():
+                hand.pop(conn, None)
+                if goes_on and not rest and not has_read_ahead(conn):
+                    hand[conn] = now
+                else:
+                    self._worker.take_back(conn, goes_on, rest)
+            self._let_go(hand, now - SILENT_SECONDS)
+        return hand
 
-    def _next(self, hand: set[Any]) -> Sequence[Any]:
+    def _next(self, hand: dict[Any, float]) -> Sequence[Any]:
         """The next lot; connections at hand on which something else has come are given back."""
         lot = [self._come.popleft() for _ in range(min(len(self._come), MOST))]
         if self._worker.alive:
@@ -74,12 +78,15 @@ class Lots:
                 if fits_a_lot(conn):
                     lot.append(conn)
                 else:
-                    hand.discard(conn)
-                    self._give_back(conn, True)
+                    del hand[conn]
+                    self._worker.take_back(conn)
         return lot
 
-    def _give_back(self, conn: Any, goes_on: bool) -> None:
-        self._worker.method_queue.defer(self._worker.take_back, conn, goes_on)
+    def _let_go(self, hand: dict[Any, float], since: float) -> None:
+        """Give those back that have been silent since then: the main thread knows for how long they may be."""
+        while hand and hand[conn := next(iter(hand))] < since:
+            del hand[conn]
+            self._worker.take_back(conn)
 
 
 def _readable(conns: Iterable[Any], milliseconds: int) -> list[Any]:

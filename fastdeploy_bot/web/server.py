@@ -127,49 +127,68 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         else:
             super().enqueue_req(conn)
 
-    def handle_together(self, lot: Sequence[Any]) -> dict[Any, bool | None]:
-        """Ask the app on each connection, and send the answers only then; whether each goes on.
+    def handle_together(self, lot: Sequence[Any]) -> dict[Any, tuple[bool, bytes]]:
+        """Ask the app on each connection, and send the answers only then, as far as each client takes its own at once.
 
-        None: another thread has it by now, since the client does not take its answer at once.
+        Answers of each connection whether it goes on, and what is left to be sent on it.
         """
         self._asked = dict.fromkeys(lot)
         self._handled |= dict.fromkeys(lot, math.inf)
         try:
-            asked = [super(Worker, self).handle(conn) for conn in lot]
-            return {conn: well and self._offer(conn) for conn, well in zip(lot, asked, strict=True)}
+            well = [bool(super(Worker, self).handle(conn)) for conn in lot]
+            return {conn: self._offer(conn, goes_on) for conn, goes_on in zip(lot, well, strict=True)}
         except Exception:
             self.log.exception("a lot of requests broke off")
-            return dict.fromkeys(lot, False)
+            return dict.fromkeys(lot, (False, b""))
         finally:
             self._asked = {}
             for conn in lot:
                 del self._handled[conn]
 
-    def _offer(self, conn: Any) -> bool | None:
+    def _offer(self, conn: Any, goes_on: bool) -> tuple[bool, bytes]:
         exchange = self._asked[conn]
+        if exchange is None:
+            return False, b""
         try:
-            rest = exchange.offer() if exchange is not None else b""
+            rest = exchange.offer()
         except (OSError, StopIteration) as error:
             self.log.debug("hung up: %s", error)
-            return False
+            return False, b""
         except Exception as error:  # noqa: BLE001 - gunicorn judges
-            self.handle_error(None, conn.sock, conn.client, error)
-            return False
-        goes_on = exchange is not None and exchange.goes_on
-        if not rest:
-            return goes_on
-        self._finish(conn, self.tpool.submit(_send_rest, conn, rest, goes_on))
-        return None
+            self.handle_error(exchange.request, conn.sock, conn.client, error)
+            return False, b""
+        return goes_on and exchange.goes_on, rest
 
-    def take_back(self, conn: Any, goes_on: bool) -> None:
-        """Have a connection again that was in a lot: wait for its next request, or until the client has hung up."""
-        done: Future[bool] = self.tpool.submit(_send_rest, conn, b"", goes_on) if not goes_on else Future()
-        if goes_on:
+    def take_back(self, conn: Any, goes_on: bool = True, rest: bytes = b"") -> None:
+        """Have the main thread wait for the next request on a connection that was in a lot.
+
+        What its client did not take at once is sent by another thread before, and where the connection ends, that one
+        waits until the client has hung up.
+        """
+        done: Future[bool] = Future()
+        if goes_on and not rest:
             done.set_result(True)
-        self._finish(conn, done)
-
-    def _finish(self, conn: Any, done: Future[bool]) -> None:
+        else:
+            done = self.tpool.submit(self._send_rest, conn, rest, goes_on)
         done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
+
+    def _send_rest(self, conn: Any, rest: bytes, goes_on: bool) -> bool:
+        """Send what a client has yet to take, and wait until it hangs up where the connection ends; whether it goes on.
+
+        Who takes too long is cut off: gunicorn would have the main thread wait for him to hang up.
+        """
+        self._handled[conn] = math.inf
+        try:
+            conn.sock.settimeout(REST_SECONDS)
+            conn.sock.sendall(rest)
+            if not goes_on:
+                wire.linger(conn.sock, LINGER_SECONDS)
+        except OSError:
+            _cut(conn)
+            return False
+        finally:
+            del self._handled[conn]
+        return goes_on
 
     def handle(self, conn: Any) -> Any:
         """Handle a request in a thread of its own; what lies between its answer and the connection's end, too.
@@ -218,18 +237,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Let gunicorn judge, log and answer; the answer is put into our words on its way."""
         super().handle_error(req, _Connection(client), addr, exc)
-
-
-def _send_rest(conn: Any, rest: bytes, goes_on: bool) -> bool:
-    """Send what a client has yet to take, and wait until it hangs up where the connection ends; whether it goes on."""
-    try:
-        conn.sock.settimeout(REST_SECONDS)
-        conn.sock.sendall(rest)
-    except OSError:
-        return False
-    if not goes_on:
-        wire.linger(conn.sock, LINGER_SECONDS)
-    return goes_on
 
 
 class _Calls(PollableMethodQueue):  # type: ignore[misc]

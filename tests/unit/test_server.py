@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 from gunicorn.http.unreader import SocketUnreader
 
-from fastdeploy_bot.web.server import Worker, _Calls
+from fastdeploy_bot.web import server
+from fastdeploy_bot.web.server import Worker, _Calls, _cut
 
 
 def test_a_call_after_the_end_writes_into_nobody_s_file(tmp_path: Path) -> None:
@@ -42,3 +44,46 @@ def test_a_client_s_next_request_follows_where_it_has_come(unread: bytes, sent: 
         conn = SimpleNamespace(sock=here, is_http2=False, parser=SimpleNamespace(unreader=unreader))
 
         assert bool(unread or sent) == worker._follows(conn)
+
+
+class Conn:
+    """A connection as gunicorn has it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+
+@pytest.fixture
+def worker() -> Worker:
+    """A worker that no server has begun."""
+    made = Worker.__new__(Worker)
+    made._handled = {}
+    return made
+
+
+def test_a_client_that_takes_nothing_more_is_cut_off(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main thread would have to wait until it hangs up, as gunicorn has it."""
+    monkeypatch.setattr(server, "REST_SECONDS", 0.05)
+    here, there = socket.socketpair()
+
+    with here, there:
+        goes_on = worker._send_rest(Conn(here), bytes(8 * 1024 * 1024), True)
+
+        here.settimeout(10)
+        assert (False, b"") == (goes_on, here.recv(1))
+        assert {} == worker._handled
+
+
+def test_a_client_that_takes_its_answer_slowly_can_be_cut_off_at_the_end(worker: Worker) -> None:
+    """As any other that has a thread: else the process could not end before it."""
+    here, there = socket.socketpair()
+    conn = Conn(here)
+
+    with here, there, ThreadPoolExecutor() as threads:
+        sending = threads.submit(worker._send_rest, conn, bytes(8 * 1024 * 1024), True)
+        while not worker._handled and not sending.done():
+            time.sleep(0.01)
+        for each in list(worker._handled):
+            _cut(each)
+
+        assert sending.result(server.REST_SECONDS / 2) is False
