@@ -223,8 +223,8 @@ def headline(board: Sequence[Standing], *, now: int) -> str:
         return f"{_of_all(running, board)} {'is' if running == 1 else 'are'} being deployed"
     live = sum(each.live is not None for each in board)
     if live == len(board):
-        return f"all {live} services are live" if live > 1 else "the service is live"
-    return f"{_of_all(live, board)} {'is' if live == 1 else 'are'} live" if live else "nothing is deployed yet"
+        return f"All {live} services are live" if live > 1 else "The service is live"
+    return f"{_of_all(live, board)} {'is' if live == 1 else 'are'} live" if live else "Nothing is deployed yet"
 
 
 def recovered(recovery: Recovery) -> str:
@@ -238,7 +238,7 @@ def recovered(recovery: Recovery) -> str:
 
 
 def _of_all(count: int, board: Sequence[Standing]) -> str:
-    return f"{count} of {len(board)} services" if len(board) > 1 else "the service"
+    return f"{count} of {len(board)} services" if len(board) > 1 else "The service"
 
 
 def _is_lost(each: Standing) -> bool:

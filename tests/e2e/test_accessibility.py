@@ -26,6 +26,17 @@ OPEN = """() => {
   for (const each of closed) each.open = true;
   return closed.length;
 }"""
+ILL_SHAPED = """() => {
+  const told = (one) => one.outerHTML.slice(0, 80);
+  const box = (one) => one.getBoundingClientRect();
+  const isSmall = ({ width, height }) => Math.min(width, height) < 24;
+  const pressed = [...document.querySelectorAll("button, .button, summary, input, select")];
+  const small = pressed.filter((one) => one.checkVisibility() && isSmall(box(one.closest("label") ?? one)));
+  const drawn = [...document.querySelectorAll(".facts > .spark:not(:last-child)")];
+  const under = (one) => box(one.nextElementSibling).left < box(one).right;
+  const covered = drawn.filter((one) => under(one) && box(one.nextElementSibling).top < box(one).bottom);
+  return [...small.map((one) => `too small: ${told(one)}`), ...covered.map((one) => `covered: ${told(one)}`)];
+}"""
 
 
 @pytest.mark.parametrize("empty", [True, False], ids=["empty", "full"])
@@ -33,7 +44,7 @@ OPEN = """() => {
 def test_axe_finds_nothing_wrong_with_any_page(
     browser: playwright.sync_api.Browser, tmp_path: Path, empty: bool, theme: Theme
 ) -> None:
-    """No rule is left out, and no page is wider than its window."""
+    """No rule is left out, no page is wider than its window, nothing to press is small, no drawing is written over."""
     axe.require()
     wrong: list[str] = []
 
@@ -63,6 +74,7 @@ def _judge(page: Page, bot: Bot, stop: Stop) -> list[str]:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})
             found += [f"{width} px, {'open' if opened else 'closed'}: {each}" for each in axe.violations(page)]
+            found += [f"{width} px: {each}" for each in page.evaluate(ILL_SHAPED)]
             if overflow(page):
                 found.append(f"{width} px: {overflow(page)} px too wide")
     return found

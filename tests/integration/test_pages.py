@@ -78,7 +78,7 @@ def test_all_is_well_in_one_sentence(deployer: Browser, github: GitHub, host: Ho
         host.begin(number)
         host.end(number)
 
-    assert text(deployer, "/").startswith("all 2 services are live")
+    assert text(deployer, "/").startswith("All 2 services are live")
 
 
 def test_an_empty_bot_teaches_those_who_set_it_up(app: Flask, settings: Settings, service: ServiceFiles) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from callers import Browser, GitHub, ServiceFiles, sha
+from callers import Browser, GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot.forge.github.payloads import Commit
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import DeploymentState
@@ -40,6 +40,21 @@ def test_a_commit_that_was_live_is_told_until_when(viewer: Browser, scene: dict[
     earlier = commits_of("docs")[1]
 
     assert f"{earlier[:7]} was live on docs from 3 d ago to 9 h ago" in answer(viewer, earlier)
+
+
+@pytest.mark.usefixtures("two_services")
+def test_a_commit_that_is_live_and_failed_since_is_told_in_one_sentence(
+    viewer: Browser, github: GitHub, host: Host, deployer: Browser
+) -> None:
+    """Both, as a sentence is written."""
+    github.push()
+    host.begin(1)
+    host.end(1)
+    deployer.post("/deployments/1/retry", nonce="1")
+    host.begin(2)
+    host.end(2, DeploymentState.FAILURE, exit_status=1)
+
+    assert "is live on shop since just now; its last deployment failed just now" in answer(viewer, sha(2))
 
 
 def test_a_commit_that_is_not_live_is_told_as_it_stands(viewer: Browser, scene: dict[str, int]) -> None:
