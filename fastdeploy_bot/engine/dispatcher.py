@@ -60,6 +60,8 @@ class Dispatcher:
         self.bell = bell
         self.host = host
         self.stopping = threading.Event()
+        self.overtaken = False
+        """Whether the last look made a deployment ready that was not to begin any more."""
         self._following: dict[str, threading.Thread] = {}
         self._next: RunFolder | None = None
         self._synced: Mapping[str, Entry] = {}
@@ -92,11 +94,15 @@ class Dispatcher:
             left.remove()
 
     def _keep_folder(self) -> None:
-        """Have a folder ready for the next run: half of what a claim would else wait for the disk."""
-        if self._next is None:
+        """Have a folder ready for the next run: half of what a claim would else wait for the disk.
+
+        The janitor takes it away when it is old. Where the disk has no room for one, a later look tries again.
+        """
+        if self._next is None or not Path(self._next.path).is_dir():
             folder = self._folder(f"{NEXT}{secrets.token_hex(4)}")
-            folder.prepare()
-            self._next = folder
+            with contextlib.suppress(OSError):
+                folder.prepare()
+                self._next = folder
 
     def _prepared(self) -> RunFolder | None:
         """The folder that is ready, if it still is; to be used once."""

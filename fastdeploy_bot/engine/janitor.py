@@ -33,6 +33,8 @@ NOBODY: Final = "nobody"
 """Who has the duty between two passes."""
 LEFT_SECONDS: Final = 3_600
 """The age at which a run folder that no running deployment names is taken away."""
+ASIDE: Final = "old-"
+"""How the name of one begins that is being taken away."""
 UNFINISHED_SECONDS: Final = 7_200
 """The age at which a checkout is taken away that never went to a run; none takes so long to be made."""
 MIRROR_DAYS: Final = 30
@@ -147,7 +149,7 @@ def remove_leftovers(runs: Path, *, now: int) -> None:
     needed = {row.run for row in Deployment.select(Deployment.run).where(Deployment.state == "running")}
     for folder in runs.iterdir():
         if folder.name not in needed and _is_old(folder, now / clock.SECOND, LEFT_SECONDS):
-            _remove(folder)
+            _remove_whole(folder)
 
 
 def remove_old(checkouts: Path, *, now: int) -> None:
@@ -155,6 +157,14 @@ def remove_old(checkouts: Path, *, now: int) -> None:
     for folder in checkouts.glob("*"):
         if _is_old(folder, now / clock.SECOND, UNFINISHED_SECONDS):
             _remove(folder)
+
+
+def _remove_whole(folder: Path) -> None:
+    """Under another name first: an engine that comes to use it now has all of it, or none."""
+    aside = folder.with_name(f"{ASIDE}{folder.name.removeprefix(ASIDE)}")
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(aside)
+        _remove(aside)
 
 
 def _remove(folder: Path) -> None:

@@ -250,6 +250,21 @@ def test_disk_that_takes_no_run_folder_leaves_the_queue_as_it_was(bot: Bot, monk
     assert "success" == bot.until(dispatcher, number).state
 
 
+def test_full_disk_is_complained_of_where_something_is_to_begin_alone(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bot with nothing to do looks once a second for whether there is room for the next run's folder."""
+    dispatcher = bot.dispatcher()
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", no_space)
+        dispatcher.tick(now=clock.now())
+    early = (caplog.records.copy(), list(bot.settings.runs_dir.iterdir()))
+    dispatcher.tick(now=clock.now())
+
+    assert ([], []) == early
+    assert [NEXT] == [path.name[: len(NEXT)] for path in bot.settings.runs_dir.iterdir()]
+
+
 def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that is away for a day must not fill the disk with folders."""
     bot.service("shop", "exit 0")
@@ -266,7 +281,7 @@ def test_database_that_takes_no_claim_leaves_no_run_folder(bot: Bot, monkeypatch
 
 
 def test_folder_waits_for_the_next_run(bot: Bot) -> None:
-    """It is used once, missed by nobody where it was taken away, and goes with its engine."""
+    """It is used once, missed by nobody where it was taken away, made anew, and goes with its engine."""
     bot.service("shop", "exit 0")
     dispatcher = bot.dispatcher()
     dispatcher.tick(now=clock.now())
@@ -278,6 +293,9 @@ def test_folder_waits_for_the_next_run(bot: Bot) -> None:
     dispatcher.tick(now=clock.now())
     [another] = eventually(lambda: [path for path in bot.settings.runs_dir.iterdir() if path.name.startswith(NEXT)])
     RunFolder(str(another)).remove()
+    dispatcher.tick(now=clock.now())
+    [third] = bot.settings.runs_dir.iterdir()
+    RunFolder(str(third)).remove()
 
     row = bot.until(dispatcher, bot.order("shop"))
     bot.stop(dispatcher)

@@ -27,6 +27,7 @@ from fastdeploy_bot.engine.janitor import (
     Janitor,
     remove_leftovers,
 )
+from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Service
@@ -259,6 +260,22 @@ def test_old_run_folder_that_no_deployment_needs_is_taken_away(runs: Path) -> No
     remove_leftovers(runs, now=NOW)
 
     assert [] == os.listdir(runs)
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", ["next-1", "old-next-1"])
+def test_run_folder_is_out_of_the_way_before_anything_in_it_is_taken(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """An engine may come to use it just then, and a run that lacks a file is lost; what was left half way goes, too."""
+    found: list[tuple[bool, list[str]]] = []
+    monkeypatch.setattr(run_folder, "remove", lambda path: found.append(((runs / "next-1").exists(), os.listdir(path))))
+    leave(runs, name, age=LEFT_SECONDS + 1)
+
+    remove_leftovers(runs, now=NOW)
+
+    assert [(False, ["log.0"])] == found
+    assert ["old-next-1"] == os.listdir(runs)
 
 
 @on_sqlite
