@@ -19,7 +19,8 @@ from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.words import BOT, Principal
 
 LONGEST_REASON: Final = 200
-LONGEST: Final = 366 * clock.DAY
+LATEST: Final = 253_402_300_799_999
+"""The last moment of the year 9999, after which none can be told."""
 _EXPIRED: Final = store.Prepared[Service](lambda now: Service.select().where(Service.lock_until <= now))
 
 
@@ -125,9 +126,8 @@ def _reason(text: str) -> str:
 
 
 def _end(until: int | None, now: int) -> int | None:
-    if until is not None and not now < until <= now + LONGEST:
+    if until is not None and not now < until <= LATEST:
         raise Invalid(
-            f"until: expected a moment to come, within {LONGEST // clock.DAY} days; "
-            "without one the lock lasts until somebody unlocks the service"
+            "until: expected a moment to come; without one the lock lasts until somebody unlocks the service"
         )
     return until

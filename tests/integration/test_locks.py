@@ -313,7 +313,7 @@ def test_locks_are_written_down(lock: Any, unlock: Any) -> None:
         {"reason": "why", "until": "tomorrow"},
         {"reason": "why", "until": "2030-01-01T00:00:00"},
         {"reason": "why", "until": "2001-01-01T00:00:00Z"},
-        {"reason": "why", "until": "9999-12-31T23:59:59Z"},
+        {"reason": "why", "until": "9999-12-31T23:59:59-01:00"},
         {"reason": "why", "untill": None},
     ],
 )
@@ -323,6 +323,14 @@ def test_a_lock_that_makes_no_sense_is_refused(client: FlaskClient, auth: Auth, 
 
     assert is_problem(answer, 422)
     assert Service.get().locked is None
+
+
+@pytest.mark.parametrize("until", ["2038-01-20T00:00:00.000Z", "9999-12-31T23:59:59.000Z"])
+def test_a_lock_may_last_for_years(client: FlaskClient, lock: Any, auth: Auth, until: str) -> None:
+    """Its end is told as it was given, as long as a moment can be told at all."""
+    assert 200 == lock(until=until).status_code
+
+    assert until == client.get("/api/v1/services/shop", headers=auth("viewer")).get_json()["lock"]["until"]
 
 
 def test_a_removed_service_cannot_be_locked(lock: Any, app: Flask, shop: ServiceFiles) -> None:
