@@ -39,6 +39,8 @@ class Entry(msgspec.Struct, frozen=True):
     """The kinds of reports that GitHub is owed of its deployments; none where the bot cannot tell GitHub anything."""
     asks: bool = False
     """Whether GitHub can be asked about its repository."""
+    named: str = ""
+    """The repository that a file names which cannot be used; empty where not even that can be read."""
 
     @property
     def visibility(self) -> Visibility:
@@ -162,7 +164,7 @@ class Catalogue:
             file = servicefile.parse(name, data)
             return Entry(name, file, report=file.report if tells else (), asks=tells)
         except BadServiceFile as error:
-            return Entry(name, None, "; ".join(error.problems))
+            return Entry(name, None, "; ".join(error.problems), named=error.repository)
         except OSError as error:
             return Entry(name, None, f"services/{name}/service.toml: cannot be read: {error.strerror}")
         except SettingsError as error:

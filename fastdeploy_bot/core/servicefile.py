@@ -58,10 +58,12 @@ class Visibility(StrEnum):
 class BadServiceFile(SettingsError):
     """A service file is wrong."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], *, repository: str = "") -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
         """Every problem, one line each: `file: key: what is wrong`."""
+        self.repository = repository
+        """The `owner/name` that it names all the same; empty where that cannot be read."""
 
 
 class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +121,7 @@ def parse(name: str, data: bytes) -> ServiceFile:
     if "repository" not in table:
         problems.append("repository: missing; expected owner/name")
     if problems:
-        raise BadServiceFile([f"{where}: {problem}" for problem in problems])
+        raise BadServiceFile([f"{where}: {problem}" for problem in problems], repository=values.get("repository", ""))
     return ServiceFile(**values)
 
 

@@ -228,5 +228,6 @@ def _apply(service: Service, entry: Entry) -> bool:
     return True
 
 
-def _repository(entry: Entry, fallback: str) -> str:
-    return fallback if entry.file is None else entry.file.repository.lower()
+def _repository(entry: Entry, known: str) -> str:
+    """The repository that a service is mapped to; a bad file changes none that is known."""
+    return known or entry.named.lower() if entry.file is None else entry.file.repository.lower()

@@ -224,6 +224,33 @@ def test_a_removed_service_keeps_its_history(
     assert "shop" == client.get("/api/v1/deliveries/g-1", headers=auth("viewer")).get_json()["verdicts"][0]["service"]
 
 
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_push_of_a_service_whose_file_was_never_good_is_refused(
+    app: Flask, service: ServiceFiles, github: GitHub, looked: bool
+) -> None:
+    """What is wrong with the file is the reason, where the file says at least which repository it is about."""
+    service("shop", repository="Octo-Org/Shop", tiemout="5m")
+    if looked:
+        look(app)
+
+    (told,) = github.push().get_json()["verdicts"]
+
+    assert ("shop", "refused", None) == (told["service"], told["verdict"], told["deployment"])
+    assert "tiemout" in told["reason"]
+    assert "octo-org/shop" == services.find("shop").repository
+
+
+def test_a_bad_file_maps_a_known_service_to_no_other_repository(app: Flask, service: ServiceFiles) -> None:
+    """It may be half written: what was known before stands until the file is good."""
+    service("shop", repository="octo-org/shop")
+    look(app)
+
+    service("shop", repository="octo-org/blog", tiemout="5m")
+    look(app)
+
+    assert "octo-org/shop" == services.find("shop").repository
+
+
 def test_a_removed_service_gets_no_verdict_and_no_token(
     app: Flask, client: FlaskClient, service: ServiceFiles, github: GitHub, auth: Auth
 ) -> None:
