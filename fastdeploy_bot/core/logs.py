@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final, cast
 
@@ -31,18 +31,20 @@ class Excerpt(msgspec.Struct, frozen=True):
 def append(deployment: int, offset: int, data: bytes, *, limit: int, times: Sequence[Mark] = ()) -> None:
     """Keep output whose first byte has that offset, and drop from the middle what is over `limit` bytes.
 
-    The times are in order; the first may be of bytes that came before. To be called inside a write. Bytes that are kept
-    already are passed over.
+    At most `limit` bytes are kept: the first half of it, and of the other half at least seven eighths. The times are in
+    order; the first may be of bytes that came before. To be called inside a write. Bytes that are kept already are
+    passed over.
     """
     known = end(deployment)
     data, offset = data[max(0, known - offset) :], max(offset, known)
+    if not data:
+        return
     head = limit // 2
-    while data:
-        size = min(CHUNK, head - offset) if offset < head else CHUNK
-        told = msgspec.json.encode(_within(times, offset, offset + len(data[:size]))).decode()
-        LogChunk.insert(deployment=deployment, offset=offset, data=data[:size], times=told).execute()
-        data, offset = data[size:], offset + size
-    _trim(deployment, head, end(deployment) - (limit - head))
+    tail = max(head, offset + len(data) - (limit - head))
+    _forget(deployment, head, tail)
+    for place, piece in _pieces(data, offset, head, tail, (limit - head) // 8):
+        told = msgspec.json.encode(_within(times, place, place + len(piece))).decode()
+        LogChunk.insert(deployment=deployment, offset=place, data=piece, times=told).execute()
 
 
 def end(deployment: int) -> int:
@@ -115,10 +117,19 @@ def _within(times: Sequence[Mark], start: int, end: int) -> list[Mark]:
     return [(start, at) for at in before] + [(place, at) for place, at in times if start < place < end]
 
 
-def _trim(deployment: int, head: int, tail: int) -> None:
-    """Drop the chunks that lie wholly between the head and the tail."""
+def _pieces(data: bytes, offset: int, head: int, tail: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """What is kept of the data, in chunks, each with its place; behind the head they have that size at most.
+
+    A chunk goes as a whole once the tail begins behind its first byte.
+    """
+    end = offset + len(data)
+    for start, stop, step in ((offset, min(head, end), CHUNK), (max(offset, tail), end, max(1, min(CHUNK, size)))):
+        for place in range(start, stop, step):
+            yield place, data[place - offset : min(place + step, stop) - offset]
+
+
+def _forget(deployment: int, head: int, tail: int) -> None:
+    """Drop the chunks that begin between the head and the tail."""
     LogChunk.delete().where(
-        LogChunk.deployment == deployment,
-        LogChunk.offset >= head,
-        LogChunk.offset + fn.LENGTH(LogChunk.data) <= tail,
+        LogChunk.deployment == deployment, LogChunk.offset >= head, LogChunk.offset < tail
     ).execute()
