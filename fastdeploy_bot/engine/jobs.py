@@ -108,17 +108,20 @@ def _environment(
 
 
 def _user() -> dict[str, str]:
-    """Who the bot is, where its own environment does not say."""
+    """Who the bot is and where it may keep things, where its own environment does not say: a unit's says little."""
+    found = {"LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108 - told, not used
+    runtime = f"/run/user/{os.getuid()}"
+    if Path(runtime).is_dir():
+        found["XDG_RUNTIME_DIR"] = runtime  # `systemctl --user` finds its manager there
     try:
         user = pwd.getpwuid(os.getuid())
     except KeyError:
-        return {"LANG": "C.UTF-8"}
-    return {
+        return found
+    return found | {
         "HOME": user.pw_dir,
         "USER": user.pw_name,
         "LOGNAME": user.pw_name,
         "SHELL": user.pw_shell or "/bin/sh",
-        "LANG": "C.UTF-8",
     }
 
 

@@ -102,7 +102,22 @@ def test_log_beyond_the_limit_keeps_head_and_tail_in_rows(bot: Bot) -> None:
     assert (limit // 2, size) == (kept.gap[0], kept.end)
     assert data[: limit // 2] == head
     assert data[kept.gap[1] :] == tail
-    assert limit // 2 <= len(tail) <= limit // 2 + logs.CHUNK
+    assert limit * 7 // 16 <= len(tail) <= limit // 2
+
+
+def test_scripts_find_folders_of_their_own_where_the_bot_was_told_of_none(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit's environment names neither; `systemctl --user` needs the second, where there is one."""
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    bot.service("shop", 'echo "$TMPDIR ${XDG_RUNTIME_DIR-none}"')
+    number = bot.order("shop")
+
+    bot.until(bot.dispatcher(), number)
+
+    runtime = Path(f"/run/user/{os.getuid()}")
+    assert f"/tmp {runtime if runtime.is_dir() else 'none'}\n".encode() == bot.log(number)
 
 
 def test_many_runs_leave_neither_processes_nor_open_files(bot: Bot) -> None:
