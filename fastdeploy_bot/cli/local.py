@@ -159,7 +159,7 @@ class LocalBot:
 
     def tokens(self, service: str) -> list[TokenView]:
         """A service's tokens, newest first."""
-        return views.tokens(tokens.of_service(services.find(service)))
+        return views.tokens(tokens.of_service(services.shown(service, self.catalogue.entries())))
 
     def create_token(self, service: str, *, days: int, name: str) -> str:
         """A new service token's text."""
@@ -173,7 +173,7 @@ class LocalBot:
 
     def revoke_token(self, service: str, number: int) -> None:
         """End a service token."""
-        tokens.revoke(services.find(service), number, by=LOCAL, now=clock.now())
+        tokens.revoke(services.shown(service, self.catalogue.entries()), number, by=LOCAL, now=clock.now())
 
     def _wait(self, question: int) -> None:
         """Wait until the bot has asked GitHub. Raises Unavailable where none runs that could."""

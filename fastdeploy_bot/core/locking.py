@@ -127,7 +127,5 @@ def _reason(text: str) -> str:
 
 def _end(until: int | None, now: int) -> int | None:
     if until is not None and not now < until <= LATEST:
-        raise Invalid(
-            "until: expected a moment to come; without one the lock lasts until somebody unlocks the service"
-        )
+        raise Invalid("until: expected a moment to come; without one the lock lasts until somebody unlocks the service")
     return until

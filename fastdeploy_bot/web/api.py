@@ -122,7 +122,8 @@ def sync_services() -> Answer[Sync]:
 def list_tokens(name: Name) -> Answer[Page[TokenView]]:
     """A service's tokens, without their texts."""
     operations.authorize(context.principal(), service=name)
-    return answers.as_json(Page(views.tokens(tokens.of_service(services.find(name))), None))
+    service = services.shown(name, context.bot().catalogue.entries())
+    return answers.as_json(Page(views.tokens(tokens.of_service(service)), None))
 
 
 @bp.post("/services/<name>/tokens")
@@ -151,7 +152,7 @@ def revoke_token(name: Name, id: Id) -> Nothing:
     """End a service token."""
     who = context.principal()
     operations.authorize(who, service=name)
-    tokens.revoke(services.find(name), id, by=who, now=clock.now())
+    tokens.revoke(services.shown(name, context.bot().catalogue.entries()), id, by=who, now=clock.now())
     return Nothing(status=HTTPStatus.NO_CONTENT)
 
 

@@ -202,14 +202,16 @@ def test_token_create_prints_the_token_alone_and_it_starts_its_service(bot: Bot,
 
 
 def test_a_revoked_token_is_good_for_nothing(bot: Bot, name: str) -> None:
-    """`token list` shows the tokens without their text, `token revoke` ends one."""
+    """`token list` shows the tokens without their text, `token revoke` ends one; none is an answer, too."""
     bot.service(name, "#!/bin/sh\n")
+    before = bot.read("token", "list", name)
     token = bot.run("token", "create", name, "--days", "2", expect=0).stdout.strip()
     [listed] = bot.read("token", "list", name)
 
     bot.run("token", "revoke", name, str(listed["id"]), expect=0)
 
     assert 401 == bot.http("GET", f"/api/v1/services/{name}", token=token).status_code
+    assert [] == before
     assert token not in json.dumps(listed)
     assert bot.read("token", "list", name)[0]["revoked"]
 

@@ -134,6 +134,21 @@ def test_a_token_of_another_service_is_not_found(
     assert Token.get_by_id(number).revoked is None
 
 
+def test_a_service_whose_file_is_newer_than_the_rows_has_no_tokens(
+    client: FlaskClient, auth: Auth, shop: ServiceFiles
+) -> None:
+    """That is an empty list: the service is there."""
+    shop("new", repository="octo-org/new")
+
+    listed = client.get(f"{V1}/services/new/tokens", headers=auth("admin"))
+    absent = client.get(f"{V1}/services/absent/tokens", headers=auth("admin"))
+    revoked = client.delete(f"{V1}/services/new/tokens/1", headers=auth("admin"))
+
+    assert (200, []) == (listed.status_code, listed.get_json()["items"])
+    assert is_problem(absent, 404)
+    assert "service new has no token 1" == revoked.get_json()["detail"]
+
+
 def test_a_token_has_a_name_and_tells_when_it_was_used(client: FlaskClient, auth: Auth) -> None:
     """In the list; whatever its holder asked for counts, also what was refused."""
     admin = auth("admin")
