@@ -54,7 +54,7 @@ class HostLock:
 class Duty:
     """To be used from one thread."""
 
-    def __init__(self, name: str, *, lock: Path, host: str, guests: Mapping[str, int]) -> None:
+    def __init__(self, name: str, *, lock: Path, host: str, guests: Mapping[str, int] | None = None) -> None:
         """`lock` is a file of this host's own, `host` its name for itself.
 
         `guests` are those to whom it is handed over, each with the longest time that it has it for.
@@ -62,7 +62,7 @@ class Duty:
         self._name = name
         self._lock = HostLock(lock)
         self._host = host
-        self._guests = guests
+        self._guests = guests or {}
         self._since = 0
         self._until = 0
 

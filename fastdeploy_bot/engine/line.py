@@ -117,7 +117,10 @@ class Line:
 
     def busy(self, *, now: int) -> float:
         """For how many seconds at least nothing may be asked from here; 0.0: it may."""
-        return self._duty.busy(now=now) if self.open else NEWS_SECONDS
+        if not self.open:
+            return NEWS_SECONDS
+        until = leases.silent_until(now=now)
+        return self._duty.busy(now=now) if until is None else (until - now) / clock.SECOND
 
     def ask(self, repository: str, needs: Needs, call: Callable[[Client, str], T], *, attempt: int = 0, now: int) -> T:
         """What a call for a repository brings, made with a token that is good for that; `now` in Unix milliseconds.
@@ -178,7 +181,7 @@ class Line:
     def _pause(self, seconds: float, now: int) -> None:
         """Ask GitHub for nothing, neither from here nor from another process or host."""
         log.warning("github wants to hear nothing for a while", extra={"seconds": seconds})
-        self._duty.hand_over(leases.GITHUB, until=now + int(seconds * clock.SECOND))
+        leases.be_silent(until=now + int(seconds * clock.SECOND), now=now)
 
     def _later(self, now: int, begun: float) -> int:
         return now + int((self._timer() - begun) * clock.SECOND)
@@ -187,8 +190,7 @@ class Line:
 def of(settings: Settings, host: str) -> Line:
     """The line of a host, with the settings' credentials."""
     client = Client(settings.github_api_url, settings.github_api_version)
-    guests = {leases.GITHUB: int(policy.LONGEST_WAIT * clock.SECOND)}
-    duty = Duty(leases.LINE, lock=settings.home / "relay.lock", host=host, guests=guests)
+    duty = Duty(leases.LINE, lock=settings.home / "relay.lock", host=host)
     return Line(duty, client, SignIn(settings, client))
 
 

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from typing import Any, Final
+from typing import Final
 
-from fastdeploy_bot.core import clock, leases
+from fastdeploy_bot.core import clock
 from fastdeploy_bot.engine.line import SignIn
 from fastdeploy_bot.forge.github.api import repositories
-from fastdeploy_bot.forge.github.client import Answer, CallFailed, Client
 from fastdeploy_bot.forge.github.permissions import Needs
-from fastdeploy_bot.forge.github.policy import Refusal
+from fastdeploy_bot.forge.github.quiet import QuietClient
 from fastdeploy_bot.runner.git import Signing
 from fastdeploy_bot.settings import Settings
 
 READS: Final = Needs(contents="read")
-
-
-class QuietClient(Client):
-    """One that asks nothing while GitHub wants to hear nothing from any of us."""
-
-    def call(self, *args: Any, **more: Any) -> Answer:  # Any: whatever a client takes
-        """What GitHub answers. Raises CallFailed, without a call where it is to be left alone."""
-        now = clock.now()
-        if (until := leases.silent_until(now=now)) is not None:
-            headers = {"retry-after": str(math.ceil((until - now) / clock.SECOND))}
-            raise CallFailed(Refusal(429, "GitHub wants to hear nothing for a while", headers))
-        return super().call(*args, **more)
 
 
 class Signings:

@@ -21,7 +21,7 @@ from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot import appfile, store, values
 from fastdeploy_bot.appfile import App, BadAppFile
-from fastdeploy_bot.core import audit, clock, deliveries, deployments, guests, leases, roundtrips, services
+from fastdeploy_bot.core import audit, clock, deliveries, deployments, guests, roundtrips, services
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.sessions import Found
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, Invalid
@@ -188,8 +188,6 @@ def _unseen(seen: Seen | None) -> list[str]:
 
 
 def _asked(settings: Settings, app: App, now: int) -> Seen:
-    if (until := leases.silent_until(now=now)) is not None:
-        return Seen(None, f"GitHub wants to be asked nothing until {clock.text(until)}")
     try:
         return Seen(setup.look(settings, app, now=now))
     except CallFailed as failed:

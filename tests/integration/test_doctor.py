@@ -24,6 +24,7 @@ from fastdeploy_bot import sources, store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli import examining, home
 from fastdeploy_bot.cli.checks import Check, Finding, Level, Patient, host, reach, rows, secrecy, services, unit
+from fastdeploy_bot.core import clock, leases
 from fastdeploy_bot.core import secrets as secret_store
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.services import sync
@@ -641,6 +642,14 @@ def test_a_token_that_may_only_read_is_found(patient: Patient, hub: FakeHub) -> 
     hub.pushes = False
 
     assert "read only" in only(patient, Level.FAIL, reach.github).what
+
+
+def test_a_github_that_wants_silence_is_not_asked(patient: Patient, hub: FakeHub) -> None:
+    """Not by a doctor either."""
+    leases.be_silent(until=clock.now() + 60 * clock.SECOND, now=clock.now())
+
+    assert "wants to be asked nothing" in only(patient, Level.WARN, reach.github).what
+    assert [] == hub.calls
 
 
 def test_a_github_that_is_away_is_worth_a_warning(patient: Patient, hub: FakeHub) -> None:

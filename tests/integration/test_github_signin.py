@@ -608,7 +608,7 @@ def test_the_card_of_a_failed_way_takes_a_password(octocat: Guest, hub: FakeHub)
 )
 @pytest.mark.parametrize("on", ["access_token", "/user", "installation", "/permission", "/repos/octo-org/shop"])
 def test_github_being_away_is_one_calm_sentence(octocat: Guest, hub: FakeHub, fault: Fault, on: str) -> None:
-    """At whatever call; nobody becomes anything, and the next try succeeds."""
+    """At whatever call; nobody becomes anything, and the next try succeeds, once GitHub may be asked again."""
     way = octocat.way()
     hub.fail(fault, on=on)
 
@@ -617,6 +617,7 @@ def test_github_being_away_is_one_calm_sentence(octocat: Guest, hub: FakeHub, fa
     assert 503 == answer.status_code
     assert "GitHub could not be asked: try again shortly, or sign in with a password" == told(answer)
     assert {} == people()
+    store.write(lambda: Lease.delete().where(Lease.name == leases.SILENCE).execute())
     assert 303 == octocat.sign_in().status_code
 
 
@@ -642,13 +643,21 @@ def test_while_github_wants_silence_it_is_not_asked(octocat: Guest, hub: FakeHub
     """Not for this either."""
     way = octocat.way()
     later = clock.now() + 60 * clock.SECOND
-    store.write(lambda: Lease.create(name=leases.LINE, holder=leases.GITHUB, until=later))
+    leases.be_silent(until=later, now=clock.now())
 
     answer = octocat.get(way)
 
     assert 503 == answer.status_code
     assert "GitHub wants to be asked nothing for a while" in told(answer)
     assert [] == hub.paths()
+
+
+def test_a_limit_that_a_sign_in_hears_of_holds_for_everybody(octocat: Guest, hub: FakeHub) -> None:
+    """It is the App that is limited, and not only who comes in."""
+    hub.fail(Fault(429, "Slow down", {"Retry-After": "60"}), on="/permission")
+
+    assert 503 == octocat.get(octocat.way()).status_code
+    assert leases.silent_until(now=clock.now()) is not None
 
 
 def test_few_wait_for_github_at_once(app: Flask, hub: FakeHub) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import appkeys
 import fakehub
-from fakehub import FakeHub
+from fakehub import FakeHub, Fault
 from fakehub.wire import Refused
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
@@ -442,17 +442,34 @@ def test_while_github_wants_silence_no_token_is_asked_for(
     """One that is there is used."""
     bot.service()
     until = clock.now() + clock.DAY
-    store.write(lambda: Lease.create(name=leases.LINE, holder=leases.GITHUB, until=until))
+    leases.be_silent(until=until, now=clock.now())
     number = bot.order(shop.head)
-    bot.until_said(app, number, "GitHub wants to hear nothing for a while; it is tried again")
+    bot.until_said(app, number, "GitHub wants to be asked nothing until")
     assert [] == hub.calls
     deployments.cancel(number, by=ANNA, now=clock.now())
 
     store.write(lambda: Lease.delete().execute())
     bot.until(app, bot.order(shop.head))
-    store.write(lambda: Lease.create(name=leases.LINE, holder=leases.GITHUB, until=until))
+    leases.be_silent(until=until, now=clock.now())
 
     assert DeploymentState.SUCCESS == bot.until(app, bot.order(shop.commit())).state
+
+
+def test_a_limit_that_a_fetch_hears_of_holds_for_everybody(
+    bot: Bot, app: Dispatcher, hub: FakeHub, shop: Repository
+) -> None:
+    """For the fetch that comes next, and for the desk."""
+    bot.service()
+    hub.fail(Fault(429, "Slow down", {"Retry-After": "60"}), on="access_tokens")
+    number = bot.order(shop.head)
+    bot.until_said(app, number, "GitHub answered 429")
+    asked = len(hub.calls)
+    deployments.cancel(number, by=ANNA, now=clock.now())
+
+    bot.until_said(app, bot.order(shop.commit()), "GitHub wants to be asked nothing until")
+
+    assert asked == len(hub.calls)
+    assert leases.silent_until(now=clock.now()) is not None
 
 
 def test_a_repository_that_has_moved_is_asked_for_by_its_new_name(

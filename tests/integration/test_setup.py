@@ -29,7 +29,7 @@ from fastdeploy_bot.errors import Forbidden
 from fastdeploy_bot.forge.github import setup
 from fastdeploy_bot.forge.github.api import apps
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.store.models import Audit, Lease
+from fastdeploy_bot.store.models import Audit
 from fastdeploy_bot.web.setup import EXTENSION, Glances
 from fastdeploy_bot.words import LOCAL, WebhookSecret
 
@@ -285,10 +285,24 @@ def test_github_is_not_asked_while_it_wants_to_hear_nothing(admin: Admin, hub: F
     """What holds for the desk holds here."""
     admin.make_app()
     asked = len(hub.calls)
-    store.write(lambda: Lease.create(name=leases.LINE, holder=leases.GITHUB, until=clock.now() + HOUR))
+    leases.be_silent(until=clock.now() + HOUR, now=clock.now())
 
     assert "wants to be asked nothing until" in admin.open()
     assert asked == len(hub.calls)
+
+
+def test_a_limit_that_the_page_hears_of_holds_for_everybody(admin: Admin, hub: FakeHub) -> None:
+    """Who opens the page again, and who wants another secret; and the desk, which would ask next."""
+    admin.make_app()
+    hub.fail(Fault(403, "You have exceeded a secondary rate limit", {"Retry-After": "60"}), on="/app")
+    admin.open()
+    asked = len(hub.calls)
+
+    assert "wants to be asked nothing until" in admin.open()
+    assert "wants to be asked nothing until" in admin.read(admin.rotate(), 502)
+    assert asked == len(hub.calls)
+    left = (leases.silent_until(now=clock.now()) or 0) - clock.now()
+    assert 50 * clock.SECOND < left <= 60 * clock.SECOND
 
 
 def test_github_being_away_is_told_on_the_page(admin: Admin, hub: FakeHub) -> None:

@@ -15,7 +15,7 @@ from fastdeploy_bot import appfile, values
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
 from fastdeploy_bot.cli.checks.rows import PERMISSIONS
-from fastdeploy_bot.core import outbox
+from fastdeploy_bot.core import clock, leases, outbox
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.words import ReportKind
 
@@ -80,6 +80,13 @@ def github(patient: Patient) -> Iterator[Finding]:
         yield fail(problem, "the bot cannot sign in to GitHub with it", "mend it, or take it away and open /setup")
     if not settings.tells_github:
         yield ok("there are no credentials for GitHub, so it is told nothing")
+        return
+    if (until := leases.silent_until(now=int(patient.clock() * 1_000))) is not None:
+        yield warn(
+            f"GitHub wants to be asked nothing until {clock.text(until)}",
+            "what it is owed waits until then",
+            "wait: the bot goes on by itself",
+        )
         return
     wanted = _wanted(patient)
     refusals = list(_refusals(patient, dict(sorted(wanted.items())[:MOST])))

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Final
 
 from fastdeploy_bot.core.guests import Deployed, Given
+from fastdeploy_bot.forge.github import quiet
 from fastdeploy_bot.forge.github.api import apps, collaborators, repositories
 from fastdeploy_bot.forge.github.api.collaborators import Permission
 from fastdeploy_bot.forge.github.api.repositories import Repository
@@ -48,6 +49,9 @@ def given(settings: Settings, person: Person, deployed: Sequence[Deployed], *, n
             least = min(least, share.result(), key=lambda each: each.rank)
             if least.role is None:
                 break
+    except CallFailed as failed:
+        quiet.heed(failed)
+        raise
     except TimeoutError as late:
         raise CallFailed(Refusal(None, "GitHub took too long to say what somebody may do")) from late
     finally:

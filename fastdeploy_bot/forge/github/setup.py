@@ -24,6 +24,7 @@ from fastdeploy_bot.forge.github.api.apps import Installation
 from fastdeploy_bot.forge.github.app_auth import AppTokens
 from fastdeploy_bot.forge.github.client import CallFailed, Client
 from fastdeploy_bot.forge.github.permissions import Needs
+from fastdeploy_bot.forge.github.quiet import QuietClient
 from fastdeploy_bot.settings import Settings
 
 PERMISSIONS: Final = Needs(contents="read", statuses="write", deployments="write", checks="write").named
@@ -112,7 +113,8 @@ def make(settings: Settings, code: str, *, now: int) -> App:
         raise Invalid("code: expected what GitHub sends along")
     if settings.app is not None:
         raise Conflict(f"there is an App already: take {settings.home / appfile.FILE} away to use another one")
-    with closing(_client(settings)) as client:
+    # Nobody is signed in for it, so neither does our limit hold for it nor its limit for us.
+    with closing(Client(settings.github_api_url, settings.github_api_version)) as client:
         made = apps.from_manifest(client, code, now=now)
     appfile.keep(settings.home, made)
     return made
@@ -154,7 +156,7 @@ def rotate(settings: Settings, *, now: int) -> None:
 
 
 def _client(settings: Settings) -> Client:
-    return Client(settings.github_api_url, settings.github_api_version)
+    return QuietClient(settings.github_api_url, settings.github_api_version)
 
 
 def _place(client: Client, tokens: AppTokens, installation: Installation, now: int) -> Place:
