@@ -69,7 +69,8 @@ def doctor(json_: bool) -> None:
 def examine(patient: Patient, wanted: Iterable[Check], *, seconds: float = SECONDS) -> list[Finding]:
     """What the checks find. One that crashes, or takes longer than that, is a finding itself."""
     if not patient.settings.home.is_dir():
-        return [Finding("home", Level.FAIL, f"there is no bot in {patient.settings.home}", "", "fastdeploy init")]
+        what, mend = f"there is no bot in {patient.settings.home}", "fastdeploy init, or set FASTDEPLOY_HOME"
+        return [Finding("home", Level.FAIL, what, "there is nothing to look at", mend)]
     return [finding for check in wanted for finding in _findings(check, patient, seconds)]
 
 

@@ -175,12 +175,12 @@ def test_a_check_that_does_not_end_is_a_finding(patient: Patient, world: ExitSta
 
 
 def test_without_a_home_that_is_the_one_finding(patient: Patient, tmp_path: Path) -> None:
-    """With the command that makes one."""
+    """With the command that makes one, or what names another."""
     away = replace(patient, settings=replace(patient.settings, home=tmp_path / "nowhere"))
 
     [finding] = found(away)
 
-    assert "fastdeploy init" == finding.mend
+    assert ("there is nothing to look at", "fastdeploy init, or set FASTDEPLOY_HOME") == (finding.why, finding.mend)
 
 
 # --- secrets
