@@ -38,12 +38,13 @@ GIVE_UP = 10.0
 LINGER = 2.0
 """Seconds that a daemon which keeps the output open may hold back the end."""
 F_SETPIPE_SZ = 1031
+FAULTS = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP)
+"""What tells a process of its own faults."""
 
 
 def main() -> None:
     """Read a job, and do it if nobody else has."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # from its claim on, nothing but SIGKILL ends it
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()
     script, me = launch.stand_by(), _me()
     message = sys.stdin.buffer.readline()
     if not message:
@@ -58,6 +59,12 @@ def main() -> None:
     run.get_ready()
     if sys.stdin.buffer.read() == BEGIN and _claim(folder, me):
         run.follow()
+
+
+def _ignore_signals() -> None:
+    """From the claim on nothing but SIGKILL ends this: a script may mean somebody else by `killall -USR1 python3`."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, *FAULTS}:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _me() -> dict[str, object]:

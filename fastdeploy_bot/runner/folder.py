@@ -37,6 +37,8 @@ BEGIN = b"begin\n"
 """What a child is told, behind its job, once it is to begin."""
 READING = -1
 """Stands in `pipe` in place of a number while the child is about to change it."""
+_NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
+"""What opening a folder, a link or a socket as a file comes to."""
 _MAGIC = b"FDX1"
 _HEADER = struct.Struct(">4sII")
 _SEGMENT = "log."
@@ -106,16 +108,10 @@ class RunFolder:
             os.close(exit_file)
 
     def remove(self) -> None:
-        """Take the folder away, if it is there."""
+        """Take the folder, or what a script put in its place, away, if it is there."""
         try:
-            names = os.listdir(self.path)
-        except FileNotFoundError:
-            return
-        for name in names:
-            remove(self.file(name))
-        try:
-            os.rmdir(self.path)
-        except FileNotFoundError:
+            remove(self.path)
+        except FileNotFoundError:  # another engine does so just now
             return
 
     # --- life and death ---
@@ -123,11 +119,14 @@ class RunFolder:
     def hold(self, name: str) -> int | None:
         """Take one of the two locks until the answered descriptor is closed; None where somebody else has it.
 
-        None, too, where the folder is gone; a lock that a script took away is put back.
+        None, too, where the folder is gone; a lock that a script took away, or put something in the place of, is put
+        back.
         """
         try:
-            lock = os.open(self.file(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
+            lock = self._lock(name)
+        except OSError:
+            if os.path.isdir(self.path):
+                raise
             return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,6 +134,16 @@ class RunFolder:
             os.close(lock)
             return None
         return lock
+
+    def _lock(self, name: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(self.file(name), flags, 0o600)
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+        remove(self.file(name))
+        return os.open(self.file(name), flags, 0o600)
 
     def claim(self, by: dict[str, object]) -> bool:
         """Decide, once and for all, who runs or does not run the script; only for who holds the lock.
@@ -173,8 +182,12 @@ class RunFolder:
     def alive(self) -> bool:
         """Whether the child lives."""
         try:
-            lock = os.open(self.file("lock"), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+            lock = os.open(self.file("lock"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
             return False
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -199,10 +212,10 @@ class RunFolder:
     # --- the exit record ---
 
     def write_exit(self, record: dict[str, object]) -> None:
-        """Write the exit record in place, on disk when this returns."""
+        """Write the exit record in place, on disk when this returns. Raises OSError where that is no file any more."""
         body = json.dumps(record).encode()
         data = _HEADER.pack(_MAGIC, len(body), zlib.crc32(body)) + body
-        exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_CLOEXEC)
+        exit_file = os.open(self.file("exit"), os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.pwrite(exit_file, data, 0)
             os.fsync(exit_file)
@@ -227,7 +240,8 @@ class RunFolder:
         if self.requested(name) is not None:
             return
         draft = self.file(f"{name}.new")
-        _write(draft, json.dumps(details).encode())
+        remove(draft)
+        _write(draft, json.dumps(details).encode(), os.O_EXCL)
         remove(self.file(name))
         os.rename(draft, self.file(name))
 

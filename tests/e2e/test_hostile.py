@@ -61,6 +61,8 @@ def test_a_token_in_an_address_is_refused_and_not_logged(bot: Bot) -> None:
         ("record", 'rm "$run/exit"; mkdir "$run/exit"', "lost"),
         ("gone", 'rm -r "$run"', "lost"),
         ("pipe", 'mkfifo "$run/cancel" "$run/finish"', "success"),
+        ("queue", 'rm "$run/exit"; mkfifo "$run/exit"', "lost"),
+        ("waiter", 'rm "$run/lock"; mkfifo "$run/lock"; sleep 30', "lost"),
         ("locks", 'rm "$run/supervisor.lock"; mkdir "$run/finish"', "success"),
     ],
 )

@@ -188,10 +188,11 @@ def test_script_that_had_ended_before_the_cancel_keeps_its_outcome(stage: Stage)
 
 
 def test_signal_without_a_request_changes_nothing(stage: Stage) -> None:
-    """A host that shuts down signals everybody; a deployment is ended by word only."""
+    """A host that shuts down signals everybody, a script all that are called like its own; it is ended by word only."""
     run = says_ready(stage.begin("echo ready; sleep 0.6; exit 3"))
+    others = [signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGTSTP, signal.SIGRTMIN]
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, *others):
         os.kill(run.child, number)
 
     assert "exit status 3" == run.end()["reason"]

@@ -30,6 +30,28 @@ def held(folder: RunFolder, name: str = "lock") -> Iterator[None]:
         os.close(lock)
 
 
+SHAPES = ["folder", "fifo", "socket", "junk", "link", "ring"]
+"""What a script may put in the place of a file."""
+
+
+def put(shape: str, path: Path) -> None:
+    """Put it there."""
+    path.unlink(missing_ok=True)
+    match shape:
+        case "folder":
+            (path / "inner").mkdir(parents=True)
+        case "fifo":
+            os.mkfifo(path)
+        case "socket":
+            os.mknod(path, stat.S_IFSOCK)
+        case "junk":
+            path.write_bytes(b"\xff{[junk")
+        case "link":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.symlink_to(path)
+
+
 # --- making and removing ---
 
 
@@ -411,21 +433,44 @@ def test_journal_lines_that_are_no_steps_are_passed_over(folder: RunFolder) -> N
     assert ([{"name": "a"}], len(journal)) == folder.read_steps(0)
 
 
-@pytest.mark.parametrize("name", ["exit", "claim", "cancel", "finish", "steps.log", "log.5", "times"])
-@pytest.mark.parametrize("shape", ["folder", "fifo", "junk", "link"])
+@pytest.mark.parametrize("name", ["lock", "supervisor.lock"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_lock_takes_the_place_of_what_a_script_put_there(folder: RunFolder, name: str, shape: str) -> None:
+    """Somebody has to follow the run, or its service would never be free again."""
+    put(shape, Path(folder.file(name)))
+
+    with held(folder, name):
+        assert None is folder.hold(name)
+        assert (name == "lock") == folder.alive()
+
+
+@pytest.mark.parametrize("shape", ["fifo", "socket", "link", "ring"])
+def test_an_exit_record_is_not_waited_with_for_what_a_script_put_there(folder: RunFolder, shape: str) -> None:
+    """The child would stay for good; without it the run is lost."""
+    put(shape, Path(folder.file("exit")))
+
+    with pytest.raises(OSError, match="exit"):
+        folder.write_exit(RECORD)
+
+
+@pytest.mark.parametrize("shape", ["fifo", "junk", "ring"])
+def test_what_a_script_put_in_the_folder_s_place_is_removed(folder: RunFolder, shape: str) -> None:
+    """It is no run that could be followed."""
+    folder.remove()
+    put(shape, Path(folder.path))
+
+    assert run_folder.LOST == folder.judge()
+    assert None is folder.hold("lock")
+    folder.remove()
+
+    assert not os.path.lexists(folder.path)
+
+
+@pytest.mark.parametrize("name", ["lock", "exit", "claim", "cancel", "finish", "steps.log", "log.5", "times"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_nothing_in_a_file_s_place_makes_a_look_fail(folder: RunFolder, name: str, shape: str) -> None:
     """A script may write whatever it likes where it runs; looking at it answers, and does not wait."""
-    path = Path(folder.file(name))
-    path.unlink(missing_ok=True)
-    match shape:
-        case "folder":
-            path.mkdir()
-        case "fifo":
-            os.mkfifo(path)
-        case "junk":
-            path.write_bytes(b"\xff{[junk")
-        case _:
-            path.symlink_to("/dev/zero")
+    put(shape, Path(folder.file(name)))
 
     assert folder.judge() in {run_folder.NOT_STARTED, run_folder.LOST}
     assert folder.exit_record() is None
@@ -434,11 +479,11 @@ def test_nothing_in_a_file_s_place_makes_a_look_fail(folder: RunFolder, name: st
     assert folder.requested("cancel") is None
 
 
-@pytest.mark.parametrize("shape", ["folder", "junk"])
-def test_a_request_takes_the_place_of_what_a_script_put_there(folder: RunFolder, shape: str) -> None:
+@pytest.mark.parametrize("name", ["cancel", "cancel.new"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_request_takes_the_place_of_what_a_script_put_there(folder: RunFolder, name: str, shape: str) -> None:
     """A cancel cannot be kept away."""
-    path = Path(folder.file("cancel"))
-    path.mkdir() if shape == "folder" else path.write_text("junk")
+    put(shape, Path(folder.file(name)))
 
     folder.request("cancel", {"by": "anna"})
 
