@@ -21,6 +21,8 @@ _TOGETHER: Final = re.compile(rb"POST /(?:webhooks/github|api/v1/deployments/\d+
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r\n", re.IGNORECASE)
 _EXPECT: Final = b"\r\nexpect:"
 """Who expects to be told to go on is told so at once, however long that takes: gunicorn writes it before all else."""
+TAKE_SECONDS: Final = 10.0
+"""How long they may take for that."""
 
 
 def has_read_ahead(conn: Any) -> bool:
@@ -47,10 +49,11 @@ class Exchange:
     """A request whose head has come, and its answer."""
 
     def __init__(self, worker: Any, request: Any, conn: Any) -> None:
-        """The app is asked. Raises what it raises."""
+        """The app is asked. Raises what it raises; TimeoutError where the client does not take that it may go on."""
         self._worker = worker
         self.request = request
         self._begun = time.perf_counter()
+        conn.sock.settimeout(TAKE_SECONDS)
         self._answer, self._environ = wsgi.create(request, conn.sock, conn.client, conn.server, worker.cfg)
         self._environ["wsgi.multithread"] = True
         self._wire = self._answer.sock = _Joined(conn.sock)

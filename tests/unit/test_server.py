@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -10,9 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 
-from fastdeploy_bot.web import server
+from fastdeploy_bot.web import exchanges, server
+from fastdeploy_bot.web.exchanges import Exchange
 from fastdeploy_bot.web.server import Worker, _Calls, _cut
 
 
@@ -87,3 +91,27 @@ def test_a_client_that_takes_its_answer_slowly_can_be_cut_off_at_the_end(worker:
             _cut(each)
 
         assert sending.result(server.REST_SECONDS / 2) is False
+
+
+def test_who_does_not_take_that_it_may_go_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have a thread for as long as it likes."""
+    monkeypatch.setattr(exchanges, "TAKE_SECONDS", 0.1)
+    here, there = socket.socketpair()
+
+    with here, there:
+        there.sendall(b"GET /healthz HTTP/1.1\r\nHost: bot\r\nExpect: 100-continue\r\n\r\n")
+        request = next(RequestParser(Config(), here, ("127.0.0.1", 1)))
+        _fill(here)
+
+        with pytest.raises(TimeoutError):
+            Exchange(SimpleNamespace(cfg=Config()), request, SimpleNamespace(sock=here, client=("", 1), server=("", 2)))
+
+
+def _fill(sock: socket.socket) -> None:
+    """Send as much as is kept for somebody who does not read."""
+    sock.setblocking(False)
+    for piece in (b"x" * 1024, b"x"):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.send(piece)
+    sock.setblocking(True)
