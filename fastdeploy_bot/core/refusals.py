@@ -37,10 +37,12 @@ class Meter:
 meter = Meter()
 
 
-def note(*, peer: str, event: str, reason: str, now: int) -> None:
-    """Keep a refusal, unless there are too many of them at this moment."""
-    if meter.passes(now):
-        store.write(lambda: _keep(peer, event, reason, now))
+def note(*, peer: str, event: str, reason: str, now: int) -> store.Later[None] | None:
+    """Have a refusal kept, once that is asked for; None where there are too many of them at this moment.
+
+    It is written together with what else the thread has put off: many, while nothing can be written, wait once.
+    """
+    return store.later(lambda: _keep(peer, event, reason, now)) if meter.passes(now) else None
 
 
 def latest() -> list[Refusal]:

@@ -118,19 +118,21 @@ def _keep_refusal(error: FastdeployError | RequestEntityTooLarge) -> None:
         return
     reason = str(error) if isinstance(error, FastdeployError) else f"the body has more than {LARGEST} bytes"
     event = request.headers.get("X-GitHub-Event", "")
-    keep = partial(_write_refusal, peer=context.peer(), event=event, reason=reason, now=clock.now())
+    kept = refusals.note(peer=context.peer(), event=event, reason=reason, now=clock.now())
+    if kept is None:
+        return
 
     @after_this_request
     def later(answer: Response) -> Response:
-        answer.call_on_close(keep)
+        answer.call_on_close(partial(_write_refusal, kept))
         return answer
 
 
-def _write_refusal(*, peer: str, event: str, reason: str, now: int) -> None:
+def _write_refusal(kept: store.Later[None]) -> None:
     try:
-        refusals.note(peer=peer, event=event, reason=reason, now=now)
+        kept.answer()
     except Unavailable as error:
-        log.warning("refusal not kept", extra={"peer": peer, "problem": str(error)})
+        log.warning("refusal not kept", extra={"problem": str(error)})
     finally:
         store.release()
 

@@ -153,6 +153,18 @@ def test_others_are_answered_while_webhooks_wait_to_be_written(shop: Bot, peers:
     assert 200 == client.hear()[0]
 
 
+def test_refusals_hold_up_no_webhook_while_nothing_can_be_written(shop: Bot, peers: ExitStack) -> None:
+    """Each of them is to be kept, too; all of them wait for the database once."""
+    guessing, client = [Peer(shop, peers) for _ in range(MANY)], Peer(shop, peers, patience=SHORT)
+    with locked(shop):
+        for number, each in enumerate(guessing):
+            each.say(request(shop, number, secret="guessed"))
+        client.say(request(shop, MANY))
+        assert 503 == client.hear()[0]
+
+    assert [401] * MANY == [each.hear()[0] for each in guessing]
+
+
 def test_requests_that_come_in_one_piece_are_answered_in_their_order(shop: Bot, peers: ExitStack) -> None:
     """Two webhooks and another request behind them, all sent before the first answer."""
     client = Peer(shop, peers)

@@ -30,6 +30,12 @@ def kept() -> list[tuple[str, str, str]]:
     return [(row.peer, row.event, row.reason) for row in refusals.latest()]
 
 
+def keep(event: str = "", *, now: int) -> None:
+    """Have a refusal kept, if there is room for one."""
+    if (noted := refusals.note(peer="", event=event, reason="", now=now)) is not None:
+        noted.answer()
+
+
 def test_a_wrong_signature_is_kept_with_its_reason(github: GitHub) -> None:
     """Without anything of the body, which nobody has vouched for."""
     github.deliver(document(actor="mallory"), secret="guessed").close()
@@ -81,7 +87,7 @@ def test_accepted_ones_leave_nothing(github: GitHub) -> None:
 def test_twenty_are_kept() -> None:
     """The newest ones."""
     for number in range(50):
-        refusals.note(peer="", event=f"e{number}", reason="", now=NOW + number * clock.SECOND)
+        keep(event=f"e{number}", now=NOW + number * clock.SECOND)
 
     assert [f"e{number}" for number in range(49, 29, -1)] == [event for _, event, _ in kept()]
     assert refusals.KEPT == Refusal.select().count()
@@ -92,7 +98,7 @@ def test_a_flood_writes_little(github: GitHub, monkeypatch: pytest.MonkeyPatch) 
     writes: list[int] = []
     monkeypatch.setattr(refusals, "_keep", lambda *_: writes.append(1))
     for number in range(1_000):
-        refusals.note(peer="", event="", reason="", now=NOW + number * 10)
+        keep(now=NOW + number * 10)
 
     assert refusals.KEPT + 9 == len(writes)
     assert 401 == github.deliver(document(), secret="guessed").status_code
@@ -113,10 +119,10 @@ def test_what_is_kept_is_short_and_plain(client: FlaskClient) -> None:
 def test_a_database_that_cannot_be_written_changes_no_answer(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal is written once it has been answered, and given up with a line in the log."""
 
-    def fail(**_: object) -> None:
+    def fail(*_: object) -> None:
         raise Unavailable("the database is busy")
 
-    monkeypatch.setattr(refusals, "note", fail)
+    monkeypatch.setattr(refusals, "_keep", fail)
 
     answer = github.deliver(document(), secret="guessed")
     answer.close()
