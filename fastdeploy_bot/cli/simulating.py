@@ -12,7 +12,7 @@ from uuid import uuid4
 import click
 
 from fastdeploy_bot.cli import printing, shared
-from fastdeploy_bot.core import clock
+from fastdeploy_bot.core import clock, deliveries
 from fastdeploy_bot.errors import Conflict, Unavailable
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.settings import Settings, require_serving
@@ -43,7 +43,7 @@ def deliver(settings: Settings, url: str, event: str, body: bytes) -> dict[str, 
         data=body,
         headers={
             "Content-Type": "application/json",
-            "User-Agent": "fastdeploy-simulate",
+            "User-Agent": deliveries.SIMULATING,
             "X-GitHub-Event": event,
             "X-GitHub-Delivery": str(uuid4()),
             "X-Hub-Signature-256": signatures.sign(secrets[0].secret, body),

@@ -42,8 +42,8 @@ _LAST: Final = store.Prepared[Verdict](
     )
 )
 
-_SENT_BY_GITHUB_ALONE: Final = ("ping", "installation", "installation_repositories")
-"""Events that nobody has reason to simulate."""
+SIMULATING: Final = "fastdeploy-simulate"
+"""The `User-Agent` of what signs in GitHub's place."""
 
 
 class ToldVerdict(msgspec.Struct, frozen=True):
@@ -229,10 +229,10 @@ def _verdicts(numbers: list[int]) -> dict[int, list[ToldVerdict]]:
 
 
 def newest_of_github(*, since: int) -> Delivery | None:
-    """The newest webhook from that moment on by which GitHub showed that it reaches the bot."""
+    """The newest webhook from that moment on by which GitHub, and nobody in its place, reached the bot."""
     found: Delivery | None = (
         Delivery.select(Delivery.id, Delivery.guid, Delivery.event, Delivery.received)
-        .where(Delivery.event.in_(_SENT_BY_GITHUB_ALONE), Delivery.received >= since)
+        .where(Delivery.received >= since, ~Delivery.reconciled, ~Delivery.headers.contains(SIMULATING))
         .order_by(Delivery.id.desc())
         .first()
     )

@@ -15,9 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, sha, states, sync
+from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, main_of, sha, states, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, feed, logs, searching, steps
+from fastdeploy_bot.core import clock, deliveries, deployments, feed, logs, searching, steps
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step
@@ -132,6 +132,17 @@ def test_nobody_else_is_told_of_homes_and_secrets(app: Flask, service: ServiceFi
 
     service("shop", visibility="status")
     assert "What is deployed shows up here." in text(Browser(app), "/")
+
+
+@pytest.mark.parametrize("event", ["ping", "push"])
+def test_what_was_simulated_is_no_sign_of_github(app: Flask, github: GitHub, event: str) -> None:
+    """Whoever tries `fastdeploy simulate` first has not shown that GitHub gets through."""
+    admin = Browser(app).signed_in("admin")
+
+    github.deliver(document(), event=event, headers={"User-Agent": deliveries.SIMULATING})
+
+    for path in ("/", "/setup"):
+        assert "GitHub reached this bot" not in admin.get(path).text
 
 
 def test_a_first_delivery_is_told(app: Flask, github: GitHub) -> None:
@@ -755,7 +766,7 @@ def test_what_waits_for_a_lock_begins_when_somebody_unlocks(deployer: Browser, g
 
 
 @pytest.mark.usefixtures("two_services")
-@pytest.mark.parametrize("fields", [{"reason": " "}, {"span": "soon"}, {"span": "9" * 19}, {"span": "40000000"}])
+@pytest.mark.parametrize("fields", [{"reason": " "}, {"span": "soon"}, {"span": "9" * 19}, {"span": "5000000000"}])
 def test_a_lock_that_makes_no_sense_is_refused_in_words(deployer: Browser, fields: dict[str, str]) -> None:
     """422, and nothing is locked."""
     answer = lock(deployer, **fields)

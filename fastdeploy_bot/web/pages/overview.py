@@ -10,9 +10,8 @@ from flask import request, url_for
 
 from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, searching, standing, whereabouts
 from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.deliveries import Arrival
 from fastdeploy_bot.core.standing import Run, Seen
-from fastdeploy_bot.store.models import Recovery
+from fastdeploy_bot.store.models import Delivery, Recovery
 from fastdeploy_bot.web import browser, context, display
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
@@ -26,7 +25,7 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     """Where GitHub is to send what happens."""
     has_app: bool
     """Whether a GitHub App of the bot's does so."""
-    reached: Arrival | None
+    reached: Delivery | None
     """The last that it has sent."""
 
 
@@ -76,7 +75,7 @@ def _lesson() -> Lesson:
         home=settings.home,
         hook=settings.effective_public_url + url_for("hooks.github"),
         has_app=settings.app is not None,
-        reached=next(iter(deliveries.latest(1)), None),
+        reached=deliveries.newest_of_github(since=0),
     )
 
 
