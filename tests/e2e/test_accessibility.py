@@ -35,7 +35,14 @@ ILL_SHAPED = """() => {
   const drawn = [...document.querySelectorAll(".facts > .spark:not(:last-child)")];
   const under = (one) => box(one.nextElementSibling).left < box(one).right;
   const covered = drawn.filter((one) => under(one) && box(one.nextElementSibling).top < box(one).bottom);
-  return [...small.map((one) => `too small: ${told(one)}`), ...covered.map((one) => `covered: ${told(one)}`)];
+  const outside = [...document.querySelectorAll(".menu")].filter((menu) => {
+    menu.open = true;
+    const { left, right } = box(menu.lastElementChild);
+    menu.open = false;
+    return left < 0 || right > innerWidth;
+  });
+  const all = (word, found) => found.map((one) => `${word}: ${told(one)}`);
+  return [...all("opens outside", outside), ...all("too small", small), ...all("covered", covered)];
 }"""
 
 
@@ -44,7 +51,7 @@ ILL_SHAPED = """() => {
 def test_axe_finds_nothing_wrong_with_any_page(
     browser: playwright.sync_api.Browser, tmp_path: Path, empty: bool, theme: Theme
 ) -> None:
-    """No rule is left out, no page is wider than its window, nothing to press is small, no drawing is written over."""
+    """No rule is left out, no page is wider than its window, no menu opens outside of it, nothing to press is small."""
     axe.require()
     wrong: list[str] = []
 
