@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import clock, globs, heads, questions
+from fastdeploy_bot.core import clock, globs, heads, questions, successes
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.errors import Invalid, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Question, Service, Verdict
@@ -105,11 +105,30 @@ def require(service: Service, file: ServiceFile, sha: str, *, now: int) -> None:
     )
 
 
+def is_sure(deployment: Deployment) -> bool:
+    """Whether the rows tell that a queued deployment's commit belongs to its service: else nobody could ask GitHub."""
+    if deployment.delivery_id is not None:
+        return True
+    service, sha = deployment.service, deployment.sha
+    known = successes.of(service, Deployment.id).where(Deployment.sha == sha).exists()
+    return known or _says_so(_last(service, sha, deployment.created))
+
+
+def beginnings(file: ServiceFile) -> tuple[str, ...]:
+    """With what the names of all refs begin that a service names, without `refs/`; none: its default branch alone."""
+    places = (_places("heads", file.branches), _places("tags", file.tags))
+    plain = [ref.removeprefix("refs/") for refs, _ in places for ref in refs]
+    return tuple(dict.fromkeys([*plain, *(each for _, prefixes in places for each in prefixes)]))
+
+
 def _is_known(service: Service, file: ServiceFile, sha: str, now: int) -> bool:
     mine = Deployment.select().where(Deployment.service == service.id, Deployment.sha == sha)
     if mine.exists() or _was_pushed(service, file, sha):
         return True
-    last = _last(service, sha, now)
+    return _says_so(_last(service, sha, now))
+
+
+def _says_so(last: Question | None) -> bool:
     return last is not None and msgspec.json.decode(last.answer or "null") not in (None, "")
 
 

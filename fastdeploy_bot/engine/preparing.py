@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fastdeploy_bot import facts, store
-from fastdeploy_bot.core import clock, queue, titles
+from fastdeploy_bot.core import clock, heads, queue, reaching, titles
 from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine.duty import HostLock
 from fastdeploy_bot.engine.signing import Signings
@@ -25,7 +25,7 @@ from fastdeploy_bot.runner import mirror, submodules
 from fastdeploy_bot.runner.checkout import Checkout, CheckoutFailed, Mirrors
 from fastdeploy_bot.runner.complaints import Trouble
 from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
-from fastdeploy_bot.runner.mirror import Wanted
+from fastdeploy_bot.runner.mirror import Refs, Wanted
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
 
@@ -50,8 +50,10 @@ class Unwanted(Exception):
 class _Work:
     """One deployment's checkout on its way."""
 
-    def __init__(self, wanted: Wanted, *, submodules: bool, titled: bool) -> None:
+    def __init__(self, wanted: Wanted, within: Refs | None, *, submodules: bool, titled: bool) -> None:
         self.wanted = wanted
+        self.within = within
+        """The refs that have to lead to its commit, where nobody knows that one does."""
         self.submodules = submodules
         self.titled = titled
         """Whether it is known what its commit is called."""
@@ -97,7 +99,8 @@ class Preparing:
         work = self._works.get(deployment.id)
         if work is None or (work.result is not None and work.result.is_gone):
             wanted = Wanted(self._forge, deployment.repository, deployment.sha)
-            work = self._works[deployment.id] = _Work(wanted, submodules=file.submodules, titled=bool(deployment.title))
+            within, titled = _within(deployment, file), bool(deployment.title)
+            work = self._works[deployment.id] = _Work(wanted, within, submodules=file.submodules, titled=titled)
         if work.result is None and not work.going_on and now >= work.again:
             if sum(each.going_on for each in self._works.values()) < AT_ONCE:
                 self._begin(deployment.id, work)
@@ -167,7 +170,7 @@ class Preparing:
     def _check_out(self, work: _Work, tree: Path) -> None:
         stop = partial(self._stop, work)
         self._trees.mkdir(mode=0o700, exist_ok=True)
-        self._sign_and_fetch(work.wanted, tree, stop)
+        self._sign_and_fetch(work.wanted, tree, stop, within=work.within)
         if work.submodules:
             self._fetch_submodules(work.wanted, tree, stop)
 
@@ -192,10 +195,10 @@ class Preparing:
                 raise CheckoutFailed(failed.trouble, f"submodule {name} ({inner.repository}): {failed}") from failed
             found += submodules.of(place, inner, stop)
 
-    def _sign_and_fetch(self, wanted: Wanted, tree: Path, stop: Guard) -> None:
+    def _sign_and_fetch(self, wanted: Wanted, tree: Path, stop: Guard, *, within: Refs | None = None) -> None:
         signing, hint = self._signing(wanted.repository)
         try:
-            self._fetch(wanted, tree, signing, stop)
+            self._fetch(wanted, within, tree, signing, stop)
         except CheckoutFailed as failed:
             if failed.trouble is Trouble.DENIED and signing is None:
                 raise CheckoutFailed(Trouble.DENIED, f"{failed} ({hint})") from failed
@@ -215,16 +218,16 @@ class Preparing:
             return None, str(failed)
         return signing, "without credentials for GitHub, public repositories alone can be fetched"
 
-    def _fetch(self, wanted: Wanted, tree: Path, signing: Signing | None, stop: Guard) -> None:
+    def _fetch(self, wanted: Wanted, within: Refs | None, tree: Path, signing: Signing | None, stop: Guard) -> None:
         """Once more with a fresh token where one is refused, and by the new name where the repository has moved."""
         try:
-            self._mirrors.check_out(wanted, tree, signing, stop)
+            self._mirrors.check_out(wanted, tree, signing, stop, within=within)
         except CheckoutFailed as failed:
             again = None if signing is None else self._other_way(wanted, signing, failed)
             if again is None:
                 raise
             run_folder.remove(str(tree))
-            self._mirrors.check_out(again[0], tree, again[1], stop)
+            self._mirrors.check_out(again[0], tree, again[1], stop, within=within)
 
     def _other_way(self, wanted: Wanted, signing: Signing, failed: CheckoutFailed) -> tuple[Wanted, Signing] | None:
         if failed.trouble is Trouble.MOVED:
@@ -238,6 +241,13 @@ class Preparing:
 def of(settings: Settings, ring: Callable[[], object], stopping: threading.Event) -> Preparing:
     """What prepares the deployments of this process."""
     return Preparing(settings, Signings(settings), ring, stopping)
+
+
+def _within(deployment: Deployment, file: ServiceFile) -> Refs | None:
+    """The refs that have to lead to a commit that somebody named; None where the rows tell that it belongs."""
+    if reaching.is_sure(deployment):
+        return None
+    return Refs(reaching.beginnings(file), lambda ref: heads.mapped(file, ref, None))
 
 
 def _note(work: _Work, failed: CheckoutFailed | CallFailed) -> None:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from fastdeploy_bot.runner import folder as run_folder
 from fastdeploy_bot.runner.complaints import Trouble
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
-from fastdeploy_bot.runner.mirror import Mirror, Wanted
+from fastdeploy_bot.runner.mirror import Mirror, Refs, Wanted
 from fastdeploy_bot.runner.tree import boot
 
 log = logging.getLogger(__name__)
@@ -111,14 +112,19 @@ class Mirrors:
         self._limit = limit
         self._longest = longest
 
-    def check_out(self, wanted: Wanted, tree: Path, signing: Signing | None, stop: Guard) -> None:
+    def check_out(
+        self, wanted: Wanted, tree: Path, signing: Signing | None, stop: Guard, *, within: Refs | None = None
+    ) -> None:
         """Make `tree`, which must not exist, hold exactly that commit, with a `.git` of its own.
 
-        `stop` raises when nobody wants it any more. Raises CheckoutFailed; then `tree` may hold anything.
+        Where `within` is given, one of those refs has to lead to the commit. `stop` raises when nobody wants it any
+        more. Raises CheckoutFailed; then `tree` may hold anything.
         """
         _check(wanted)
         source = Mirror(self._folder / f"{wanted.repository.lower().replace('/', '+')}.git")
         try:
+            if within is not None:
+                self._require(source, wanted, within, signing, stop)
             self._make(source, wanted, tree, signing, stop)
             (tree / _WHOLE).write_text(boot())
         except GitFailed as failed:
@@ -141,6 +147,13 @@ class Mirrors:
                 if lock is not None:
                     each.pack(self._guard(stop), lock)
 
+    def _require(self, source: Mirror, wanted: Wanted, within: Refs, signing: Signing | None, stop: Guard) -> None:
+        """Raise CheckoutFailed where none of these refs leads to the commit: forges give out those of forks, too."""
+        with self._holding(source, wanted, signing, stop) as lock:
+            if not source.is_led_to(wanted, within, signing, self._guard(stop, source), lock):
+                why = f"{wanted.sha[:7]} is part of no branch or tag that the service deploys: push it to one first"
+                raise CheckoutFailed(Trouble.UNKNOWN, why)
+
     def _make(self, source: Mirror, wanted: Wanted, tree: Path, signing: Signing | None, stop: Guard) -> None:
         """Make the tree; where the mirror has not what it was sure of, once more from a new one."""
         self._share(source, wanted, tree, signing, stop)
@@ -156,14 +169,20 @@ class Mirrors:
             mirror.fill(tree, wanted.sha, self._guard(stop))
 
     def _share(self, source: Mirror, wanted: Wanted, tree: Path, signing: Signing | None, stop: Guard) -> None:
+        with self._holding(source, wanted, signing, stop):
+            source.share(tree, wanted, self._guard(stop))
+        self._make_room(but=source)
+
+    @contextlib.contextmanager
+    def _holding(self, source: Mirror, wanted: Wanted, signing: Signing | None, stop: Guard) -> Iterator[int]:
+        """Work alone with a mirror that has the commit; what becomes too large goes away."""
         with source.held(stop) as lock:
             try:
                 self._bring(source, wanted, signing, stop, lock)
+                yield lock
             except _TooLarge:
                 source.remove()
                 raise
-            source.share(tree, wanted, self._guard(stop))
-        self._make_room(but=source)
 
     def _bring(self, source: Mirror, wanted: Wanted, signing: Signing | None, stop: Guard, lock: int) -> None:
         """Have the commit in the mirror; one that cannot be used is made anew."""

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,8 @@ KEPT: Final = 50
 _IN_MIRROR: Final = ("--git-dir=.",)
 IN_TREE: Final = ("--git-dir=.git", "--work-tree=.")
 _REFS: Final = "refs/kept/"
+_ASKED: Final = "refs/asked/"
+"""What a repository's refs name, for as long as that is looked at."""
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP})
 
 
@@ -46,6 +48,15 @@ class Wanted(msgspec.Struct, frozen=True):
     def url(self) -> str:
         """Where it is fetched from."""
         return f"{self.forge}/{self.repository}.git"
+
+
+class Refs(msgspec.Struct, frozen=True):
+    """Some branches and tags of a repository."""
+
+    beginnings: tuple[str, ...]
+    """With what their names begin, without `refs/`; none: the default branch alone."""
+    wants: Callable[[str], bool]
+    """Tells of a ref that begins so, in full, whether it is one of them."""
 
 
 class Mirror:
@@ -114,6 +125,17 @@ class Mirror:
         if not self._has(wanted.sha, guard, lock):
             self._fetch(wanted, signing, guard, lock)
 
+    def is_led_to(self, wanted: Wanted, refs: Refs, signing: Signing | None, guard: Guard, lock: int) -> bool:
+        """Whether one of these refs of the repository leads to a commit that is there. Asks by the network."""
+        specs = [f"+refs/{each}*:{_ASKED}{each}*" for each in refs.beginnings] or [f"+HEAD:{_ASKED}HEAD"]
+        try:
+            self._fetch_refs(wanted, specs, signing, guard, lock)
+            leading = ("for-each-ref", f"--contains={wanted.sha}", "--format=%(refname)", _ASKED)
+            found = self._git([*leading], guard, lock).splitlines()
+        finally:
+            run_folder.remove(str(self.path / _ASKED))
+        return any(not refs.beginnings or refs.wants(f"refs/{name.removeprefix(_ASKED)}") for name in found)
+
     def is_sound(self, guard: Guard, lock: int) -> bool:
         """Whether nothing is missing in it."""
         try:
@@ -144,7 +166,7 @@ class Mirror:
 
     def _prepare(self, guard: Guard, lock: int) -> None:
         """Make it where it is not there, and take away what a git that was killed left."""
-        for left in (*self.path.rglob("*.lock"), *self.path.glob("objects/**/tmp_*")):
+        for left in (*self.path.rglob("*.lock"), *self.path.glob("objects/**/tmp_*"), *self.path.glob(_ASKED)):
             run_folder.remove(str(left))
         if not self._note.exists():
             self.remove()
@@ -159,16 +181,18 @@ class Mirror:
     def _fetch(self, wanted: Wanted, signing: Signing | None, guard: Guard, lock: int) -> None:
         """Fetch that commit and its history, nothing else; where the server does not give it by its name, all heads."""
         try:
-            self._fetch_refs(wanted, f"+{wanted.sha}:{_REFS}{wanted.sha}", signing, guard, lock)
+            self._fetch_refs(wanted, [f"+{wanted.sha}:{_REFS}{wanted.sha}"], signing, guard, lock)
         except GitFailed as failed:
             if "unadvertised object" not in failed.said:
                 raise
-            self._fetch_refs(wanted, "+refs/heads/*:refs/heads/*", signing, guard, lock)
+            self._fetch_refs(wanted, ["+refs/heads/*:refs/heads/*"], signing, guard, lock)
             self._git(["update-ref", "--", f"{_REFS}{wanted.sha}", wanted.sha], guard, lock)
 
-    def _fetch_refs(self, wanted: Wanted, refspec: str, signing: Signing | None, guard: Guard, lock: int) -> None:
+    def _fetch_refs(
+        self, wanted: Wanted, refspecs: Sequence[str], signing: Signing | None, guard: Guard, lock: int
+    ) -> None:
         plain = ("--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-show-forced-updates")
-        arguments = [*_IN_MIRROR, "fetch", "--quiet", *plain, "--", wanted.url, refspec]
+        arguments = [*_IN_MIRROR, "fetch", "--quiet", *plain, "--", wanted.url, *refspecs]
         git.run(arguments, self.path, guard=guard, url=wanted.url, signing=signing, lock=lock)
 
     def _git(self, arguments: list[str], guard: Guard, lock: int) -> str:

@@ -17,7 +17,7 @@ from fakehub import FakeHub, Fault
 from fakehub.wire import Refused
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, leases, locking, logs, services, titles
+from fastdeploy_bot.core import clock, deployments, leases, locking, logs, retries, services, titles
 from fastdeploy_bot.core.catalogue import Catalogue
 from fastdeploy_bot.core.deployments import Order
 from fastdeploy_bot.core.locking import Wish
@@ -392,6 +392,47 @@ def hub(host: GitHost) -> Iterator[FakeHub]:
         host.judge = may
         yield made
     assert [] == made.wrongs
+
+
+# --- whether it belongs -----------------------------------------------------------------------------------
+
+
+def of_a_fork(shop: Repository) -> str:
+    """A commit that the repository serves by its sha, as GitHub does those of forks; no branch leads to it."""
+    stranger = shop.commit({"file": "stranger\n"}, push="away")
+    shop.git("push", "--quiet", "origin", "HEAD:refs/pull/1/head", ":refs/heads/away")
+    return stranger
+
+
+@pytest.mark.parametrize("names", [{}, {"branches": ["main"]}, {"branches": ["*", "!away"]}, {"tags": ["v*"]}], ids=str)
+def test_a_commit_of_a_fork_is_not_deployed(bot: Bot, shop: Repository, names: Any) -> None:
+    """Where there are no credentials to ask GitHub with, the repository itself is asked; a retry asks it again."""
+    bot.service(**names)
+    dispatcher, stranger = bot.dispatcher(), of_a_fork(shop)
+
+    row = bot.until(dispatcher, bot.order(stranger))
+
+    told = f"{stranger[:7]} is part of no branch or tag that the service deploys: push it to one first"
+    assert (DeploymentState.FAILURE, f"octo-org/shop cannot be checked out: {told}") == (row.state, row.reason)
+    entries = Catalogue(bot.settings.services_dir).entries()
+    again = store.write(lambda: retries.retry(row.id, entries, by=ANNA, now=clock.now()))
+    assert DeploymentState.FAILURE == bot.until(dispatcher, again.id).state
+    assert not (bot.settings.mirrors_dir / "octo-org+shop.git" / "refs" / "asked").exists()
+
+
+@pytest.mark.parametrize("names", [{}, {"branches": ["main"]}, {"branches": ["ma*"]}, {"tags": ["v*"]}], ids=str)
+def test_a_commit_that_a_ref_leads_to_is_deployed(bot: Bot, shop: Repository, names: Any) -> None:
+    """However far back; once it was live it needs no asking."""
+    bot.service(**names)
+    dispatcher, first = bot.dispatcher(), shop.head
+    shop.commit({"file": "two\n"})
+    shop.git("tag", "--annotate", "--message", "One", "v1")
+    shop.git("push", "--quiet", "origin", "v1")
+
+    assert DeploymentState.SUCCESS == bot.until(dispatcher, bot.order(first)).state
+
+    shop.git("push", "--quiet", "--force", "origin", f"{of_a_fork(shop)}:refs/heads/main", ":refs/tags/v1")
+    assert DeploymentState.SUCCESS == bot.until(dispatcher, bot.order(first)).state
 
 
 @pytest.fixture
