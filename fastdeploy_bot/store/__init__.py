@@ -19,6 +19,7 @@ from fastdeploy_bot.store.database import (
     size,
     when_changed,
     write,
+    write_by,
 )
 from fastdeploy_bot.store.prepared import Insert, Prepared, at_hand, said
 
@@ -45,4 +46,5 @@ __all__ = [
     "size",
     "when_changed",
     "write",
+    "write_by",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import peewee
 from playhouse.migrations import Runner
@@ -30,6 +32,9 @@ AWAY: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalEr
 
 UNWRITTEN: Final = "the database cannot be written"
 UNHEARD: Final = "the database broke off at a commit, and it may have been made"
+
+MOMENT: Final = 0.25
+"""How many seconds a write waits for the lock at least, whenever it has its turn."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -80,7 +85,8 @@ def write(fn: Callable[[], T]) -> T:
 
     What `fn` wrote is on disk when this returns, and undone when it raises. It does no I/O of its own and may be run
     more than once, in another thread: writes that wait for the lock at the same time share one commit. Raises
-    StoreUnavailable where the database is locked for long, full or read-only.
+    StoreUnavailable where the database is locked for long, full or read-only: what it waits for its turn, for the lock,
+    and once more where another one of its lot raised, is BUSY_SECONDS in all, and a moment.
     """
     part = _Part(fn)
     _share([part])
@@ -94,6 +100,11 @@ def later(fn: Callable[[], T], then: Callable[[], object] | None = None) -> Late
     that, once for all of a commit that have the same.
     """
     return Later(_Part(fn, then), _put_off.parts)
+
+
+def write_by(until: float) -> None:
+    """Let no write of this thread's wait for the lock beyond that moment of `time.monotonic`."""
+    _put_off.until = until
 
 
 class Later(Generic[T]):
@@ -119,10 +130,11 @@ class Later(Generic[T]):
 
 
 class _PutOff(threading.local):
-    """What this thread has put off writing."""
+    """What this thread has put off writing, and until when that may wait."""
 
     def __init__(self) -> None:
         self.parts: list[_Part[Any]] = []
+        self.until = math.inf
 
 
 _put_off = _PutOff()
@@ -155,36 +167,69 @@ class _Part(Generic[T]):
         return cast("T", self._found)
 
 
-def _share(lot: Sequence[_Part[Any]]) -> None:
-    """Have a lot written, with those of other threads that wait for the lock at the same time."""
+class _Lot(NamedTuple):
+    """What one thread wants written."""
+
+    parts: Sequence[_Part[Any]]
+    until: float
+    """How long it waits, by `time.monotonic`."""
+
+
+def _share(parts: Sequence[_Part[Any]]) -> None:
+    """Have these written, with those of other threads that wait for the lock at the same time."""
     release()  # whoever waits for its turn does not keep a connection from the one whose turn it is
-    if not _writers.take(lot, timeout=_dialect().BUSY_SECONDS):
-        for part in lot:
+    now = time.monotonic()
+    until = min(now + _dialect().BUSY_SECONDS, _put_off.until)
+    if not _writers.take(_Lot(parts, until), timeout=max(0.0, until - now)):
+        for part in parts:
             part.settle(StoreUnavailable("the database is busy: try again shortly"))
 
 
-def _together(parts: Sequence[_Part[Any]]) -> None:
-    """Write them in one transaction; where one of them raises, each in one of its own, so that it undoes no other."""
+def _write_lots(lots: Sequence[_Lot]) -> None:
+    """Write them together; the longest wait of one is up first."""
+    _together([part for lot in lots for part in lot.parts], until=min(lot.until for lot in lots))
+
+
+def _together(parts: Sequence[_Part[Any]], *, until: float) -> Exception | None:
+    """Write them in one transaction; where one of them raises, each in one of its own, so that it undoes no other.
+
+    Answers why the lock was not to be had; None where it was.
+    """
     begun = done = False
     try:
-        with _dialect().writing(proxy.obj):
+        with _dialect().writing(proxy.obj, max(MOMENT, until - time.monotonic())):
             begun = True
             for part in parts:
                 part.run()
             done = True
     except Exception as error:  # noqa: BLE001 - raised again, in the thread whose write it is
         unheard = done and _dialect().is_lost(proxy.obj)
-        for part in parts:
-            if begun and not unheard and len(parts) > 1:
-                _together([part])
-            else:
-                part.settle(_problem(error, UNHEARD if unheard else UNWRITTEN))
-        return
+        if begun and not unheard and len(parts) > 1:
+            _one_by_one(parts, until=until)
+        else:
+            _tell(parts, error, UNHEARD if unheard else UNWRITTEN)
+        return None if begun else error
     for part in parts:
         part.settle(None)
     wanted = [part.then for part in parts if part.then is not None]
     for each in dict.fromkeys([*wanted, *(_heralds if any(part.changed for part in parts) else ())]):
         each()
+    return None
+
+
+def _one_by_one(parts: Sequence[_Part[Any]], *, until: float) -> None:
+    """Write each for itself; where one does not get the lock any more, those behind it do not wait for it either."""
+    for number, part in enumerate(parts, start=1):
+        error = _together([part], until=until)
+        if error is not None:
+            _tell(parts[number:], error, UNWRITTEN)
+            return
+
+
+def _tell(parts: Sequence[_Part[Any]], error: Exception, what: str) -> None:
+    """Nothing of these was written, for that reason."""
+    for part in parts:
+        part.settle(_problem(error, what))
 
 
 def _problem(error: Exception, what: str) -> Exception:
@@ -196,7 +241,7 @@ def _problem(error: Exception, what: str) -> Exception:
     return problem
 
 
-_writers: Final = Turns[Sequence[_Part[Any]]](lambda lots: _together([part for lot in lots for part in lot]))
+_writers: Final = Turns[_Lot](_write_lots)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -17,7 +17,7 @@ class Dialect(Protocol):
 
     @property
     def BUSY_SECONDS(self) -> float:  # noqa: N802 - a module's constant
-        """How long a write waits for its turn."""
+        """How long a write waits for all others."""
 
     @property
     def TYPES(self) -> Mapping[str, str]:  # noqa: N802 - a module's constant
@@ -38,8 +38,8 @@ class Dialect(Protocol):
     def close(self, base: Any) -> None:
         """Let go of this thread's connection."""
 
-    def writing(self, base: Any) -> AbstractContextManager[None]:
-        """A transaction that nobody else writes beside."""
+    def writing(self, base: Any, seconds: float) -> AbstractContextManager[None]:
+        """A transaction that nobody else writes beside; whoever does is waited for at most about so long."""
 
     def is_lost(self, base: Any) -> bool:
         """Whether this thread's connection broke: then nobody heard whether a commit on it was made."""

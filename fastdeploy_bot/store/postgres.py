@@ -16,7 +16,7 @@ from fastdeploy_bot.errors import SettingsError, Unavailable
 PREFIX: Final = "postgresql://"
 
 BUSY_SECONDS: Final = 4
-"""How long a write waits for another process or host to finish its own. GitHub waits 10 s for an answer."""
+"""How long a write waits for others, in this process or another, on whatever host. GitHub waits 10 s for an answer."""
 
 CONNECTIONS: Final = 10
 """How many a process holds at most; its threads take turns."""
@@ -86,11 +86,11 @@ def close(base: _Pool) -> None:
 
 
 @contextlib.contextmanager
-def writing(base: _Pool) -> Iterator[None]:
+def writing(base: _Pool, seconds: float) -> Iterator[None]:
     """A transaction that waits at its start until no other one writes, on whatever host, and sees all that they did."""
     with base.atomic("READ COMMITTED"):
         cursor = base.execute_sql(
-            f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1_000)};"
+            f"SET LOCAL lock_timeout = {int(seconds * 1_000)};"
             f"SELECT pg_advisory_xact_lock({LOCK}), current_setting('transaction_read_only')"
         )
         cursor.nextset()

@@ -18,7 +18,10 @@ from fastdeploy_bot.errors import SettingsError, Unavailable
 PREFIX: Final = "sqlite:///"
 
 BUSY_SECONDS: Final = 4
-"""How long a write waits for another process to finish its own. GitHub waits 10 s for an answer."""
+"""How long a write waits for others, in this process or another. GitHub waits 10 s for an answer."""
+
+LITTLE: Final = 0.25
+"""How many seconds more or less of that are all the same."""
 
 PRAGMAS: Final = {
     "journal_mode": "wal",
@@ -97,10 +100,25 @@ def close(base: peewee.SqliteDatabase) -> None:
 
 
 @contextlib.contextmanager
-def writing(base: peewee.SqliteDatabase) -> Iterator[None]:
-    """A transaction that takes the write lock at its start, so that it can never fail in its middle for want of it."""
-    with base.atomic("IMMEDIATE"):
-        yield
+def writing(base: peewee.SqliteDatabase, seconds: float) -> Iterator[None]:
+    """A transaction that takes the write lock at its start, so that it can never fail in its middle for want of it.
+
+    It is waited for so many seconds at most, or a little longer: each connection waits for BUSY_SECONDS by itself, and
+    to tell it otherwise takes as long as a look.
+    """
+    hurry = seconds < BUSY_SECONDS - LITTLE
+    if hurry:
+        _wait_for(base, seconds)
+    try:
+        with base.atomic("IMMEDIATE"):
+            yield
+    finally:
+        if hurry:
+            _wait_for(base, BUSY_SECONDS)
+
+
+def _wait_for(base: peewee.SqliteDatabase, seconds: float) -> None:
+    base.pragma("busy_timeout", int(seconds * 1_000))
 
 
 def is_lost(base: peewee.SqliteDatabase) -> bool:  # noqa: ARG001 - the other dialect's names

@@ -5,6 +5,7 @@ One thread has them all: many with one each would spend as much again on handing
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ FOLLOW_MS: Final = 1
 """How long the next ones on the connections at hand are waited for, before these are given back."""
 SILENT_SECONDS: Final = 0.1
 """How long one of them may say nothing while others keep the thread busy, before it is given back."""
+PATIENCE: Final = 6.0
+"""For how many seconds the database is waited for after something has come: GitHub gives up after 10."""
 
 
 class Lots:
@@ -31,15 +34,17 @@ class Lots:
     def __init__(self, worker: Any) -> None:
         self._worker = worker
         self._thread = ThreadPoolExecutor(1, "lots", store.expect_writes)
-        self._come: deque[Any] = deque()
-        """The connections on which something has come for a lot, and that the thread has not at hand."""
+        self._come: deque[tuple[Any, float]] = deque()
+        """The connections on which something has come for a lot, each with when it had."""
         self._busy = False
+        self._looked = 0.0
+        """When was last seen what had come on the connections at hand."""
 
     # --- in the main thread
 
     def add(self, conn: Any) -> None:
         """Something for a lot has come on a connection."""
-        self._come.append(conn)
+        self._come.append((conn, time.monotonic()))
 
     def begin(self) -> None:
         """Have what has come handled, where the thread is not at it: then it takes that, too."""
@@ -60,27 +65,27 @@ class Lots:
         """Handle lot after lot, for as long as there is one; the connections that were at hand in the end."""
         hand: dict[Any, float] = {}  # and when each was heard last, in that order
         while lot := self._next(hand):
-            now = time.monotonic()
             for conn, (goes_on, rest) in self._worker.handle_together(lot).items():
-                hand.pop(conn, None)
                 if goes_on and not rest and not has_read_ahead(conn):
-                    hand[conn] = now
+                    hand[conn] = self._looked
                 else:
                     self._worker.take_back(conn, goes_on, rest)
-            self._let_go(hand, now - SILENT_SECONDS)
         return hand
 
     def _next(self, hand: dict[Any, float]) -> Sequence[Any]:
-        """The next lot; connections at hand on which something else has come are given back."""
-        lot = [self._come.popleft() for _ in range(min(len(self._come), MOST))]
+        """The next lot. Connections on which something else has come are given back, as are those silent for long."""
+        looked, self._looked = self._looked, time.monotonic()
         if self._worker.alive:
-            for conn in _readable(hand, 0 if lot else FOLLOW_MS)[: MOST - len(lot)]:
+            for conn in _readable(hand, 0 if self._come else FOLLOW_MS):
+                del hand[conn]
                 if fits_a_lot(conn):
-                    lot.append(conn)
+                    self._come.append((conn, looked))
                 else:
-                    del hand[conn]
                     self._worker.take_back(conn)
-        return lot
+        self._let_go(hand, looked - SILENT_SECONDS)
+        come = [self._come.popleft() for _ in range(min(len(self._come), MOST))]
+        store.write_by(min((since for _, since in come), default=math.inf) + PATIENCE)
+        return [conn for conn, _ in come]
 
     def _let_go(self, hand: dict[Any, float], since: float) -> None:
         """Give those back that have been silent since then: the main thread knows for how long they may be."""

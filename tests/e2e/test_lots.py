@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from bots import Bot, wait_for
+from fastdeploy_bot.web import lots
 
 MANY = 24
 MANY_SERVICES = 400
@@ -138,6 +140,22 @@ def test_many_at_once_are_each_answered_for_themselves(shop: Bot, peers: ExitSta
     assert {f"{uuid.UUID(int=number)}" for number in range(MANY) if number not in (3, 5)} == kept(shop)
     clients[0].say(request(shop, MANY))
     assert 202 == clients[0].hear()[0]
+
+
+def test_nobody_waits_for_a_locked_database_longer_than_github_does(shop: Bot, peers: ExitStack) -> None:
+    """Also who comes just after a lot has begun to wait, and who is more than a lot has room for."""
+    clients = [Peer(shop, peers) for _ in range(2 * lots.MOST + 12)]
+    with locked(shop):
+        begun = time.monotonic()
+        for number, client in enumerate(clients):
+            client.say(request(shop, number))
+        answers = [client.hear()[0] for client in clients]
+        took = time.monotonic() - begun
+
+    assert {503} == {*answers}
+    assert lots.PATIENCE + 1.5 > took
+    clients[-1].say(request(shop, 1))
+    assert 202 == clients[-1].hear()[0]
 
 
 def test_others_are_answered_while_webhooks_wait_to_be_written(shop: Bot, peers: ExitStack) -> None:

@@ -346,7 +346,7 @@ def test_a_database_that_is_away_is_told_to_all_who_wait(line: Line, monkeypatch
     """After one try: to wait for it once for each of them would take minutes. Nobody is told another's very error."""
     tries = []
 
-    def away(_base: object) -> None:
+    def away(_base: object, _seconds: float) -> None:
         tries.append(1)
         raise peewee.OperationalError("gone")
 
@@ -360,6 +360,56 @@ def test_a_database_that_is_away_is_told_to_all_who_wait(line: Line, monkeypatch
     assert [1] == tries
 
 
+def test_a_lot_that_falls_apart_waits_for_the_lock_but_once_more(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another program has taken it in between: each part by itself would wait for as long again."""
+    writing, tries = database._dialect().writing, list[float]()
+
+    @contextmanager
+    def have_it_once(base: Any, seconds: float) -> Iterator[None]:
+        tries.append(seconds)
+        if len(tries) > 1:
+            raise peewee.OperationalError("database is locked")
+        with writing(base, seconds):
+            yield
+
+    answers = line.run(
+        lambda: monkeypatch.setattr(database._dialect(), "writing", have_it_once),
+        *(partial(create, "one"), refuse, partial(create, "two")),
+    )
+
+    assert ["NoneType", *["StoreUnavailable"] * 3] == [type(answer).__name__ for answer in answers]
+    assert 2 == len(tries)
+    assert [] == list(Service.select())
+
+
+def test_a_write_that_has_waited_for_its_turn_waits_the_less_for_the_lock(
+    database_url: str, raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all no longer than one that came first, and a moment."""
+    store.disconnect()
+    be_patient(monkeypatch, 1.0)
+    store.connect(database_url)
+    writing, waits = database._dialect().writing, list[float]()
+
+    @contextmanager
+    def note(base: Any, seconds: float) -> Iterator[None]:
+        waits.append(seconds)
+        with writing(base, seconds):
+            yield
+
+    monkeypatch.setattr(database._dialect(), "writing", note)
+    raw.begin_writing()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(_told, partial(store.write, partial(create, "first")))
+        eventually(lambda: 1 == len(waits), "waiting")
+        second = pool.submit(_told, partial(store.write, partial(create, "second")))
+        eventually(lambda: 1 == len(database._writers._waiting), "in the line")
+    raw.execute("ROLLBACK")
+
+    assert ["StoreUnavailable"] * 2 == [type(each.result()).__name__ for each in (first, second)]
+    assert [1.0, database.MOMENT] == pytest.approx([waits[0], *(waits[1:] or [database.MOMENT])], abs=0.2)
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("made", [True, False])
 def test_a_commit_that_may_have_been_made_is_not_made_again(
@@ -369,8 +419,8 @@ def test_a_commit_that_may_have_been_made_is_not_made_again(
     writing, broken = postgres.writing, list[str]()
 
     @contextmanager
-    def break_once(base: Any) -> Iterator[None]:
-        with writing(base):
+    def break_once(base: Any, seconds: float) -> Iterator[None]:
+        with writing(base, seconds):
             yield
             if not made:
                 base.rollback()
