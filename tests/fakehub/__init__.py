@@ -260,6 +260,9 @@ class FakeHub:
             return Fault()
 
     def _truth(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> Answer:
+        if moved := self._moved(method, path.removeprefix(self._prefix)):
+            return moved
+        path = path.replace(f"/repositories/{MOVED}", "/repos/octo-org/shop")
         path, _, query = path.removeprefix(self._prefix).partition("?")
         request = Request(method, path, dict(parse_qsl(query, keep_blank_values=True)), headers, body or {})
         try:
@@ -271,12 +274,19 @@ class FakeHub:
             return Answer(refused.status, refused.headers, as_json(refused.body))
         return answered({"message": f"Not Found: {method} {path}"}, 404)
 
+    def _moved(self, method: str, path: str) -> Answer | None:
+        """Where a repository is that had another name once."""
+        for name in self.renamed:
+            if re.match(rf"/repos/{re.escape(name)}(?=[/?]|$)", path):
+                there = f"{self.url}/repositories/{MOVED}{path.removeprefix(f'/repos/{name}')}"
+                told = {"message": "Moved Permanently", "url": there}
+                return answered(told, 301 if method == "GET" else 307, {"Location": there})
+        return None
+
     def _check(self, method: str, path: str, headers: Mapping[str, str], body: Json | None) -> None:
-        # Where GitHub sends a renamed repository's calls is described nowhere.
-        described = path.replace(f"/repositories/{MOVED}", "/repos/octo-org/shop")
-        # Nor is the trade of a code, which is not of the API.
+        # The trade of a code is described nowhere: it is not of the API.
         trade = path == "/login/oauth/access_token"
-        wrongs = [] if trade else [githubapi.complaint(method, described, body)]
+        wrongs = [] if trade else [githubapi.complaint(method, path, body)]
         if not self.strangers:
             wrongs += _wrong_headers(headers, "application/json" if trade else "application/vnd.github+json")
         found = [wrong for wrong in wrongs if wrong]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from fakehub.wire import MOVED, Answer, Area, Handler, Json, Refused, Request, answered
+from fakehub.wire import Answer, Area, Handler, Json, Refused, Request, answered
 
 STATES: Final = frozenset({"error", "failure", "pending", "success"})
 MOST_STATUSES: Final = 1_000
@@ -25,22 +25,10 @@ class Statuses(Area):
 
     def routes(self) -> Mapping[str, Handler]:
         """Creating one."""
-        return {
-            "POST /repos/{repository}/statuses/{sha}": self._create,
-            f"POST /repositories/{MOVED}/statuses/{{sha}}": self._create_where_it_moved,
-        }
+        return {"POST /repos/{repository}/statuses/{sha}": self._create}
 
     def _create(self, request: Request, found: re.Match[str]) -> Answer:
         repository, sha = found["repository"], found["sha"]
-        if repository in self.hub.renamed:
-            where = f"{self.hub.url}/repositories/{MOVED}/statuses/{sha}"
-            return answered({"message": "Moved Permanently", "url": where}, 307, {"Location": where})
-        return self._created(repository, sha, request)
-
-    def _create_where_it_moved(self, request: Request, found: re.Match[str]) -> Answer:
-        return self._created("octo-org/shop", found["sha"], request)
-
-    def _created(self, repository: str, sha: str, request: Request) -> Answer:
         self.hub.require(repository, request.bearer, statuses="write")
         if not re.fullmatch(r"[0-9a-f]{40}", sha):
             raise Refused(422, f"No commit found for SHA: {sha}")

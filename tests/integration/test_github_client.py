@@ -458,6 +458,18 @@ def test_an_app_that_github_does_not_know_is_refused_without_a_third_try(client:
     assert 1 == len(hub.calls)
 
 
+def test_a_renamed_repository_gets_its_token_by_its_new_name(client: Client, tokens: AppTokens, hub: FakeHub) -> None:
+    """GitHub finds the installation by an old name, and grants nothing to it: what is called now is looked up."""
+    hub.renamed.add("octo-org/old")
+
+    tell(client, tokens.token("octo-org/old", NEEDS, now=clock.now()), repository="octo-org/old")
+
+    assert 1 == len(hub.told(SHA))
+    [seeing, telling] = hub.tokens.values()
+    assert (None, {"metadata": "read"}) == (seeing.repository, seeing.permissions)
+    assert (REPOSITORY, NEEDS.named) == (telling.repository, telling.permissions)
+
+
 def test_a_repository_without_the_app_is_told_as_that(tokens: AppTokens) -> None:
     """With what to look at."""
     with pytest.raises(CallFailed, match="404: Not Found; is the GitHub App installed on the repository"):

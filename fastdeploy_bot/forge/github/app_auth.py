@@ -13,7 +13,7 @@ import jwt
 import msgspec
 
 from fastdeploy_bot.forge.github import policy
-from fastdeploy_bot.forge.github.api import apps
+from fastdeploy_bot.forge.github.api import apps, repositories
 from fastdeploy_bot.forge.github.api.apps import InstallationToken
 from fastdeploy_bot.forge.github.client import CallFailed, Client
 from fastdeploy_bot.forge.github.permissions import Needs
@@ -115,18 +115,34 @@ class AppTokens:
         return self._of_installation(found, repository, needs, now)
 
     def _of_installation(self, number: int, repository: str, needs: Needs, now: int) -> InstallationToken:
-        def grant(signed: str) -> InstallationToken:
-            return apps.installation_token(self._client, signed, number, repository, needs.named)
-
+        """A token there, also for a repository that had that name once: its installation is found by any of them."""
         try:
-            return self._signed(grant, now)
+            return self._granted(number, repository, needs, now)
         except CallFailed as error:
             if error.refusal.status == 403 and "suspended" in error.refusal.message:
                 raise _hinted(error, "resume the App's installation on GitHub") from error
             if error.refusal.status != 422:
                 raise
+            name = self._present_name(number, repository, now)
+            if name is not None and name.lower() != repository.lower():
+                return self._of_installation(number, name, needs, now)
             wanted = " and ".join(f"{name} {level}" for name, level in needs.named.items())
             raise _hinted(error, f"does the App's installation grant {wanted}?") from error
+
+    def _granted(self, number: int, repository: str, needs: Needs, now: int) -> InstallationToken:
+        return self._signed(
+            lambda signed: apps.installation_token(self._client, signed, number, repository, needs.named), now
+        )
+
+    def _present_name(self, number: int, repository: str, now: int) -> str | None:
+        """What a repository of an installation is called now; None where GitHub does not let the App see it."""
+        try:
+            seeing = self._signed(lambda signed: apps.whole_token(self._client, signed, number, Needs().named), now)
+            return repositories.get(self._client, seeing.token, repository).found.full_name
+        except CallFailed as error:
+            if not error.permanent:
+                raise
+            return None
 
     def _signed(self, call: Callable[[str], T], now: int) -> T:
         """Make a call as the App; where GitHub's clock shows another time than ours, once more by GitHub's."""
