@@ -90,7 +90,7 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = True
     on_lost: OnLost = OnLost.CONTINUE
     visibility: Visibility = Visibility.PRIVATE
-    report: tuple[str, ...] = ("status",)
+    report: tuple[str, ...] = ("status", "deployment")
     run_as: str = ""
     secrets: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
@@ -284,7 +284,7 @@ def _check_variable(name: str) -> None:
 
 def _report(value: object) -> tuple[str, ...]:
     kinds = _strings(value)
-    if not kinds or len(set(kinds)) != len(kinds) or not set(kinds) <= set(ReportKind):
+    if len(set(kinds)) != len(kinds) or not set(kinds) <= set(ReportKind):
         raise ValueError(f"expected some of {shown(list(ReportKind))}, each once, got {shown(value)}")
     return kinds
 

@@ -63,7 +63,7 @@ def sender(make_sender: Callable[..., Sender]) -> Sender:
 @pytest.fixture
 def push(github: GitHub, service: ServiceFiles, app: Flask) -> Callable[..., int]:
     """Push, and answer the deployment of shop that it started."""
-    service("shop", branches=["main"])
+    service("shop", branches=["main"], report=["status"])
     sync(app)
 
     def call(**fields: Any) -> int:

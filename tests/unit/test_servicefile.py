@@ -31,7 +31,7 @@ supersede = true
 auto = true
 on_lost = "continue"
 visibility = "private"
-report = ["status"]
+report = ["status", "deployment"]
 run_as = ""
 secrets = ["DB_PASSWORD"]
 pass_env = ["SSH_AUTH_SOCK"]
@@ -142,7 +142,6 @@ def test_missing_repository_is_told() -> None:
          'pass_env = ["FASTDEPLOY_SECRET_KEY"]'),
         ("secrets: A stands in [env] as well; keep one of them", 'secrets = ["A"]\nenv = {A = "x"}'),
         ('report: expected some of ["status","deployment","check"], each once, got ["mail"]', 'report = ["mail"]'),
-        ('report: expected some of ["status","deployment","check"], each once, got []', "report = []"),
         ('report: expected some of ["status","deployment","check"], each once, got ["check","check"]',
          'report = ["check", "check"]'),
         ('branchs: unknown key; did you mean branches?', 'branchs = ["main"]'),
@@ -279,6 +278,12 @@ def test_branches_and_tags_decide_which_refs_are_wanted(
     file = parse(REPOSITORY + lists)
 
     assert wanted is servicefile.ref_wanted(file, branch=branch, tag=tag, default_branch="main")
+
+
+def test_github_is_told_the_status_and_a_deployment_unless_the_file_says_otherwise() -> None:
+    """Also nothing at all, where that is what it says."""
+    assert ("status", "deployment") == parse(REPOSITORY).report
+    assert () == parse(REPOSITORY + "report = []").report
 
 
 def test_unknown_default_branch_wants_nothing() -> None:
