@@ -53,6 +53,7 @@ class Exchange:
         self._worker = worker
         self.request = request
         self._begun = time.perf_counter()
+        self._took: timedelta | None = None
         conn.sock.settimeout(TAKE_SECONDS)
         self._answer, self._environ = wsgi.create(request, conn.sock, conn.client, conn.server, worker.cfg)
         self._environ["wsgi.multithread"] = True
@@ -62,7 +63,7 @@ class Exchange:
         self._body = worker.wsgi(self._environ, self._answer.start_response)
 
     def send(self) -> bool:
-        """Send the answer, however long the client takes for it; whether the connection can have another one.
+        """Send the answer, however long the client takes for it, and end; whether the connection can have another one.
 
         Raises StopIteration where the answer broke off in its middle: what is sent behind that would pass for its end.
         """
@@ -70,7 +71,7 @@ class Exchange:
             self._answered()
             self._wire.flush()
         finally:
-            self._end()
+            self.end()
         return self.goes_on
 
     def offer(self) -> bytes:
@@ -80,7 +81,22 @@ class Exchange:
             self._answered()
             return self._wire.offer()
         finally:
-            self._end()
+            self._took = self._since()
+
+    def end(self) -> None:
+        """Tell of the answer in the log, and have the app do what it has left for after that: others may wait for it.
+
+        What goes wrong in that is logged: there was an answer. In place of one that was not begun gunicorn has its own,
+        and tells of it.
+        """
+        try:
+            if self._answer.status is not None:
+                took = self._took or self._since()
+                self._worker.log.access(self._answer, self.request, self._environ, took)
+            if (close := getattr(self._body, "close", None)) is not None:
+                close()
+        except Exception:
+            self._worker.log.exception("what follows on an answer failed")
 
     @property
     def goes_on(self) -> bool:
@@ -100,12 +116,8 @@ class Exchange:
             self._worker.log.exception("an answer broke off")
             raise StopIteration from None
 
-    def _end(self) -> None:
-        if self._answer.status is not None:  # else gunicorn tells of its own answer
-            took = timedelta(seconds=time.perf_counter() - self._begun)
-            self._worker.log.access(self._answer, self.request, self._environ, took)
-        if (close := getattr(self._body, "close", None)) is not None:
-            close()
+    def _since(self) -> timedelta:
+        return timedelta(seconds=time.perf_counter() - self._begun)
 
 
 class _Joined:

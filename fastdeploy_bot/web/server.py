@@ -128,7 +128,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().enqueue_req(conn)
 
     def handle_together(self, lot: Sequence[Any]) -> dict[Any, tuple[bool, bytes]]:
-        """Ask the app on each connection, and send the answers only then, as far as each client takes its own at once.
+        """Ask the app on each connection; then send the answers, as far as each client takes its own at once; then end.
 
         Answers of each connection whether it goes on, and what is left to be sent on it.
         """
@@ -141,6 +141,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.log.exception("a lot of requests broke off")
             return dict.fromkeys(lot, (False, b""))
         finally:
+            for exchange in self._asked.values():
+                if exchange is not None:
+                    exchange.end()
             self._asked = {}
             for conn in lot:
                 del self._handled[conn]

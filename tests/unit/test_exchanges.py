@@ -100,41 +100,81 @@ class Journal:
 
     def __init__(self) -> None:
         self.answered: list[str] = []
+        self.problems: list[str] = []
 
     def access(self, answer: Any, *_about: object) -> None:
         """As gunicorn's."""
         self.answered.append(answer.status)
 
+    def exception(self, what: str) -> None:
+        """As gunicorn's."""
+        self.problems.append(what)
+
 
 class Broken:
-    """An answer that cannot be made."""
+    """An answer that cannot be made, where it has no parts; behind the others the app fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, *parts: bytes) -> None:
         self.closed = False
+        self._parts = parts
 
     def __iter__(self) -> Iterator[bytes]:
-        raise LookupError("no answer")
+        yield from self._parts
+        if not self._parts:
+            raise LookupError("no answer")
 
     def close(self) -> None:
         """As WSGI has it."""
         self.closed = True
+        if self._parts:
+            raise ValueError("the app fails behind its answer")
 
 
-@pytest.mark.parametrize("take", [Exchange.send, Exchange.offer])
+def offer_and_end(exchange: Exchange) -> None:
+    """As it is done with those of a lot."""
+    try:
+        exchange.offer()
+    finally:
+        exchange.end()
+
+
+def ask(pair: Pair, journal: Journal, app: Callable[..., Broken]) -> Exchange:
+    """A webhook that the app is asked."""
+    here, there = pair
+    there.sendall(WEBHOOK)
+    cfg = Config()
+    worker = SimpleNamespace(cfg=cfg, alive=True, keepalived_conns=(), max_keepalived=1, log=journal, wsgi=app)
+    conn = SimpleNamespace(sock=here, client=("127.0.0.1", 1), server=("127.0.0.1", 2))
+    return Exchange(worker, next(http.get_parser(cfg, here, conn.client)), conn)
+
+
+@pytest.mark.parametrize("take", [Exchange.send, offer_and_end])
 def test_an_answer_that_fails_before_it_begins_raises_why_and_is_closed(
     pair: Pair, take: Callable[[Exchange], object]
 ) -> None:
     """Gunicorn answers in its place, and has an access line for that."""
-    here, there = pair
-    there.sendall(WEBHOOK)
-    cfg, journal, body = Config(), Journal(), Broken()
-    worker = SimpleNamespace(cfg=cfg, alive=True, keepalived_conns=(), max_keepalived=1, log=journal)
-    worker.wsgi = lambda *_: body
-    conn = SimpleNamespace(sock=here, client=("127.0.0.1", 1), server=("127.0.0.1", 2))
-    exchange = Exchange(worker, next(http.get_parser(cfg, here, conn.client)), conn)
+    body, journal = Broken(), Journal()
 
     with pytest.raises(LookupError):
-        take(exchange)
+        take(ask(pair, journal, lambda *_: body))
 
     assert body.closed
     assert [] == journal.answered
+
+
+@pytest.mark.parametrize("take", [Exchange.send, offer_and_end])
+def test_what_fails_behind_an_answer_is_logged_and_has_no_other_answer_follow(
+    pair: Pair, take: Callable[[Exchange], object]
+) -> None:
+    """The client would take that for the answer to its next request."""
+    journal = Journal()
+
+    def app(_environ: object, start: Callable[..., object]) -> Broken:
+        start("200 OK", [("Content-Length", "2")])
+        return Broken(b"{}")
+
+    take(ask(pair, journal, app))
+
+    assert pair[1].recv(4096).endswith(b"\r\n\r\n{}")
+    assert ["200 OK"] == journal.answered
+    assert ["what follows on an answer failed"] == journal.problems

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,11 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn
 
 from fastdeploy_bot.web import exchanges, server
 from fastdeploy_bot.web.exchanges import Exchange
-from fastdeploy_bot.web.server import Worker, _Calls, _cut
+from fastdeploy_bot.web.server import AccessLogger, Worker, _Calls, _cut
 
 
 def test_a_call_after_the_end_writes_into_nobody_s_file(tmp_path: Path) -> None:
@@ -115,3 +117,45 @@ def _fill(sock: socket.socket) -> None:
             while True:
                 sock.send(piece)
     sock.setblocking(True)
+
+
+class Noted:
+    """An answer that notes what becomes of it."""
+
+    def __init__(self, number: str, notes: list[str], start: Callable[[str, list[tuple[str, str]]], object]) -> None:
+        self._number = number
+        self._notes = notes
+        self._start = start
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._notes.append(f"made {self._number}")
+        if self._number == "2":
+            raise LookupError("no answer")
+        self._start("200 OK", [("Content-Length", "1")])
+        yield self._number.encode()
+
+    def close(self) -> None:
+        """As WSGI has it."""
+        self._notes.append(f"closed {self._number}")
+        raise ValueError("the app fails behind its answer")
+
+
+def test_all_of_a_lot_are_answered_before_the_app_does_what_it_has_left_for_later() -> None:
+    """It may wait for a database; and what goes wrong in it is nobody else's, nor is an answer that fails."""
+    cfg, notes = Config(), list[str]()
+    worker = Worker(0, 0, [], None, 30, cfg, AccessLogger(cfg))
+    worker.wsgi = lambda environ, start: Noted(environ["HTTP_NUMBER"], notes, start)
+    pairs = [socket.socketpair() for _ in range(3)]
+    lot = [TConn(cfg, here, ("127.0.0.1", 1), ("127.0.0.1", 2)) for here, _ in pairs]
+    for number, (_, there) in enumerate(pairs, 1):
+        there.sendall(f"POST /webhooks/github HTTP/1.1\r\nNumber: {number}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    told = worker.handle_together(lot)
+    heard = [there.recv(4096)[9:12] for _, there in pairs]
+
+    assert [(True, b""), (False, b""), (True, b"")] == [told[conn] for conn in lot]
+    assert [b"200", b"500", b"200"] == heard
+    assert ["made 1", "made 2", "made 3", "closed 1", "closed 2", "closed 3"] == notes
+    assert {} == worker._handled
+    for each in (*(end for pair in pairs for end in pair), worker.tmp):
+        each.close()
