@@ -60,8 +60,10 @@ class SchemaOutdated(Unavailable):
 def connect(url: str) -> None:
     """Use the database at `url` (`sqlite:///path`, `postgresql://…`) from now on.
 
-    Each thread gets a connection when it needs one. Raises SettingsError for a URL that names no such database.
+    Each thread gets a connection when it needs one. What this thread has put off for another database is not written.
+    Raises SettingsError for a URL that names no such database.
     """
+    _put_off.parts.clear()
     proxy.initialize(dialects.named(url).database(url))
 
 

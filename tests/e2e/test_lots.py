@@ -173,7 +173,7 @@ def test_others_are_answered_while_webhooks_wait_to_be_written(shop: Bot, peers:
 
 def test_refusals_hold_up_no_webhook_while_nothing_can_be_written(shop: Bot, peers: ExitStack) -> None:
     """Each of them is to be kept, too; all of them wait for the database once."""
-    guessing, client = [Peer(shop, peers) for _ in range(MANY)], Peer(shop, peers, patience=SHORT)
+    guessing, client = [Peer(shop, peers) for _ in range(MANY)], Peer(shop, peers, patience=2 * SHORT)
     with locked(shop):
         for number, each in enumerate(guessing):
             each.say(request(shop, number, secret="guessed"))

@@ -192,6 +192,16 @@ def test_what_was_put_off_can_be_forgotten_until_it_is_written(raw: Raw) -> None
 
 
 @pytest.mark.usefixtures("database")
+def test_what_was_put_off_for_another_database_is_not_written(database_url: str, raw: Raw) -> None:
+    """It would be found among what others asked for."""
+    store.later(lambda: create("meant for another one"))
+    store.connect(database_url)
+
+    store.later(lambda: create("shop")).answer()
+
+    assert [("shop",)] == raw.execute("SELECT name FROM service")
+
+
 def test_every_thread_puts_off_for_itself(raw: Raw) -> None:
     """To ask for an answer writes nothing of another thread's."""
     mine = store.later(partial(create, "mine"))
