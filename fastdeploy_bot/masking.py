@@ -315,9 +315,15 @@ _SHAPES_BEGIN = {each + b"_" for each in _PREFIXES} - {b"pat_"} | {
 
 def _prefixed(stream: bytes) -> list[tuple[_Shape, int]]:
     """Where something begins that may have such a shape, by its prefix; before the stream where that is cut off."""
-    places = [each.start() for each in _PREFIXED.finditer(stream)] if b"_" in stream else []
-    told = [(_PREFIXES[stream[place - 3 : place]], place) for place in places]
+    told = [(_PREFIXES[stream[place - 3 : place]], place) for place in _behind_prefixes(stream)]
     return [(shape, place - (10 if shape is _FINE_GRAINED else 3)) for shape, place in told]
+
+
+def _behind_prefixes(stream: bytes) -> Iterable[int]:
+    """The places of the underscores behind prefixes."""
+    if stream.count(b"_", 0, _LITTLE) > _LITTLE // 4:  # to look before each takes longer than to look for each prefix
+        return [place + 3 for prefix in _PREFIXES for place in _places(stream, prefix + b"_")]
+    return [each.start() for each in _PREFIXED.finditer(stream)] if b"_" in stream else []
 
 
 def _shape_begun(stream: bytes) -> int:
