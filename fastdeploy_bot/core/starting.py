@@ -20,6 +20,8 @@ from fastdeploy_bot.words import ZERO_SHA, Origin, Principal, PrincipalKind
 
 _SHA: Final = re.compile(r"[0-9a-f]{40}")
 LONGEST_CONTEXT: Final = 64 * 1024
+DEEPEST_CONTEXT: Final = 100
+"""Objects and arrays within each other: what is read just so may be too deep for whoever writes it."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,13 @@ def _head(service: Service, file: ServiceFile, wish: Wish) -> heads.Head:
 
 
 def _check_context(context: Mapping[str, Any]) -> None:
+    if _is_deeper(context, DEEPEST_CONTEXT):
+        raise Invalid(f"context: expected at most {DEEPEST_CONTEXT} objects and arrays within each other")
     size = len(msgspec.json.encode(context))
     if size > LONGEST_CONTEXT:
         raise Invalid(f"context: expected at most {LONGEST_CONTEXT} bytes of JSON, got {size}")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_is_deeper(each, levels - 1) for each in inner))

@@ -158,6 +158,20 @@ def test_a_huge_context_is_refused(start: Any) -> None:
     assert 422 == start(sha=sha(9), context={"a": "x" * 70_000}).status_code
 
 
+@pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
+def test_a_deep_context_is_refused(client: FlaskClient, auth: Auth, opening: str, closing: str) -> None:
+    """Before whoever has to write it anew fails: what can just be read is deeper than what can be written."""
+
+    def status(levels: int) -> int:
+        inner = opening * (levels - 1) + "1" + closing * (levels - 1)
+        body = f'{{"service": "shop", "sha": "{sha(9)}", "context": {{"a": {inner}}}}}'
+        answer = client.post(PATH, data=body, content_type="application/json", headers=auth("deployer"))
+        return answer.status_code
+
+    assert [201, 422] == [status(100), status(101)]
+    assert {400, 422} >= {status(levels) for levels in range(700, 1_030, 3)}
+
+
 def test_a_bad_service_file_starts_nothing(start: Any, service: ServiceFiles) -> None:
     """409 with what is wrong with it."""
     service.text("shop", f'repository = "{REPOSITORY}"\ntimeout = "soon"\n')
