@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import sys
 from typing import Any, Final
 
@@ -53,11 +54,14 @@ logconfig_dict: dict[str, Any] = _facts.configuration(_loaded.effective_log_form
 }
 
 _engines: Final[dict[int, Any]] = {}
+_FILES: Final = worker_connections + 3 * threads + 200
+"""What a worker may have open: connections, the database's files for each thread, what its runs and the engine need."""
 
 
 def on_starting(_server: Any) -> None:
     """Before any worker: bring the schema up to date, once."""
     os.umask(0o077)  # what the bot writes is its user's alone; workers inherit this, scripts get their own
+    _open_more_files()
     try:
         _prepare(_loaded)
     except _FastdeployError as error:
@@ -91,3 +95,11 @@ def worker_exit(_server: Any, _worker: Any) -> None:
     """A worker ends: its runs are let go of, and their scripts go on."""
     if (engine := _engines.pop(os.getpid(), None)) is not None:
         engine.stop()
+
+
+def _open_more_files() -> None:
+    """Have room for what a worker may have open, where the host lets us: many have room for 1,024 by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < room:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))

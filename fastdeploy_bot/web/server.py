@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import re
 import socket
@@ -43,6 +44,9 @@ REST_SECONDS: Final = 10.0
 LINGER_SECONDS: Final = 1.0
 """How long a client may take to hang up after its last answer."""
 
+FULL_SECONDS: Final = 1.0
+"""How long no connection is taken after one for which there was no descriptor."""
+
 FAULT: Final = "this is a fault of the bot; its own log says more"
 
 
@@ -60,6 +64,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.method_queue = _Calls()
         self._handled: dict[Any, float] = {}
         """The connections that have a thread, and until when each has to have sent the head of its request."""
+        self._full_until = -math.inf
         self._lots = Lots(self)
         self._asked: dict[Any, Exchange | None] = {}
         """The connections of the present lot, and what the app was asked on each."""
@@ -100,6 +105,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Take connections, or none for now; at the end take those that were made before, which nobody else would."""
+        if enabled and time.monotonic() < self._full_until:
+            return
         ends = not enabled and not self.alive
         if ends:
             self._accept_who_waits()
@@ -107,6 +114,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if ends:
             for listener in self.sockets:
                 listener.close()
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection; where there is no descriptor for it, whoever waits does so until there may be one."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self.log.warning("no connection can be taken now: %s", error.strerror)
+            if self.alive:
+                self._full_until = time.monotonic() + FULL_SECONDS
+                self.set_accept_enabled(False)
 
     def _accept_who_waits(self) -> None:
         for listener in self.sockets:

@@ -7,10 +7,11 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,22 @@ def test_secrets_may_come_from_files(own_bot: Bot, tmp_path: Path) -> None:
     answers = [own_bot.deliver(b"{}", event="ping", secret=secret) for secret in ("from a file", own_bot.secret)]
 
     assert [200, 401] == [answer.status_code for answer in answers]
+
+
+@pytest.mark.parametrize(("limit", "files"), [("-S -n 256", 2_000), ("-n 256", 256)])
+def test_clients_that_say_nothing_end_no_worker(own_bot: Bot, limit: str, files: int) -> None:
+    """However few files it may have open; it may have as many as it needs where the host lets it."""
+    command = [*COMMAND, "--home", str(own_bot.home), "serve", "--port", str(own_bot.port)]
+    own_bot.launch("sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *command)
+    (worker,) = own_bot.workers()
+
+    with ExitStack() as silent:
+        for _ in range(300):
+            silent.enter_context(socket.create_connection(("127.0.0.1", own_bot.port)))
+        assert 200 == own_bot.http("GET", "/readyz", token="").status_code
+
+    assert [worker] == own_bot.workers()
+    assert files <= int(re.findall(r"Max open files +(\d+)", Path(f"/proc/{worker}/limits").read_text())[0])
 
 
 def test_ctrl_c_ends_the_server(own_bot: Bot) -> None:
