@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, cast
 
 import msgspec
@@ -36,7 +36,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """All that is counted; services are named, and those that were removed are left out."""
 
     deployments: Mapping[tuple[str, DeploymentState], int]
-    """By service and state, of those that are kept."""
+    """By service and state, of those that are kept; each final state of each service is there, if by 0."""
     live: Mapping[str, int]
     """By service: when its last success ended, in Unix milliseconds."""
     took: Mapping[str, Took]
@@ -76,7 +76,8 @@ def _read() -> Figures:
     waiting = {state: _waiting(state) for state in OPEN_STATES}
     owed = Report.select().where(Report.changes > Report.told)
     return Figures(
-        deployments={(names[each[0]], DeploymentState(each[1])): each[2] for each in by_outcome},
+        deployments=_none_yet(names.values())
+        | {(names[row[0]], DeploymentState(row[1])): row[2] for row in by_outcome},
         live={names[service]: when for service, when in _finished(newest.values())},
         took={names[service]: took for service in newest if (took := _took(service)) is not None},
         queue={state: count for state, (count, _) in waiting.items()},
@@ -95,6 +96,12 @@ def _read() -> Figures:
 def _rows(query: ModelSelect[Any]) -> list[tuple[Any, ...]]:
     """The query's rows as their columns: peewee's own types know only models."""
     return cast("list[tuple[Any, ...]]", list(query.tuples()))
+
+
+def _none_yet(services: Iterable[str]) -> dict[tuple[str, DeploymentState], int]:
+    """Zeros: who watches a number for its rise does not see it come out of nothing."""
+    ends = [state for state in DeploymentState if state.final]
+    return {(service, state): 0 for service in services for state in ends}
 
 
 def _finished(deployments: Collection[int]) -> list[tuple[Any, ...]]:
