@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 from flask import Flask
 
-from callers import Browser, ServiceFiles, on_sqlite, sync
+from callers import Browser, GitHub, Host, ServiceFiles, on_sqlite, sync
 from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, forecast, history
 from fastdeploy_bot.store.models import Deployment, Service, Step, proxy
@@ -135,6 +135,25 @@ def test_nor_do_they_while_something_runs_longer_than_usual(
 
     assert "longer than usual" in page
     assert "usually" not in page
+
+
+@pytest.mark.usefixtures("two_services")
+def test_what_has_no_time_left_is_not_said_to_be_done_in_a_second(
+    deployer: Browser, github: GitHub, host: Host
+) -> None:
+    """Between the usual time and what is longer than usual, the time so far is all that is known."""
+    shop = Service.get(Service.name == "shop").id
+    ran(shop, "success", "success", "success", seconds=60)
+    number = ran(shop, "success", seconds=90)[-1] + 1
+    github.push()
+    host.begin(number)
+
+    back(number, seconds=30)
+    assert re.search(r"≈ (29|30) s left", text(deployer, f"/deployments/{number}"))
+
+    back(number, seconds=40)
+    assert re.search(r"1m 1\ds so far", text(deployer, f"/deployments/{number}"))
+    assert "s left" not in text(deployer, "/")
 
 
 def test_a_service_tells_how_it_does(deployer: Browser, scene: dict[str, int]) -> None:

@@ -291,6 +291,25 @@ def test_a_failure_opens_at_its_failed_step(deployer: Browser, scene: dict[str, 
     assert "Retry" in note
 
 
+@pytest.mark.usefixtures("two_services")
+def test_an_end_is_told_by_its_cause_first(deployer: Browser, github: GitHub, host: Host) -> None:
+    """One sentence, with one way to try again."""
+    github.push()
+    host.begin(1)
+    host.end(1, DeploymentState.FAILURE, signal=15, reason="no end after 15m (timeout)")
+    deployer.post("/deployments/1/retry", nonce="1")
+    host.begin(2)
+    host.end(2, DeploymentState.LOST, reason="the process that watched the script died")
+
+    assert "Failed: no end after 15m (timeout); killed by SIGTERM (Terminated) Retry" in text(
+        deployer, "/deployments/1"
+    )
+    assert "How it ended is not known: the process that watched the script died Retry" in text(
+        deployer, "/deployments/2"
+    )
+    assert 1 == deployer.get("/deployments/2").text.count('action="/deployments/2/retry"')
+
+
 def test_a_running_deployment_tells_how_far_it_is(deployer: Browser, scene: dict[str, int]) -> None:
     """A labelled bar and the time left, from what was usual."""
     page = deployer.get(f"/deployments/{scene['blog']}").text
