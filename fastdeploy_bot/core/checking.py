@@ -48,6 +48,14 @@ FURTHEST: Final = 3_600 * clock.SECOND
 SKEW: Final = 600 * clock.SECOND
 """How far apart clocks of hosts may be."""
 _WAITING: Final = store.Prepared[Deployment](lambda: Deployment.select(Deployment.wanted).where(*_for_checks()))
+_OF_COMMIT: Final = store.Prepared[Deployment](
+    lambda sha, repository: (
+        Deployment.select(Deployment.id, Deployment.wanted)
+        .join(Service)
+        .where(*_for_checks(), Deployment.sha == sha, Service.repository_id == repository)
+    )
+)
+"""Asked at each event about a check, of which most concern nobody."""
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,8 +115,8 @@ def hear(notice: Notice) -> str:
     told = notice.webhook
     if told.sha is None or told.repository_id is None or _says_nothing(told.about):
         return f"event {told.event} is kept; nothing acts on it"
-    here = _all(Deployment.sha == told.sha, Service.repository_id == told.repository_id)
-    concerned = [(row, wanted) for row, wanted in here if _wants(wanted, told.about, notice.ours)]
+    here = [(row, waiting.of(row)) for row in _OF_COMMIT.all(told.sha, told.repository_id)]
+    concerned = [(row, wanted) for row, wanted in here if wanted and _wants(wanted, told.about, notice.ours)]
     for row, wanted in concerned:
         if not wanted.attempts:  # where GitHub does not answer, asking more often is of no use
             _note(row, replace(wanted, due=notice.now, looks=0))
@@ -265,9 +273,9 @@ def _again(commit: Commit) -> list[Deployment]:
     return list(_waiting(Deployment.id.in_(list(commit.waiting))))
 
 
-def _all(*conditions: Any) -> list[tuple[Deployment, Wanted]]:
-    """All that are so (Any: peewee's expressions)."""
-    return [(row, wanted) for row in _waiting(*conditions) if (wanted := waiting.of(row)) is not None]
+def _all() -> list[tuple[Deployment, Wanted]]:
+    """All that wait for checks."""
+    return [(row, wanted) for row in _waiting() if (wanted := waiting.of(row)) is not None]
 
 
 def _waiting(*conditions: Any) -> ModelSelect[Deployment]:
