@@ -78,7 +78,12 @@ def _bot(home: Path) -> Flask:
         file = home / "services" / f"s{number}" / "service.toml"
         file.parent.mkdir(parents=True)
         file.write_text(f'repository = "octo-org/s{number}"\n')
-    settings = Settings(home=home, secret_key="k" * 64, webhook_secrets=(WebhookSecret(SECRET),))
+    settings = Settings(
+        home=home,
+        secret_key="k" * 64,
+        webhook_secrets=(WebhookSecret(SECRET),),
+        github_token="t0ken",  # so that GitHub is owed reports
+    )
     store.connect(settings.effective_database_url)
     store.migrate()
     logging.config.dictConfig(facts.configuration(settings.effective_log_format))
