@@ -88,7 +88,7 @@ def write(fn: Callable[[], T]) -> T:
     What `fn` wrote is on disk when this returns, and undone when it raises. It does no I/O of its own and may be run
     more than once, in another thread: writes that wait for the lock at the same time share one commit. Raises
     StoreUnavailable where the database is locked for long, full or read-only: what it waits for its turn, for the lock,
-    and once more where another one of its lot raised, is BUSY_SECONDS in all, and a moment.
+    and again where others of its lot raised, is BUSY_SECONDS in all, and a moment.
     """
     part = _Part(fn)
     _share([part])
@@ -193,21 +193,21 @@ def _write_lots(lots: Sequence[_Lot]) -> None:
 
 
 def _together(parts: Sequence[_Part[Any]], *, until: float) -> Exception | None:
-    """Write them in one transaction; where one of them raises, each in one of its own, so that it undoes no other.
+    """Write them in one transaction; where one of them raises, it is written apart from the others, and undoes none.
 
     Answers why the lock was not to be had; None where it was.
     """
-    begun = done = False
+    begun, ran = False, 0
     try:
         with _dialect().writing(proxy.obj, max(MOMENT, until - time.monotonic())):
             begun = True
             for part in parts:
                 part.run()
-            done = True
+                ran += 1
     except Exception as error:  # noqa: BLE001 - raised again, in the thread whose write it is
-        unheard = done and _dialect().is_lost(proxy.obj)
+        unheard = ran == len(parts) and _dialect().is_lost(proxy.obj)
         if begun and not unheard and len(parts) > 1:
-            _one_by_one(parts, until=until)
+            _apart(parts, ran, until=until)
         else:
             _tell(parts, error, UNHEARD if unheard else UNWRITTEN)
         return None if begun else error
@@ -219,12 +219,20 @@ def _together(parts: Sequence[_Part[Any]], *, until: float) -> Exception | None:
     return None
 
 
-def _one_by_one(parts: Sequence[_Part[Any]], *, until: float) -> None:
-    """Write each for itself; where one does not get the lock any more, those behind it do not wait for it either."""
-    for number, part in enumerate(parts, start=1):
-        error = _together([part], until=until)
+def _apart(parts: Sequence[_Part[Any]], wrong: int, *, until: float) -> None:
+    """Write the one that raised, those before it, and those behind it; each for itself where it was the commit.
+
+    Where one does not get the lock any more, what is behind it does not wait for that either.
+    """
+    lots = [parts[:wrong], parts[wrong : wrong + 1], parts[wrong + 1 :]]
+    if wrong == len(parts):
+        lots = [[part] for part in parts]
+    lots = [lot for lot in lots if lot]
+    for number, lot in enumerate(lots, start=1):
+        error = _together(lot, until=until)
         if error is not None:
-            _tell(parts[number:], error, UNWRITTEN)
+            for other in lots[number:]:
+                _tell(other, error, UNWRITTEN)
             return
 
 

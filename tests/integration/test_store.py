@@ -178,6 +178,29 @@ def test_what_is_put_off_and_raises_undoes_nothing_else(raw: Raw) -> None:
 
 
 @pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(("wrong", "transactions"), [((), 1), ((3,), 4), ((0,), 3), ((9,), 3), ((3, 7), 7)], ids=str)
+def test_what_is_put_off_and_raises_costs_the_others_few_transactions(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch, wrong: Sequence[int], transactions: int
+) -> None:
+    """All before it have one, and all behind it: a script that is refused again and again slows down no webhook."""
+    begun, dialect = list[float](), database._dialect()
+    writing = dialect.writing
+
+    def count_and_write(base: object, seconds: float) -> Any:
+        begun.append(seconds)
+        return writing(base, seconds)
+
+    monkeypatch.setattr(dialect, "writing", count_and_write)
+    put_off = [store.later(refuse if number in wrong else partial(create, f"{number}")) for number in range(10)]
+
+    told = [_told(each.answer) for each in put_off]
+
+    assert list(wrong) == [number for number, each in enumerate(told) if isinstance(each, KeyError)]
+    assert [(f"{n}",) for n in range(10) if n not in wrong] == raw.execute("SELECT name FROM service ORDER BY id")
+    assert transactions == len(begun)
+
+
+@pytest.mark.usefixtures("database")
 def test_what_was_put_off_can_be_forgotten_until_it_is_written(raw: Raw) -> None:
     """After that, to forget it changes nothing."""
     forgotten, kept = store.later(partial(create, "forgotten")), store.later(partial(create, "kept"))
