@@ -38,14 +38,17 @@ def prune(dry_run: bool, json_: bool) -> None:
 
 
 @click.command()
-@click.argument("where", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("where", metavar="[FILE]", default=".", type=click.Path(path_type=Path))
 @click.option("--without-database", is_flag=True, help="Leave the rows out, for PostgreSQL: pg_dump copies those.")
 def backup(where: Path, without_database: bool) -> None:
     """Write all that makes this bot into one archive, while it runs; into a folder, under a name with the moment.
 
+    Without FILE that is the folder in which it is called.
+
     It holds the database, the settings, the services and all secrets: keep it as safe as those. It unpacks into a home.
 
     \b
+    fastdeploy backup
     fastdeploy backup /backups
     mkdir -m 700 /srv/deploy && tar -xf /backups/fastdeploy-2026-03-01T120000Z.tar -C /srv/deploy
     """  # noqa: D301 - as above

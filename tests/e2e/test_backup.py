@@ -23,7 +23,7 @@ def pushed(number: int) -> bytes:
 
 
 def test_a_bot_restored_from_a_backup_knows_what_it_knew(make_bot: BotMaker) -> None:
-    """Backed up under pushes; in a new home its history is there, what ran then is lost, and old pushes stay old."""
+    """Backed up under pushes, without a name; its history is there, what ran then is lost, and old pushes stay old."""
     old, new = make_bot().start(), make_bot()
     old.service("shop", "#!/bin/sh\necho deployed $DB_PASSWORD\n", secrets=["DB_PASSWORD"])
     old.run("secret", "set", "shop", "DB_PASSWORD", stdin="open sesame", expect=0)
@@ -36,8 +36,8 @@ def test_a_bot_restored_from_a_backup_knows_what_it_knew(make_bot: BotMaker) -> 
     wait_for(lambda: len(accepted) > 5)
 
     before = list(accepted)
-    archive = old.home.parent / "bot.tar"
-    old.run("backup", str(archive), expect=0)
+    old.run("backup", expect=0)
+    [archive] = old.home.parent.glob("fastdeploy-*.tar")
     pushes.end()
     assert len(accepted) > len(before)
     old.kill()
