@@ -246,6 +246,8 @@ def _named(push: Push) -> str:
 
 def _wants(push: Push, file: ServiceFile) -> str:
     if not file.branches and not file.tags:
+        if push.default_branch is None:
+            return "only the default branch is deployed, and the push does not say which that is: name it in branches"
         return f"only the default branch, {push.default_branch}, is deployed"
     patterns = [*file.branches, *(f"tag {tag}" for tag in file.tags)]
     return f"only {', '.join(patterns)}"

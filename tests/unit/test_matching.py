@@ -161,6 +161,13 @@ def test_the_default_branch_is_the_one_the_push_names(default: str | None, verdi
     assert verdict is decide(push(default_branch=default), service()).verdict
 
 
+def test_a_default_branch_that_nobody_names_is_told_as_that() -> None:
+    """With what to do."""
+    decision = decide(push(default_branch=None), service())
+
+    assert "only the default branch is deployed, and the push does not say which that is: " in decision.reason
+
+
 def test_an_unwanted_ref_makes_nothing_stale() -> None:
     """And the reason says what is wanted instead."""
     decision = decide(push(ref="refs/heads/wip"), service(branches=("main", "next"), tags=("v*",)))
