@@ -21,12 +21,13 @@ import githubapi
 import octokit
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot.core import clock
+from fastdeploy_bot.forge.github import check_texts, deadline
 from fastdeploy_bot.forge.github import client as github
-from fastdeploy_bot.forge.github import deadline
-from fastdeploy_bot.forge.github.api import apps, compare, statuses
+from fastdeploy_bot.forge.github.api import apps, checks, compare, statuses
 from fastdeploy_bot.forge.github.app_auth import AppTokens, FixedToken
 from fastdeploy_bot.forge.github.client import CallFailed, Client
-from fastdeploy_bot.forge.github.texts import Status, StatusState
+from fastdeploy_bot.forge.github.texts import Facts, Status, StatusState
+from fastdeploy_bot.words import DeploymentState
 
 REPOSITORY = "octo-org/shop"
 NEEDS = statuses.WRITES
@@ -229,6 +230,23 @@ def raw_server(text: bytes, *, pause: float = 0.0) -> Iterator[str]:
             ended.set()
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+def test_a_check_run_is_found_among_many_that_say_much(client: Client, tokens: AppTokens, hub: FakeHub) -> None:
+    """As where a commit that fails was deployed again and again."""
+    token = tokens.token(REPOSITORY, checks.WRITES, now=clock.now())
+    facts = Facts(state=DeploymentState.FAILURE)
+    of = [
+        check_texts.run(
+            check_texts.Subject(number=number, name="fastdeploy / shop", sha=SHA, page=PAGE, facts=facts, begun=0)
+        )
+        for number in range(30)
+    ]
+    numbers = [checks.create(client, token, REPOSITORY, run) for run in of]
+    for each in hub.check_runs:
+        each["output"] |= {"summary": "s" * 60_000, "text": "t" * 60_000}
+
+    assert numbers == [checks.find(client, token, REPOSITORY, run) for run in of]
 
 
 def test_a_renamed_repository_is_followed_once(client: Client, hub: FakeHub) -> None:

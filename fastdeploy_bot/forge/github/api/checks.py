@@ -100,8 +100,8 @@ def update(client: Client, token: str, repository: str, number: int, run: Run) -
 def find(client: Client, token: str, repository: str, run: Run) -> int | None:
     """GitHub's id of a check run that may have been created; None where it was not."""
     path = f"{repository_path(repository)}/commits/{quote(run.sha, safe='')}/check-runs"
-    query: dict[str, str | int] = {"check_name": run.name, "filter": "all", "per_page": 20}
-    data = client.call("GET", path, token, query=query).data
+    query: dict[str, str | int] = {"check_name": run.name, "filter": "all", "per_page": pages.SIZE}
+    data = client.call("GET", path, token, query=query, largest=pages.LARGEST).data
     runs = data.get("check_runs") if isinstance(data, dict) else None
     if not isinstance(runs, list):
         raise not_understood("no list of check runs")
