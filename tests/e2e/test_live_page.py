@@ -172,7 +172,7 @@ def test_before_a_session_ends_the_page_says_so_and_offers_to_stay(bot: Bot, win
         page.reload()
 
         notice = page.locator("#ending")
-        expect(notice).to_contain_text("You are signed out at ", timeout=WAIT)
+        expect(notice).to_contain_text("You will be signed out at ", timeout=WAIT)
         assert 240 >= session_left(bot)
         page.get_by_role("button", name="Stay signed in").click()
 
