@@ -7,6 +7,8 @@ import signal
 
 COOKIE = "FASTDEPLOY_RUN"
 """The environment variable by which every process of a run is known, whatever session it made for itself."""
+_ENDED = (b"Z", b"X")
+"""The states of processes that only wait to be reaped; by then they have let go of their locks."""
 
 
 def descendants(root: int) -> list[int]:
@@ -28,9 +30,9 @@ def carrying(cookie: str) -> list[int]:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot; None where it is gone. Tells a pid that came back."""
+    """When a process began, in clock ticks since boot; None where it has ended. Tells a pid that came back."""
     fields = _stat(pid)
-    return int(fields[19]) if fields else None
+    return int(fields[19]) if fields and fields[0] not in _ENDED else None
 
 
 def boot() -> str:

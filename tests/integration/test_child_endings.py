@@ -429,3 +429,16 @@ def test_whoever_waits_for_a_childs_end_is_told_of_it_at_once(stage: Stage) -> N
     assert ((True, run_folder.ALIVE), (True, run_folder.ENDED)) == (early, late)
     assert time.monotonic() < began + PATIENCE
     assert not process.await_end(run.folder, PATIENCE)
+
+
+def test_a_dead_childs_lock_that_a_script_holds_is_not_waited_for(stage: Stage) -> None:
+    """The child's end would be told at once, again and again: whoever follows the run looks from time to time."""
+    run = says_ready(stage.begin("echo ready; sleep 60"))
+    os.kill(run.child, signal.SIGKILL)
+    lock = eventually(lambda: run.folder.hold("lock"), "a free lock")
+
+    try:
+        eventually(lambda: not process.await_end(run.folder, PATIENCE), "the end of the waiting")
+        assert run_folder.ALIVE == run.folder.judge()
+    finally:
+        os.close(lock)
