@@ -196,9 +196,9 @@ class Hub:
                     time.sleep(max(0.0, began + REST_SECONDS - time.monotonic()))
         except Exception:
             log.exception("the feed's hub has failed")
-            self._dismiss(Farewell(FAULT, "the bot has failed to follow its feed: connect again"))
             with self._guard:
-                self._thread = None
+                self._thread = None  # first: whoever comes from now on has another one
+            self._dismiss(Farewell(FAULT, "the bot has failed to follow its feed: connect again"))
         finally:
             store.disconnect()
 
