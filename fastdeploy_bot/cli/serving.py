@@ -6,7 +6,7 @@ import gc
 import os
 import socket
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -46,10 +46,17 @@ def serve(flags: dict[str, str], host: str | None, port: str | None, demo: bool)
         demonstrating.in_background(settings, password)
     os.environ.update({f"FASTDEPLOY_{name.upper()}": value for name, value in flags.items()})
     from gunicorn.app import wsgiapp
+    from gunicorn.arbiter import Arbiter
 
+    Arbiter.handle_usr2 = _stay
     # gunicorn reads them itself; here, since another Python would cost a tenth of a start.
     sys.argv = ["gunicorn", "--config", "python:fastdeploy_bot.serving"]
     wsgiapp.run()
+
+
+def _stay(arbiter: Any) -> None:  # gunicorn ships no types
+    """In place of gunicorn's upgrade, which starts itself anew by a command line that was not ours."""
+    arbiter.log.warning("SIGUSR2 does nothing: SIGHUP has the settings read anew, a new version needs a restart")
 
 
 def leave_script() -> None:

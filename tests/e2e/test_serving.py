@@ -160,6 +160,18 @@ def test_ctrl_c_ends_the_server(own_bot: Bot) -> None:
     own_bot.start()
 
 
+def test_gunicorns_signal_for_an_upgrade_changes_nothing(own_bot: Bot) -> None:
+    """It would start what it takes for its own command line."""
+    own_bot.start()
+    assert own_bot.server is not None
+
+    own_bot.server.send_signal(signal.SIGUSR2)
+    wait_for(lambda: "SIGUSR2 does nothing" in own_bot.output())
+
+    assert "can't open file" not in own_bot.output()
+    assert own_bot.http("GET", "/healthz", token="").ok
+
+
 # --- other ways to serve
 
 
