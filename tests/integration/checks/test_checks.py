@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-import clerks
 import fakehub
-import signed_in
 from callers import (
     REPOSITORY,
     REPOSITORY_ID,
@@ -37,31 +35,6 @@ from fastdeploy_bot.store.models import Deployment
 from fastdeploy_bot.web.context import EXTENSION
 
 OUR_APP = {"id": 1234, "client_id": fakehub.CLIENT_ID, "slug": "fastdeploy"}
-
-
-@pytest.fixture
-def settings(settings: Settings, hub: FakeHub) -> Settings:
-    """A bot that asks this GitHub."""
-    return signed_in.by_token(settings, hub)
-
-
-@pytest.fixture
-def clerk(settings: Settings, app: Flask) -> Iterator[Clerk]:
-    """The clerk of this host."""
-    assert app.testing
-    yield from clerks.clerk(settings)
-
-
-@pytest.fixture
-def wait_for(service: ServiceFiles, app: Flask) -> Callable[..., None]:
-    """Let shop wait for checks of these names."""
-    return clerks.waiter(service, app)
-
-
-@pytest.fixture
-def push(github: GitHub) -> Callable[..., int]:
-    """Push commit after commit to main, and answer the deployment of shop that it makes."""
-    return clerks.pusher(github)
 
 
 @pytest.fixture
