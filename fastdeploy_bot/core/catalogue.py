@@ -25,6 +25,8 @@ Basis = tuple[Stamp, bool]
 
 UNREADABLE: Final = (0, 0, 0)
 """The stamp of a file that cannot even be looked at."""
+LARGEST: Final = 1024 * 1024
+"""More bytes than any service has to say of itself."""
 SECOND: Final = 1.0
 """How long a look may hold that nothing has happened to: mounts, for one, are not told."""
 
@@ -160,15 +162,24 @@ class Catalogue:
     def _read(self, folder: str, *, tells: bool) -> Entry:
         name = os.fsencode(folder).decode(errors="backslashreplace")  # of other bytes, a name that is refused
         try:
-            data = (self.folder / folder / "service.toml").read_bytes()
-            file = servicefile.parse(name, data)
+            file = servicefile.parse(name, _content(f"{self._root}/{folder}/service.toml"))
             return Entry(name, file, report=file.report if tells else (), asks=tells)
         except BadServiceFile as error:
             return Entry(name, None, "; ".join(error.problems), named=error.repository)
         except OSError as error:
-            return Entry(name, None, f"services/{name}/service.toml: cannot be read: {error.strerror}")
+            return Entry(name, None, f"services/{name}/service.toml: cannot be read: {error.strerror or error}")
         except SettingsError as error:
             return Entry(name, None, str(error))
+
+
+def _content(path: str) -> bytes:
+    """What a file holds. Raises OSError for what is none: a pipe would be waited for, and a device has no end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no file")
+        if len(data := file.read(LARGEST + 1)) > LARGEST:
+            raise OSError(f"it has more than {LARGEST} bytes")
+        return data
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -322,3 +322,31 @@ def test_where_the_kernel_does_not_tell_each_look_is_at_each_file(
     write(folder / "shop", "bbb")
 
     assert "bbb" == described(catalogue)
+
+
+def _fill(path: Path) -> None:
+    path.write_bytes(b"#" * (rooms.LARGEST + 1))
+
+
+@pytest.mark.parametrize(
+    ("put", "why"),
+    [
+        (os.mkfifo, "it is no file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is no file"),
+        (Path.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+        (_fill, "it has more than 1048576 bytes"),
+    ],
+    ids=["pipe", "device", "folder", "ring", "large"],
+)
+def test_what_is_no_service_file_stops_its_own_service_alone(
+    folder: Path, put: Callable[[Path], None], why: str
+) -> None:
+    """Nobody waits for what a pipe may bring, or reads a device to its end."""
+    (folder / "shop" / "service.toml").unlink()
+    put(folder / "shop" / "service.toml")
+
+    found = Catalogue(folder).entries()
+
+    assert f"services/shop/service.toml: cannot be read: {why}" == found["shop"].problem
+    assert found["blog"].file is not None
