@@ -94,7 +94,7 @@ def check(json_: bool) -> None:
         printing.table(("SETTING", "VALUE", "ORIGIN"), values)
         if loaded.settings.app is not None and settings_.signs_in_by_hand(loaded.settings):
             click.echo(f"{appfile.FILE}: passed over for signing in, as the settings name a token or an App themselves")
-        click.echo(f"services: {', '.join(sorted(entries)) or 'none'}")
+        printing.say(f"services: {', '.join(sorted(entries)) or 'none'}")
         for problem in problems:
             printing.warn(problem)
     sys.exit(1 if problems else 0)

@@ -17,6 +17,8 @@ from fastdeploy_bot.words import OWN_PREFIXES, ReportKind
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 REPOSITORY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9_.-]+")
+LONGEST_GLOB: Final = 1_000
+"""Characters; no ref has as many, and one of a million would take a push hours to read."""
 LONGEST_STEP: Final = 200
 LONGEST_CHECK: Final = 255
 MOST_CHECKS: Final = 50
@@ -188,6 +190,13 @@ def _texts(value: object) -> tuple[str, ...]:
     return texts
 
 
+def _globs(value: object) -> tuple[str, ...]:
+    globs_ = _texts(value)
+    if any(len(glob) > LONGEST_GLOB for glob in globs_):
+        raise ValueError(f"expected patterns of at most {LONGEST_GLOB} characters, got {shown(value)}")
+    return globs_
+
+
 def _repository(value: object) -> str:
     repository = _text(value)
     if not REPOSITORY.fullmatch(repository):
@@ -294,9 +303,9 @@ _DEFAULTS: Final = ServiceFile(repository="")
 _CONVERTERS: Final[Mapping[str, Callable[[object], object]]] = {
     "repository": _repository,
     "description": _text,
-    "branches": _texts,
-    "tags": _texts,
-    "paths": _texts,
+    "branches": _globs,
+    "tags": _globs,
+    "paths": _globs,
     "environment": _text,
     "url": _url,
     "command": _command,

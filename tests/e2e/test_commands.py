@@ -354,6 +354,7 @@ def test_check_names_every_wrong_service_file(own_bot: Bot) -> None:
     own_bot.service("shop", "#!/bin/sh\n", timeout="soon")
     own_bot.service("blog", "#!/bin/sh\n", brnches=["main"])
     own_bot.service("good", "#!/bin/sh\n")
+    own_bot.service("\u202eevil\n\x1b[31m", None)
 
     done = own_bot.run("check", expect=1)
 
@@ -361,7 +362,8 @@ def test_check_names_every_wrong_service_file(own_bot: Bot) -> None:
     assert "services/blog/service.toml: brnches: " in done.stderr
     assert "branches" in done.stderr
     assert "services/good" not in done.stderr
-    assert 2 == len(json.loads(own_bot.run("check", "--json", expect=1).stdout)["problems"])
+    assert "\nservices: blog, good, shop, \ufffdevil\ufffd\ufffd[31m\n" in done.stdout
+    assert 3 == len(json.loads(own_bot.run("check", "--json", expect=1).stdout)["problems"])
 
 
 def test_an_unknown_setting_names_the_nearest(own_bot: Bot) -> None:

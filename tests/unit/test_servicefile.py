@@ -158,6 +158,13 @@ def test_step_name_may_have_two_hundred_characters() -> None:
     assert "at most 200 characters" in problems(REPOSITORY + f'steps = ["{"x" * 201}"]')[0]
 
 
+@pytest.mark.parametrize("key", ["branches", "tags", "paths"])
+def test_pattern_may_have_a_thousand_characters(key: str) -> None:
+    """And not one more: what a million brackets stand for would take hours to find out, at each push."""
+    assert ("[" * 1_000,) == getattr(parse(REPOSITORY + f'{key} = ["{"[" * 1_000}"]'), key)
+    assert "at most 1000 characters" in problems(REPOSITORY + f'{key} = ["{"[" * 1_001}"]')[0]
+
+
 @pytest.mark.parametrize(
     "repository",
     ["shop", "octo-org/", "/shop", "a/b/c", "octo org/shop", "../shop", "octo-org/..", "-x/shop", "a/b\n", "a/$(x)"],
