@@ -110,8 +110,7 @@ def is_sure(deployment: Deployment) -> bool:
     if deployment.delivery_id is not None:
         return True
     service, sha = deployment.service, deployment.sha
-    known = successes.of(service, Deployment.id).where(Deployment.sha == sha).exists()
-    return known or _says_so(_last(service, sha, deployment.created))
+    return _was_live(service, sha) or _says_so(_last(service, sha, deployment.created))
 
 
 def beginnings(file: ServiceFile) -> tuple[str, ...]:
@@ -122,10 +121,12 @@ def beginnings(file: ServiceFile) -> tuple[str, ...]:
 
 
 def _is_known(service: Service, file: ServiceFile, sha: str, now: int) -> bool:
-    mine = Deployment.select().where(Deployment.service == service.id, Deployment.sha == sha)
-    if mine.exists() or _was_pushed(service, file, sha):
-        return True
-    return _says_so(_last(service, sha, now))
+    return _was_live(service, sha) or _was_pushed(service, file, sha) or _says_so(_last(service, sha, now))
+
+
+def _was_live(service: Service, sha: str) -> bool:
+    """Whether it was deployed, and not only asked for: nobody may have been there to judge that."""
+    return successes.of(service, Deployment.id).where(Deployment.sha == sha).exists()
 
 
 def _says_so(last: Question | None) -> bool:

@@ -29,6 +29,7 @@ from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Question
 from fastdeploy_bot.web import waiting
 from fastdeploy_bot.web.context import EXTENSION
+from fastdeploy_bot.words import DeploymentState
 
 PATH = "/api/v1/deployments"
 MAIN = "refs/heads/main"
@@ -154,6 +155,19 @@ def test_without_credentials_any_commit_is_deployed(start: Any, app: Flask, hub:
 
     assert 201 == start(sha=FORK).status_code
     assert [] == hub.calls
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_commit_that_was_asked_for_in_vain_is_not_known(start: Any, app: Flask, host: Host, hub: FakeHub) -> None:
+    """As by a bot that had no credentials then, and refused it when it was to be checked out."""
+    app.extensions[EXTENSION].catalogue._tells = lambda: False
+    number = start(sha=FORK).get_json()["id"]
+    host.begin(number)
+    host.end(number, DeploymentState.FAILURE)
+    app.extensions[EXTENSION].catalogue._tells = lambda: True
+
+    assert is_problem(start(sha=FORK), 422)
+    assert ["/compare/main..." + FORK] == asked(hub)
 
 
 # --- what GitHub tells ------------------------------------------------------------------------------------
