@@ -238,13 +238,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return bool(waiting.poll(FOLLOW_MS))
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Answer a request whose head has come; of a lot ask the app for now."""
+        """Answer a request whose head has come; of a lot ask the app for now.
+
+        Raises StopIteration where the client takes nothing more: that is no fault of the bot's, and not logged as one.
+        """
         self._handled[conn] = math.inf
-        exchange = Exchange(self, req, conn)
-        if conn in self._asked:
-            self._asked[conn] = exchange
-            return True
-        return exchange.send()
+        try:
+            exchange = Exchange(self, req, conn)
+            if conn in self._asked:
+                self._asked[conn] = exchange
+                return True
+            return exchange.send()
+        except TimeoutError as error:
+            raise StopIteration("the client takes nothing") from error
 
     def murder_pending(self) -> None:
         """Cut off, about once a second, who has sent nothing or half a head for too long."""

@@ -109,6 +109,23 @@ def test_who_does_not_take_that_it_may_go_on_is_given_up(monkeypatch: pytest.Mon
             Exchange(SimpleNamespace(cfg=Config()), request, SimpleNamespace(sock=here, client=("", 1), server=("", 2)))
 
 
+@pytest.mark.parametrize("step", ["__init__", "send"])
+def test_a_client_that_takes_nothing_is_no_fault_of_the_bot(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It would be logged as an error, with a traceback; as the end of a connection it is not."""
+
+    def time_out(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(Exchange, "__init__", lambda *_: None)
+    monkeypatch.setattr(Exchange, step, time_out)
+    worker._asked = {}
+
+    with pytest.raises(StopIteration):
+        worker.handle_request(None, object())
+
+
 def _fill(sock: socket.socket) -> None:
     """Send as much as is kept for somebody who does not read."""
     sock.setblocking(False)
