@@ -16,7 +16,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.core import clock, retention
 from fastdeploy_bot.core.retention import Removed
 from fastdeploy_bot.engine.duty import Duty
-from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import removal
 from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment
@@ -169,7 +169,7 @@ def _remove_whole(folder: Path) -> None:
 
 def _remove(folder: Path) -> None:
     try:
-        run_folder.remove(str(folder))
+        removal.remove(str(folder))
     except OSError as error:
         log.warning("folder cannot be removed", extra={"folder": str(folder), "why": error.strerror})
 

@@ -20,8 +20,7 @@ from fastdeploy_bot.engine.signing import Signings
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.forge.github import commits, policy
 from fastdeploy_bot.forge.github.client import CallFailed
-from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import mirror, submodules
+from fastdeploy_bot.runner import mirror, removal, submodules
 from fastdeploy_bot.runner.checkout import Checkout, CheckoutFailed, Mirrors
 from fastdeploy_bot.runner.complaints import Trouble
 from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
@@ -226,7 +225,7 @@ class Preparing:
             again = None if signing is None else self._other_way(wanted, signing, failed)
             if again is None:
                 raise
-            run_folder.remove(str(tree))
+            removal.remove(str(tree))
             self._mirrors.check_out(again[0], tree, again[1], stop, within=within)
 
     def _other_way(self, wanted: Wanted, signing: Signing, failed: CheckoutFailed) -> tuple[Wanted, Signing] | None:
@@ -277,6 +276,6 @@ def _asked_for(failed: CheckoutFailed | CallFailed) -> float:
 
 def _remove(tree: Path) -> None:
     try:
-        run_folder.remove(str(tree))
+        removal.remove(str(tree))
     except OSError as error:
         log.warning("checkout is left to the janitor", extra={"tree": tree.name, "why": error.strerror})

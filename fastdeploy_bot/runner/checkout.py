@@ -17,8 +17,7 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot.errors import FastdeployError
-from fastdeploy_bot.runner import complaints, mirror
-from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import complaints, mirror, removal
 from fastdeploy_bot.runner.complaints import Trouble
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
@@ -162,7 +161,7 @@ class Mirrors:
         except GitFailed as failed:
             if complaints.meaning(failed.said) is Trouble.LATER:
                 raise
-            run_folder.remove(str(tree))
+            removal.remove(str(tree))
             with source.held(stop):
                 _give_up(source, failed)
             self._share(source, wanted, tree, signing, stop)

@@ -24,6 +24,8 @@ import os
 import struct
 import zlib
 
+from fastdeploy_bot.runner import removal
+
 FORMAT = 1
 EXIT_SIZE = 16 * 1024
 """Bytes allocated for the exit record: its reason is at most 1,000 characters, of at most 12 bytes each in JSON."""
@@ -110,7 +112,7 @@ class RunFolder:
     def remove(self) -> None:
         """Take the folder, or what a script put in its place, away, if it is there."""
         try:
-            remove(self.path)
+            removal.remove(self.path)
         except FileNotFoundError:  # another engine does so just now
             return
 
@@ -142,7 +144,7 @@ class RunFolder:
         except OSError as error:
             if error.errno not in _NO_FILE:
                 raise
-        remove(self.file(name))
+        removal.remove(self.file(name))
         return os.open(self.file(name), flags, 0o600)
 
     def claim(self, by: dict[str, object]) -> bool:
@@ -155,7 +157,7 @@ class RunFolder:
         except FileExistsError:
             return False
         except OSError:
-            remove(self.file("claim"))
+            removal.remove(self.file("claim"))
             raise
         _sync_folder(self.path)
         return True
@@ -240,9 +242,9 @@ class RunFolder:
         if self.requested(name) is not None:
             return
         draft = self.file(f"{name}.new")
-        remove(draft)
+        removal.remove(draft)
         _write(draft, json.dumps(details).encode(), os.O_EXCL)
-        remove(self.file(name))
+        removal.remove(self.file(name))
         os.rename(draft, self.file(name))
 
     def requested(self, name: str) -> dict[str, object] | None:
@@ -356,72 +358,6 @@ def _mark(line: bytes) -> tuple[int, int] | None:
     if type(place) is not int or type(at) is not int or not (0 <= place < END_OF_TIME and 0 <= at < END_OF_TIME):
         return None
     return place, at
-
-
-def remove(path: str) -> None:
-    """Take a file or folder away, if it is there, whatever a script made of it: deep, read-only, without end."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EPERM):
-            raise
-        os.chmod(path, 0o700)
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            _empty(folder)
-        finally:
-            os.close(folder)
-        os.rmdir(path)
-
-
-def _empty(folder: int) -> None:
-    """Take all out of a folder. What is deep is brought up first: no path can be too long, no stack too small."""
-    raised = 0
-    while names := os.listdir(folder):
-        for name in names:
-            if _unlinked(name, folder):
-                continue
-            os.chmod(name, 0o700, dir_fd=folder)
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                for each in os.listdir(inner):
-                    if not _unlinked(each, inner):
-                        os.chmod(each, 0o700, dir_fd=inner)
-                        raised += 1
-                        os.rename(each, _free(f"{raised}", folder), src_dir_fd=inner, dst_dir_fd=folder)
-            finally:
-                os.close(inner)
-            os.rmdir(name, dir_fd=folder)
-
-
-def _free(name: str, folder: int) -> str:
-    """A name that nothing in the folder has."""
-    while _exists(name, folder):
-        name += "_"
-    return name
-
-
-def _exists(name: str, folder: int) -> bool:
-    try:
-        os.lstat(name, dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _unlinked(name: str, folder: int) -> bool:
-    """Whether it was no folder, and is gone."""
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.EPERM):
-            raise
-        return False
-    return True
 
 
 def _sync_folder(path: str) -> None:

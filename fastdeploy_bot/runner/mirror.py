@@ -18,8 +18,7 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.runner import folder as run_folder
-from fastdeploy_bot.runner import git
+from fastdeploy_bot.runner import git, removal
 from fastdeploy_bot.runner.git import GitFailed, Guard, Signing
 
 PACKS: Final = 30
@@ -116,7 +115,7 @@ class Mirror:
 
     def remove(self) -> None:
         """Take it away."""
-        run_folder.remove(str(self.path))
+        removal.remove(str(self.path))
 
     def bring(self, wanted: Wanted, signing: Signing | None, guard: Guard, lock: int) -> None:
         """Have that commit, by the network only where it is not there."""
@@ -133,7 +132,7 @@ class Mirror:
             leading = ("for-each-ref", f"--contains={wanted.sha}", "--format=%(refname)", _ASKED)
             found = self._git([*leading], guard, lock).splitlines()
         finally:
-            run_folder.remove(str(self.path / _ASKED))
+            removal.remove(str(self.path / _ASKED))
         return any(not refs.beginnings or refs.wants(f"refs/{name.removeprefix(_ASKED)}") for name in found)
 
     def is_sound(self, guard: Guard, lock: int) -> bool:
@@ -167,7 +166,7 @@ class Mirror:
     def _prepare(self, guard: Guard, lock: int) -> None:
         """Make it where it is not there, and take away what a git that was killed left."""
         for left in (*self.path.rglob("*.lock"), *self.path.glob("objects/**/tmp_*"), *self.path.glob(_ASKED)):
-            run_folder.remove(str(left))
+            removal.remove(str(left))
         if not self._note.exists():
             self.remove()
             arguments = ["init", "--quiet", "--bare", "--template=", "--", str(self.path)]

@@ -27,7 +27,7 @@ from fastdeploy_bot.engine.janitor import (
     Janitor,
     remove_leftovers,
 )
-from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import removal
 from fastdeploy_bot.runner.checkout import Mirrors
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Service
@@ -269,7 +269,7 @@ def test_run_folder_is_out_of_the_way_before_anything_in_it_is_taken(
 ) -> None:
     """An engine may come to use it just then, and a run that lacks a file is lost; what was left half way goes, too."""
     found: list[tuple[bool, list[str]]] = []
-    monkeypatch.setattr(run_folder, "remove", lambda path: found.append(((runs / "next-1").exists(), os.listdir(path))))
+    monkeypatch.setattr(removal, "remove", lambda path: found.append(((runs / "next-1").exists(), os.listdir(path))))
     leave(runs, name, age=LEFT_SECONDS + 1)
 
     remove_leftovers(runs, now=NOW)

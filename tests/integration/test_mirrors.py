@@ -15,8 +15,7 @@ from typing import Final
 
 import pytest
 
-from fastdeploy_bot.runner import checkout, git, mirror
-from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import checkout, git, mirror, removal
 from fastdeploy_bot.runner.checkout import CheckoutFailed, Mirrors
 from fastdeploy_bot.runner.complaints import Trouble
 from fastdeploy_bot.runner.git import Signing
@@ -302,8 +301,8 @@ def test_a_link_out_of_the_tree_is_a_link(bench: Bench, shop: Repository, tmp_pa
     tree = bench.check_out(first)
 
     assert outside == (tree / "out").readlink()
-    run_folder.remove(str(tree))
-    run_folder.remove(str(bench.check_out(second)))
+    removal.remove(str(tree))
+    removal.remove(str(bench.check_out(second)))
     assert "kept" == (outside / "keep").read_text()
 
 
@@ -332,7 +331,7 @@ def test_deep_and_read_only_trees_go(bench: Bench, shop: Repository) -> None:
     os.close(here)
     (tree / "src").chmod(0o500)
 
-    run_folder.remove(str(tree))
+    removal.remove(str(tree))
 
     assert not tree.exists()
 
@@ -423,7 +422,7 @@ def with_empty_refs(path: Path) -> None:
 
 def a_file(path: Path) -> None:
     """Not even a folder."""
-    run_folder.remove(str(path))
+    removal.remove(str(path))
     path.write_text("")
 
 
@@ -431,7 +430,7 @@ def emptied(path: Path) -> None:
     """Half taken away."""
     for entry in path.iterdir():
         if entry.name != "used":
-            run_folder.remove(str(entry))
+            removal.remove(str(entry))
 
 
 @pytest.mark.parametrize(

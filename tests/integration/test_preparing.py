@@ -25,8 +25,7 @@ from fastdeploy_bot.core.servicefile import ServiceFile
 from fastdeploy_bot.engine import preparing
 from fastdeploy_bot.engine.dispatcher import NEXT, Dispatcher
 from fastdeploy_bot.errors import Unavailable
-from fastdeploy_bot.runner import checkout, process, tree
-from fastdeploy_bot.runner import folder as run_folder
+from fastdeploy_bot.runner import checkout, process, removal, tree
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Lease
@@ -369,7 +368,7 @@ def test_a_tree_that_somebody_took_away_is_made_again(bot: Bot, shop: Repository
     look = dispatcher._preparing.look
     made = eventually(lambda: look(row, file, now=clock.now()), "the checkout")
     assert made.tree is not None
-    run_folder.remove(str(made.tree))
+    removal.remove(str(made.tree))
 
     assert DeploymentState.SUCCESS == bot.until(dispatcher, number).state
 
