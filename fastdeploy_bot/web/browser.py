@@ -37,6 +37,9 @@ SECURE_PREFIX: Final = "__Host-"
 FIELD: Final = "form_token"
 _OF_FORMS: Final = "form token"
 """For what the MACs in forms are."""
+SALT: Final = 16
+"""How many hex digits of a form token are of its answer alone: pages are packed, and what stood in each of them could
+be guessed from their sizes, digit by digit."""
 LOGIN, SIGN_IN = "signin.login", "signin.sign_in"
 """The views of the one form that is for those who have not signed in."""
 SIGN_INS: Final = (LOGIN, SIGN_IN, "signin.from_github")
@@ -145,10 +148,13 @@ def require(action: Action, *, service: str | None = None, visibility: Visibilit
 
 
 def form_token() -> str:
-    """What a form has to carry in its field `form_token`."""
+    """What a form has to carry in its field `form_token`; another one in each answer."""
     if (stand_ins := _stand_ins()) is not None:
         return stand_ins.form_token
-    return mac(_OF_FORMS, _bound_to() or _begin_form(), context.bot().settings.keys[0])
+    if "form_salt" not in g:
+        g.form_salt = secrets.token_hex(SALT // 2)
+    salt: str = g.form_salt
+    return salt + mac(_OF_FORMS, salt + (_bound_to() or _begin_form()), context.bot().settings.keys[0])
 
 
 def nonce() -> str:
@@ -310,7 +316,8 @@ def _is_own_token(given: str) -> bool:
     bound = [_bound_to()]
     if request.endpoint == THEME:  # every page has that form, the one to sign in with, too
         bound.append(request.cookies.get(_named(FORM_COOKIE)))
-    return any(is_genuine(given, _OF_FORMS, each, context.bot().settings.keys) for each in bound if each)
+    salt, told, keys = given[:SALT], given[SALT:], context.bot().settings.keys
+    return any(is_genuine(told, _OF_FORMS, salt + each, keys) for each in bound if each)
 
 
 def _bound_to() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -314,3 +315,8 @@ def at_once(act: Callable[[int], T], threads: int) -> list[T]:
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(run, range(threads)))
+
+
+def without_tokens(page: str) -> str:
+    """A page's text without what each answer has of its own in its forms."""
+    return re.sub(r'name="(form_token|nonce)" value="[^"]*"', "", page)

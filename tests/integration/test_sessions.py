@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from callers import Browser, registered, user_of
+from callers import Browser, registered, user_of, without_tokens
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core import clock, sessions, tokens
@@ -67,7 +67,7 @@ def test_a_wrong_password_is_one_sentence(anna: Browser) -> None:
 
     assert [401, 401] == [wrong.status_code, unknown.status_code]
     assert "user name or password is wrong" in wrong.text
-    assert wrong.text == unknown.text.replace("anna2", "anna")
+    assert without_tokens(wrong.text) == without_tokens(unknown.text).replace("anna2", "anna")
     assert "guessed-word" not in wrong.text
 
 
@@ -342,8 +342,8 @@ def test_how_long_a_session_lasts_can_be_asked(app: Flask) -> None:
     told = [browser.get("/session").get_json() for _ in range(2)]
 
     assert 55 < told[1]["left"] <= told[0]["left"] <= 60
-    assert browser.form_token("/") == told[0]["form_token"]
-    assert sessions.LIFE / 1_000 - 60 < browser.post("/session/renew").get_json()["left"]
+    renewed = browser.post("/session/renew", form_token=told[0]["form_token"])
+    assert sessions.LIFE / 1_000 - 60 < renewed.get_json()["left"]
 
 
 def test_who_is_not_signed_in_has_no_time_left(app: Flask) -> None:

@@ -11,10 +11,11 @@ from fastdeploy_bot.core import access, standing
 from fastdeploy_bot.core.access import Action
 from fastdeploy_bot.core.standing import Run
 from fastdeploy_bot.errors import Invalid
-from fastdeploy_bot.web import browser, cloaks, context, numbers
+from fastdeploy_bot.web import browser, cloaks, context, numbers, packing
 from fastdeploy_bot.web.operations import NEWEST
 
 bp = Blueprint("pages", __name__)
+bp.after_request(packing.packed)
 
 ID: Final = f"<int(max={NEWEST}):id>"
 """How a route writes an id."""
