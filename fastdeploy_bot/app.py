@@ -8,7 +8,7 @@ from flask import Flask
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.settings import Settings, require_serving
 from fastdeploy_bot.sources import load
@@ -23,7 +23,6 @@ from fastdeploy_bot.web import (
     bodies,
     browser,
     cloaks,
-    display,
     health,
     hooks,
     metrics,
@@ -33,11 +32,11 @@ from fastdeploy_bot.web import (
     request_ids,
     setup,
     signin,
-    sockets,
-    sparks,
     theme,
 )
 from fastdeploy_bot.web.context import EXTENSION, Bot
+from fastdeploy_bot.web.drawing import display, sparks
+from fastdeploy_bot.web.live import sockets
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -16,7 +16,7 @@ from fastdeploy_bot.app import create_engine as _create_engine
 from fastdeploy_bot.app import prepare as _prepare
 from fastdeploy_bot.app import settings_of as _settings_of
 from fastdeploy_bot.errors import FastdeployError as _FastdeployError
-from fastdeploy_bot.web import sockets as _sockets
+from fastdeploy_bot.web.live import sockets as _sockets
 
 try:
     if (_address := _inherited.address()) is not None:

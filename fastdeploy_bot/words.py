@@ -338,7 +338,7 @@ class StatusCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed webhook as it arrived: what `core.intake` keeps as a delivery."""
+    """A signed webhook as it arrived: what `core.pushes.intake` keeps as a delivery."""
 
     guid: str
     event: str

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import between, logs
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.services import sync
+from fastdeploy_bot.core.commits import between
+from fastdeploy_bot.core.deploying.services import sync
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.output import logs
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Step, Verdict
 from fastdeploy_bot.words import Commit
 

@@ -12,8 +12,9 @@ from typing import Final
 
 from bench import past, runs
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, retention
-from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.keeping import retention
+from fastdeploy_bot.core.keeping.retention import Removed
 from fastdeploy_bot.store.models import Delivery
 
 SERVICES: Final = 100

@@ -25,7 +25,8 @@ from bench.table import Figures, Line, Row, Run, Side, at_most
 from bots import Bot, free_port
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, feed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.sources import load
 from fastdeploy_bot.words import EventType

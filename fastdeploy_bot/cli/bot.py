@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # every command loads this module, and not every one needs rows
-    from fastdeploy_bot.core.intake import Receipt
-    from fastdeploy_bot.core.logs import Excerpt
-    from fastdeploy_bot.core.services import Sync
-    from fastdeploy_bot.core.starting import Wish
-    from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, TokenView
+    from fastdeploy_bot.core.deploying.services import Sync
+    from fastdeploy_bot.core.deploying.starting import Wish
+    from fastdeploy_bot.core.output.logs import Excerpt
+    from fastdeploy_bot.core.pushes.intake import Receipt
+    from fastdeploy_bot.core.telling.views import DeliveryView, DeploymentView, ServiceView, TokenView
 
 
 class Ears(Protocol):

@@ -6,8 +6,8 @@ import click
 
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json, by_url
-from fastdeploy_bot.core.deliveries import ToldVerdict
-from fastdeploy_bot.core.views import DeliveryView
+from fastdeploy_bot.core.commits.deliveries import ToldVerdict
+from fastdeploy_bot.core.telling.views import DeliveryView
 
 MOST = 200
 

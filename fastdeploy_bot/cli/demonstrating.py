@@ -18,7 +18,7 @@ from fastdeploy_bot import store
 from fastdeploy_bot.cli import following, home, shared
 from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.simulating import deliver
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.files.servicefile import ServiceFile
 from fastdeploy_bot.errors import FastdeployError, Unavailable
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings

@@ -11,8 +11,8 @@ import click
 from fastdeploy_bot.cli import completing, following, printing, shared
 from fastdeploy_bot.cli.bot import Bot
 from fastdeploy_bot.cli.shared import as_json, by_url
-from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.core.views import DeploymentView
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.telling.views import DeploymentView
 from fastdeploy_bot.errors import FastdeployError, Invalid, Unavailable
 from fastdeploy_bot.words import DeploymentState
 

@@ -12,8 +12,8 @@ import click
 
 from fastdeploy_bot.cli import printing
 from fastdeploy_bot.cli.bot import Bot
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.core.views import DeploymentView
+from fastdeploy_bot.core.output.logs import Excerpt
+from fastdeploy_bot.core.telling.views import DeploymentView
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.words import DeploymentState
 

@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fastdeploy_bot.app import template_folder
 from fastdeploy_bot.cli import shared
-from fastdeploy_bot.core import clock, users
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import users
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.settings import FILE, Settings
 from fastdeploy_bot.words import LOCAL, Role

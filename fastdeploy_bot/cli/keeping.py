@@ -10,8 +10,11 @@ from fastdeploy_bot import store
 from fastdeploy_bot.cli import completing, printing, shared
 from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.shared import as_json, by_url
-from fastdeploy_bot.core import audit, clock, secrets, tokens, users, views
-from fastdeploy_bot.core.views import UserView
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.people import audit, tokens, users
+from fastdeploy_bot.core.telling import views
+from fastdeploy_bot.core.telling.views import UserView
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.words import LOCAL, Role
 

@@ -7,28 +7,20 @@ from contextlib import contextmanager
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell, Listener
-from fastdeploy_bot.core import (
-    clock,
-    deliveries,
-    deployments,
-    intake,
-    listing,
-    locking,
-    logs,
-    questions,
-    retries,
-    rollbacks,
-    services,
-    starting,
-    tokens,
-    views,
-)
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.intake import Receipt
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.core.services import Sync
-from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, TokenView
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries, questions
+from fastdeploy_bot.core.deploying import deployments, locking, retries, rollbacks, services, starting
+from fastdeploy_bot.core.deploying.services import Sync
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.looks import listing
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.output.logs import Excerpt
+from fastdeploy_bot.core.people import tokens
+from fastdeploy_bot.core.pushes import intake
+from fastdeploy_bot.core.pushes.intake import Receipt
+from fastdeploy_bot.core.telling import views
+from fastdeploy_bot.core.telling.views import DeliveryView, DeploymentView, ServiceView, TokenView
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings

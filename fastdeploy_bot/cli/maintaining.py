@@ -12,8 +12,10 @@ from fastdeploy_bot import store
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.local import LocalBot
 from fastdeploy_bot.cli.shared import as_json
-from fastdeploy_bot.core import audit, backups, clock, retention
-from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.keeping import backups, retention
+from fastdeploy_bot.core.keeping.retention import Removed
+from fastdeploy_bot.core.people import audit
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.words import LOCAL
 

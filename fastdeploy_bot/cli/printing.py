@@ -17,7 +17,7 @@ import msgspec
 from fastdeploy_bot.words import GLYPHS
 
 if TYPE_CHECKING:  # every command loads this module, and not every one needs rows
-    from fastdeploy_bot.core.views import DeploymentView, ServiceView, StepView
+    from fastdeploy_bot.core.telling.views import DeploymentView, ServiceView, StepView
 
 COLOURS: Final = {
     "waiting": "yellow", "running": "cyan", "success": "green", "failure": "red", "lost": "magenta",

@@ -12,11 +12,11 @@ import msgspec
 from fastdeploy_bot.cli.bot import Ears
 from fastdeploy_bot.cli.client import Client
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.core.intake import Receipt
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.core.services import Sync
-from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, TokenView
+from fastdeploy_bot.core.deploying.services import Sync
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.output.logs import Excerpt
+from fastdeploy_bot.core.pushes.intake import Receipt
+from fastdeploy_bot.core.telling.views import DeliveryView, DeploymentView, ServiceView, TokenView
 
 T = TypeVar("T")
 

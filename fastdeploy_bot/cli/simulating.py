@@ -12,7 +12,8 @@ from uuid import uuid4
 import click
 
 from fastdeploy_bot.cli import printing, shared
-from fastdeploy_bot.core import clock, deliveries
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries
 from fastdeploy_bot.errors import Conflict, Unavailable
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.settings import Settings, require_serving

@@ -11,8 +11,8 @@ from fastdeploy_bot import appfile, sources, store
 from fastdeploy_bot import settings as settings_
 from fastdeploy_bot.cli import printing, shared
 from fastdeploy_bot.cli.shared import as_json
-from fastdeploy_bot.core import secrets
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.files.catalogue import Catalogue, Entry
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.settings import Settings
 
@@ -32,7 +32,7 @@ def init(example: bool, admin: str, password_stdin: bool) -> None:
     fastdeploy --home /srv/deploy init --admin anna
     """  # noqa: D301 - click wants the character: what follows keeps its lines
     from fastdeploy_bot.cli import home
-    from fastdeploy_bot.core import users
+    from fastdeploy_bot.core.people import users
 
     made = home.make(shared.settings().home)
     settings = shared.settings()

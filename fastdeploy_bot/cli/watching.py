@@ -8,7 +8,7 @@ import click
 
 from fastdeploy_bot.cli import completing, following, printing, shared
 from fastdeploy_bot.cli.shared import as_json, by_url
-from fastdeploy_bot.core.views import ServiceView
+from fastdeploy_bot.core.telling.views import ServiceView
 
 RECENT = 10
 

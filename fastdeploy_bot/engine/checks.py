@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import checking, clock
-from fastdeploy_bot.core.checking import Commit
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.signals import checking
+from fastdeploy_bot.core.signals.checking import Commit
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.forge.github import ci
 from fastdeploy_bot.forge.github.api import checks, statuses

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
 from fastdeploy_bot.engine.gaps import Gaps

@@ -14,22 +14,16 @@ from typing import Final
 
 from fastdeploy_bot import facts, store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import (
-    checking,
-    clock,
-    deployments,
-    locking,
-    masks,
-    progress,
-    queue,
-    resuming,
-    services,
-    tokens,
-)
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
-from fastdeploy_bot.core.deployments import Ending
-from fastdeploy_bot.core.queue import Claim
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, progress, queue, services
+from fastdeploy_bot.core.deploying.deployments import Ending
+from fastdeploy_bot.core.deploying.queue import Claim
+from fastdeploy_bot.core.files.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.files.servicefile import ServiceFile
+from fastdeploy_bot.core.output import masks
+from fastdeploy_bot.core.people import tokens
+from fastdeploy_bot.core.pushes import resuming
+from fastdeploy_bot.core.signals import checking
 from fastdeploy_bot.engine import jobs, preparing
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.errors import FastdeployError

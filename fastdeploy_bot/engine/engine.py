@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine import desk, janitor
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.runner import process

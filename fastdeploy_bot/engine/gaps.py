@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastdeploy_bot.core import clock, gaps
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.pushes import gaps
 from fastdeploy_bot.engine.line import Line
 
 LOOK_SECONDS: Final = 1.0

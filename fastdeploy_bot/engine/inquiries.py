@@ -10,8 +10,8 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import questions
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.commits import questions
+from fastdeploy_bot.core.files.catalogue import Catalogue, Entry
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.forge.github.policy import Remedy
 from fastdeploy_bot.store.models import Question

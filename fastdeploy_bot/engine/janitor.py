@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, retention
-from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.keeping import retention
+from fastdeploy_bot.core.keeping.retention import Removed
 from fastdeploy_bot.engine.duty import Duty
 from fastdeploy_bot.runner import removal
 from fastdeploy_bot.runner.checkout import Mirrors

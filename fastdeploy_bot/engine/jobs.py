@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from fastdeploy_bot.core import secrets
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.files.servicefile import ServiceFile
 from fastdeploy_bot.runner import checkout
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.runner.process import Job, Limits

@@ -10,7 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, forecast, logs, outbox, steplists
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.telling import forecast, outbox, steplists
 from fastdeploy_bot.forge.github import check_texts, deployment_texts, texts
 from fastdeploy_bot.forge.github.api import checks, deployments, statuses
 from fastdeploy_bot.forge.github.client import Client

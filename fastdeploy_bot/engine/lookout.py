@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import msgspec
 
-from fastdeploy_bot.core import reconciling
-from fastdeploy_bot.core.reconciling import Missed, Seen, Target
+from fastdeploy_bot.core.pushes import reconciling
+from fastdeploy_bot.core.pushes.reconciling import Missed, Seen, Target
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.forge.github.api import git, repositories

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from fastdeploy_bot import facts, store
-from fastdeploy_bot.core import clock, heads, queue, reaching, titles
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import heads, reaching
+from fastdeploy_bot.core.deploying import queue, titles
+from fastdeploy_bot.core.files.servicefile import ServiceFile
 from fastdeploy_bot.engine.duty import HostLock
 from fastdeploy_bot.engine.signing import Signings
 from fastdeploy_bot.errors import Unavailable

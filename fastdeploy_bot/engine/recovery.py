@@ -9,9 +9,10 @@ from typing import Final
 import msgspec
 
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, reconciling
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
-from fastdeploy_bot.core.reconciling import Missed, Target
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.pushes import reconciling
+from fastdeploy_bot.core.pushes.reconciling import Missed, Target
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.engine.lookout import Look, Lookout
 from fastdeploy_bot.engine.redelivery import Redelivery

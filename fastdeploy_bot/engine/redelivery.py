@@ -8,9 +8,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from fastdeploy_bot.core import clock, redelivering
-from fastdeploy_bot.core.reconciling import Target
-from fastdeploy_bot.core.redelivering import Attempt
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.pushes import redelivering
+from fastdeploy_bot.core.pushes.reconciling import Target
+from fastdeploy_bot.core.pushes.redelivering import Attempt
 from fastdeploy_bot.engine.line import Line, Unheard
 from fastdeploy_bot.forge.github.api import hooks
 from fastdeploy_bot.forge.github.api.conditional import Known

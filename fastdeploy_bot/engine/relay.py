@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from fastdeploy_bot.core import clock, outbox
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.telling import outbox
 from fastdeploy_bot.engine import letters
 from fastdeploy_bot.engine.letters import Act, Letter
 from fastdeploy_bot.engine.line import Line, Unheard

@@ -13,10 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, logs, masks, progress
-from fastdeploy_bot.core.deployments import Ending
-from fastdeploy_bot.core.logs import Mark
-from fastdeploy_bot.core.progress import Progress, StepEntry
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, progress
+from fastdeploy_bot.core.deploying.deployments import Ending
+from fastdeploy_bot.core.deploying.progress import Progress, StepEntry
+from fastdeploy_bot.core.output import logs, masks
+from fastdeploy_bot.core.output.logs import Mark
 from fastdeploy_bot.errors import Conflict
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import folder as run_folder

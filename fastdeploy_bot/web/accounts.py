@@ -12,13 +12,17 @@ import msgspec
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import audit, clock, heads, services, sessions, signin, tokens, users
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.audit import Wanted
-from fastdeploy_bot.core.signin import Given
-from fastdeploy_bot.core.tokens import Issued
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import heads
+from fastdeploy_bot.core.deploying import services
+from fastdeploy_bot.core.people import audit, sessions, signin, tokens, users
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.people.audit import Wanted
+from fastdeploy_bot.core.people.signin import Given
+from fastdeploy_bot.core.people.tokens import Issued
 from fastdeploy_bot.errors import Conflict, FastdeployError, Invalid, TooMany, Unauthenticated, Unavailable
-from fastdeploy_bot.web import answers, browser, context, creating, deeds, numbers
+from fastdeploy_bot.web import answers, browser, context, creating, numbers
+from fastdeploy_bot.web.drawing import deeds
 from fastdeploy_bot.web.operations import NEWEST
 from fastdeploy_bot.words import LOCAL, Principal, Role
 

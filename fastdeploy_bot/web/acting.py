@@ -8,9 +8,11 @@ from typing import Final
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, deployments, intake, locking, retries, rollbacks, starting
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.starting import Wish
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, retries, rollbacks, starting
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.pushes import intake
 from fastdeploy_bot.errors import Conflict, Invalid, UnderWay
 from fastdeploy_bot.web import browser, context, creating, hooks, numbers, waiting
 from fastdeploy_bot.web.pages.shared import ID

@@ -14,7 +14,8 @@ from werkzeug.exceptions import HTTPException
 
 from fastdeploy_bot import store
 from fastdeploy_bot.errors import FastdeployError, Unauthenticated, Unavailable
-from fastdeploy_bot.web import faults, request_ids
+from fastdeploy_bot.web import request_ids
+from fastdeploy_bot.web.drawing import faults
 
 log = logging.getLogger(__name__)
 

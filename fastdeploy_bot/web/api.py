@@ -11,29 +11,20 @@ import peewee
 from flask import Blueprint, request
 from msgspec import UNSET
 
-from fastdeploy_bot.core import (
-    clock,
-    deliveries,
-    deployments,
-    feed,
-    listing,
-    locking,
-    masks,
-    retries,
-    rollbacks,
-    services,
-    signin,
-    starting,
-    tokens,
-    views,
-)
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.core.feed import Told
-from fastdeploy_bot.core.services import Sync
-from fastdeploy_bot.core.starting import Wish
-from fastdeploy_bot.core.tokens import Issued
-from fastdeploy_bot.core.views import DeliveryView, DeploymentView, ServiceView, StepView, TokenView
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries
+from fastdeploy_bot.core.deploying import deployments, locking, retries, rollbacks, services, starting
+from fastdeploy_bot.core.deploying.services import Sync
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.files.catalogue import Entry
+from fastdeploy_bot.core.looks import listing
+from fastdeploy_bot.core.output import masks
+from fastdeploy_bot.core.people import signin, tokens
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.people.tokens import Issued
+from fastdeploy_bot.core.telling import feed, views
+from fastdeploy_bot.core.telling.feed import Told
+from fastdeploy_bot.core.telling.views import DeliveryView, DeploymentView, ServiceView, StepView, TokenView
 from fastdeploy_bot.errors import Conflict, Gone, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from fastdeploy_bot.store.models import Delivery, Deployment, Service
 from fastdeploy_bot.web import answers, context, creating, longlogs, operations, waiting

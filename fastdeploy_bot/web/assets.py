@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot.errors import NotFound
-from fastdeploy_bot.web import colours
+from fastdeploy_bot.web.drawing import colours
 
 bp = Blueprint("assets", __name__)
 

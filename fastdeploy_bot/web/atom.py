@@ -15,12 +15,15 @@ import msgspec
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, services, standing
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.standing import Run, Seen, Sight
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import services
+from fastdeploy_bot.core.looks import standing
+from fastdeploy_bot.core.looks.standing import Run, Seen, Sight
+from fastdeploy_bot.core.people.access import Action
 from fastdeploy_bot.store.models import Service
-from fastdeploy_bot.web import answers, browser, context, display
-from fastdeploy_bot.web.markup import document, element
+from fastdeploy_bot.web import answers, browser, context
+from fastdeploy_bot.web.drawing import display
+from fastdeploy_bot.web.drawing.markup import document, element
 from fastdeploy_bot.words import PrincipalKind
 
 bp = Blueprint("atom", __name__)

@@ -15,11 +15,14 @@ import msgspec
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
-from fastdeploy_bot.core import clock, services, standing
-from fastdeploy_bot.core.standing import Run, Seen
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import services
+from fastdeploy_bot.core.looks import standing
+from fastdeploy_bot.core.looks.standing import Run, Seen
 from fastdeploy_bot.errors import NotFound
-from fastdeploy_bot.web import answers, browser, context, display
-from fastdeploy_bot.web.markup import document, element
+from fastdeploy_bot.web import answers, browser, context
+from fastdeploy_bot.web.drawing import display
+from fastdeploy_bot.web.drawing.markup import document, element
 from fastdeploy_bot.words import DeploymentState, PrincipalKind
 
 bp = Blueprint("badges", __name__)

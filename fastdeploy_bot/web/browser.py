@@ -19,11 +19,12 @@ from flask import Flask, Response, after_this_request, current_app, g, request, 
 from werkzeug.exceptions import HTTPException
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import access, clock, sessions
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.macs import is_genuine, mac
-from fastdeploy_bot.core.servicefile import Visibility
-from fastdeploy_bot.core.sessions import Begun, Found
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files.servicefile import Visibility
+from fastdeploy_bot.core.people import access, sessions
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.people.macs import is_genuine, mac
+from fastdeploy_bot.core.people.sessions import Begun, Found
 from fastdeploy_bot.errors import Forbidden, Unauthenticated
 from fastdeploy_bot.web import context, operations
 from fastdeploy_bot.words import Principal, PrincipalKind

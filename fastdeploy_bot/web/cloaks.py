@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from flask import Flask
 
-from fastdeploy_bot.core.standing import Run, Sight
+from fastdeploy_bot.core.looks.standing import Run, Sight
 from fastdeploy_bot.web import context
 
 _BYTES: Final = 8

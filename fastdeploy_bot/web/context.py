@@ -10,8 +10,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, tokens
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.people import tokens
 from fastdeploy_bot.errors import Unauthenticated
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.words import Principal

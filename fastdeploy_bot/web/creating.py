@@ -10,8 +10,9 @@ from typing import TypeVar
 import msgspec
 from flask import request
 
-from fastdeploy_bot.core import clock, idempotency
-from fastdeploy_bot.core.idempotency import Answered
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import idempotency
+from fastdeploy_bot.core.people.idempotency import Answered
 from fastdeploy_bot.errors import Malformed
 from fastdeploy_bot.web import context
 from fastdeploy_bot.web.answers import Answer

@@ -11,8 +11,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from fastdeploy_bot import __version__
-from fastdeploy_bot.core import clock, figures
-from fastdeploy_bot.core.figures import Figures
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.looks import figures
+from fastdeploy_bot.core.looks.figures import Figures
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 

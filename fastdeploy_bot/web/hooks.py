@@ -13,9 +13,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from fastdeploy_bot import appfile, facts, store
 from fastdeploy_bot.appfile import BadAppFile
-from fastdeploy_bot.core import clock, deliveries, intake, refusals
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.intake import Receipt
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.pushes import intake, refusals
+from fastdeploy_bot.core.pushes.intake import Receipt
 from fastdeploy_bot.errors import Conflict, FastdeployError, Gone, Malformed, Unavailable
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.forge.github.payloads import UnsupportedContent

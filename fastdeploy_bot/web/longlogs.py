@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Final
 
-from fastdeploy_bot.core import logs
-from fastdeploy_bot.core.few import Few
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.people.few import Few
 from fastdeploy_bot.web.answers import Text
 
 LONG: Final = 256 * 1024

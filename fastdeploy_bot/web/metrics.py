@@ -6,7 +6,8 @@ import hmac
 
 from flask import Blueprint, request
 
-from fastdeploy_bot.core import clock, figures
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.looks import figures
 from fastdeploy_bot.errors import Forbidden, Unauthenticated, Unavailable
 from fastdeploy_bot.web import context, proxies
 from fastdeploy_bot.web.answers import Text

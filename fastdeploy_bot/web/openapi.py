@@ -16,7 +16,7 @@ from flask import Blueprint, Flask, current_app, render_template
 from werkzeug.routing import Rule
 
 from fastdeploy_bot import __version__
-from fastdeploy_bot.core import access, idempotency
+from fastdeploy_bot.core.people import access, idempotency
 from fastdeploy_bot.web import answers, context, operations
 from fastdeploy_bot.web.answers import Answer, Html, Problem
 from fastdeploy_bot.web.operations import Credential, Operation, operation

@@ -16,8 +16,9 @@ import msgspec
 from flask import current_app, request
 from msgspec import Meta
 
-from fastdeploy_bot.core import access, servicefile
-from fastdeploy_bot.core.access import Action
+from fastdeploy_bot.core.files import servicefile
+from fastdeploy_bot.core.people import access
+from fastdeploy_bot.core.people.access import Action
 from fastdeploy_bot.errors import FastdeployError, Invalid, Malformed
 from fastdeploy_bot.words import Principal
 

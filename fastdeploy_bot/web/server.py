@@ -21,9 +21,10 @@ import msgspec
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import PollableMethodQueue, ThreadWorker
 
-from fastdeploy_bot.web import request_ids, wire
+from fastdeploy_bot.web import request_ids
 from fastdeploy_bot.web.answers import Problem
 from fastdeploy_bot.web.exchanges import Exchange, fits_a_lot, has_read_ahead
+from fastdeploy_bot.web.live import wire
 from fastdeploy_bot.web.lots import Lots
 
 # gunicorn ships no types: what it hands over here is Any.

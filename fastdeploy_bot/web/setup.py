@@ -21,9 +21,12 @@ from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot import appfile, store, values
 from fastdeploy_bot.appfile import App, BadAppFile
-from fastdeploy_bot.core import audit, clock, deliveries, deployments, guests, roundtrips, services
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.sessions import Found
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries
+from fastdeploy_bot.core.deploying import deployments, services
+from fastdeploy_bot.core.people import audit, guests, roundtrips
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.people.sessions import Found
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, Invalid
 from fastdeploy_bot.forge.github import setup, signin
 from fastdeploy_bot.forge.github.client import CallFailed

@@ -1,4 +1,4 @@
-"""Bodies and queries that the API takes, and what it answers beside `core.views`. Shapes alone: routes are in `api`."""
+"""Bodies and queries that the API takes, and what it answers beside `core.telling.views`; routes are in `api`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from fastdeploy_bot.core import feed, locking, tokens
-from fastdeploy_bot.core.views import DeliveryFacts, DeploymentFacts, Moment, ServiceFacts, ToldStep
+from fastdeploy_bot.core.deploying import locking
+from fastdeploy_bot.core.people import tokens
+from fastdeploy_bot.core.telling import feed
+from fastdeploy_bot.core.telling.views import DeliveryFacts, DeploymentFacts, Moment, ServiceFacts, ToldStep
 from fastdeploy_bot.web.operations import NEWEST, Id
 from fastdeploy_bot.words import DeploymentState, EventType
 
@@ -19,7 +21,7 @@ T = TypeVar("T")
 PAGE: Final = 50
 LARGEST_PAGE: Final = 200
 COMMIT: Final = Meta(extra_json_schema={"pattern": "^[0-9a-fA-F]{40}$"})
-"""What a whole sha looks like; `core.starting` is what refuses others, in its own words."""
+"""What a whole sha looks like; `core.deploying.starting` is what refuses others, in its own words."""
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

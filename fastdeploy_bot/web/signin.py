@@ -14,13 +14,14 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, detours, guests, leases, signin, users
-from fastdeploy_bot.core.detours import Detour
-from fastdeploy_bot.core.few import Busy, Few
-from fastdeploy_bot.core.guests import Visit
-from fastdeploy_bot.core.sessions import Begun
-from fastdeploy_bot.core.signin import Given
-from fastdeploy_bot.core.views import Moment
+from fastdeploy_bot.core import clock, leases
+from fastdeploy_bot.core.people import detours, guests, signin, users
+from fastdeploy_bot.core.people.detours import Detour
+from fastdeploy_bot.core.people.few import Busy, Few
+from fastdeploy_bot.core.people.guests import Visit
+from fastdeploy_bot.core.people.sessions import Begun
+from fastdeploy_bot.core.people.signin import Given
+from fastdeploy_bot.core.telling.views import Moment
 from fastdeploy_bot.errors import Conflict, FastdeployError, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
 from fastdeploy_bot.forge.github import roles
 from fastdeploy_bot.forge.github import signin as github

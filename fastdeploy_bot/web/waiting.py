@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastdeploy_bot.core import questions
-from fastdeploy_bot.core.few import Few
+from fastdeploy_bot.core.commits import questions
+from fastdeploy_bot.core.people.few import Few
 
 LONGEST: Final = 10.0
 """Seconds that a request waits."""

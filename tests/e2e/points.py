@@ -45,20 +45,20 @@ LOST: Final = {"child": "lost", "host": "lost"}
 
 IN_BOT: Final = (
     Point("body half received", "before", "fastdeploy_bot.web.context:raw_body", BOT),
-    Point("verified, not stored", "after", "fastdeploy_bot.core.intake:_receive", BOT),
+    Point("verified, not stored", "after", "fastdeploy_bot.core.pushes.intake:_receive", BOT),
     Point("stored, not answered", "before", "fastdeploy_bot.web.hooks:_received", BOT),
     Point("answered, not claimed", "before", "fastdeploy_bot.engine.dispatcher:Dispatcher._begin", BOT),
-    Point("run folder written, row not running", "before", "fastdeploy_bot.core.queue:claim", BOT),
+    Point("run folder written, row not running", "before", "fastdeploy_bot.core.deploying.queue:claim", BOT),
     Point("row running, child not started", "before", "fastdeploy_bot.runner.process:start", BOT | HOST),
     Point(
         "in the middle of output",
         "before",
-        "fastdeploy_bot.core.progress:_absorb",
+        "fastdeploy_bot.core.deploying.progress:_absorb",
         BOT | LOST | {"reload": "success"},
         _has_output,
     ),
-    Point("step received, not committed", "after", "fastdeploy_bot.core.deployments:_running", BOT),
-    Point("ended, not committed", "after", "fastdeploy_bot.core.deployments:finish", BOT),
+    Point("step received, not committed", "after", "fastdeploy_bot.core.deploying.deployments:_running", BOT),
+    Point("ended, not committed", "after", "fastdeploy_bot.core.deploying.deployments:finish", BOT),
     Point("exit record there, not read", "before", "fastdeploy_bot.engine.supervisor:Supervisor._ending", BOT | HOST),
     Point("final, GitHub not told", "before", "fastdeploy_bot.engine.relay:Relay._tell", BOT, _is_final),
     Point("GitHub told, answer not noted", "after", "fastdeploy_bot.engine.relay:Relay._tell", BOT, _is_final),
@@ -87,7 +87,10 @@ IN_SCRIPT: Final = (
     ),
 )
 IN_RECOVERY: Final = Point(
-    "claimed for nobody, not in its new folder", "before", "fastdeploy_bot.core.queue:begin_again", {"group": "success"}
+    "claimed for nobody, not in its new folder",
+    "before",
+    "fastdeploy_bot.core.deploying.queue:begin_again",
+    {"group": "success"},
 )
 IN_MIGRATION: Final = Point(
     "in a migration",

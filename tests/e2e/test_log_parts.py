@@ -12,9 +12,9 @@ import pytest
 
 from bots import Bot, wait_for
 from databases import SQLITE, Raw
-from fastdeploy_bot.core import logparts
-from fastdeploy_bot.core.logparts import Span
-from fastdeploy_bot.core.logs import Mark
+from fastdeploy_bot.core.output import logparts
+from fastdeploy_bot.core.output.logparts import Span
+from fastdeploy_bot.core.output.logs import Mark
 
 NUMBERS = itertools.count(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine import desk
 from fastdeploy_bot.engine.inquiries import Inquiries
 from fastdeploy_bot.engine.line import Line

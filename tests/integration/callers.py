@@ -18,11 +18,14 @@ from werkzeug.security import generate_password_hash
 from werkzeug.test import TestResponse
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, progress, questions, queue, services, sessions, tokens
-from fastdeploy_bot.core.deployments import Ending
-from fastdeploy_bot.core.queue import Claim
-from fastdeploy_bot.core.reaching import Reach
-from fastdeploy_bot.core.services import Sync
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import questions
+from fastdeploy_bot.core.commits.reaching import Reach
+from fastdeploy_bot.core.deploying import deployments, progress, queue, services
+from fastdeploy_bot.core.deploying.deployments import Ending
+from fastdeploy_bot.core.deploying.queue import Claim
+from fastdeploy_bot.core.deploying.services import Sync
+from fastdeploy_bot.core.people import sessions, tokens
 from fastdeploy_bot.forge.github import payloads, signatures
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import postgres, sqlite

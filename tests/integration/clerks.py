@@ -15,7 +15,9 @@ from callers import (
     sync,
 )
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import checking, clock, deployments, locking
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking
+from fastdeploy_bot.core.signals import checking
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.checks import Checks
 from fastdeploy_bot.settings import Settings

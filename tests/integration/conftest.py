@@ -19,7 +19,7 @@ from described import Judge
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import sqlite
 from fastdeploy_bot.web.context import EXTENSION

@@ -12,9 +12,11 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, logs, services
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.deployments import Order
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, services
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.output import logs
 from fastdeploy_bot.engine.dispatcher import NEXT, Dispatcher
 from fastdeploy_bot.runner.folder import RunFolder
 from fastdeploy_bot.settings import Settings

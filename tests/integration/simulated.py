@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import deployments
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.files.servicefile import ServiceFile
 from fastdeploy_bot.engine.dispatcher import Dispatcher
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.runner.checkout import Checkout

@@ -32,7 +32,8 @@ from callers import (
     user_of,
 )
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, sessions, tokens
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import sessions, tokens
 from fastdeploy_bot.forge.github import signatures
 from fastdeploy_bot.web import operations
 

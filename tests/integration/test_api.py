@@ -365,7 +365,7 @@ def test_a_fault_of_the_bot_tells_nothing_of_its_inside(
         raise RuntimeError("the secret key")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fastdeploy_bot.core.listing.service", broken)
+        patch.setattr("fastdeploy_bot.core.looks.listing.service", broken)
         response = get("/services/shop")
 
     assert is_problem(response, 500)

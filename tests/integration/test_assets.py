@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from fastdeploy_bot.web import assets, colours
+from fastdeploy_bot.web import assets
+from fastdeploy_bot.web.drawing import colours
 
 KIB = 1_024
 

@@ -12,10 +12,11 @@ from flask import Flask
 
 import hostile
 from callers import SOON, Browser, GitHub, Host, ServiceFiles, sha, sync
-from fastdeploy_bot.core.standing import Run, Sight
+from fastdeploy_bot.core.looks.standing import Run, Sight
 from fastdeploy_bot.store.models import Service
-from fastdeploy_bot.web import atom, markup
+from fastdeploy_bot.web import atom
 from fastdeploy_bot.web.atom import Site
+from fastdeploy_bot.web.drawing import markup
 from fastdeploy_bot.words import DeploymentState
 
 ATOM: Final = "{http://www.w3.org/2005/Atom}"

@@ -14,8 +14,9 @@ import pytest
 from callers import ServiceFiles, on_sqlite
 from disks import full_disk
 from fastdeploy_bot import store
-from fastdeploy_bot.core import backups, secrets
-from fastdeploy_bot.core.backups import BackupFailed
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.keeping import backups
+from fastdeploy_bot.core.keeping.backups import BackupFailed
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Service

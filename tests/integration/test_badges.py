@@ -11,9 +11,11 @@ from werkzeug.test import TestResponse
 
 import hostile
 from callers import Browser, GitHub, Host, ServiceFiles, sync
-from fastdeploy_bot.core import clock, locking
-from fastdeploy_bot.web import badges, markup
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import locking
+from fastdeploy_bot.web import badges
 from fastdeploy_bot.web.badges import Badge
+from fastdeploy_bot.web.drawing import markup
 from fastdeploy_bot.words import LOCAL, DeploymentState
 
 SVG = "{http://www.w3.org/2000/svg}"

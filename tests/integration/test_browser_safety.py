@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from callers import Auth, Browser, GitHub, ServiceFiles, document, sync
 from fastdeploy_bot import app as wiring
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import servicefile
-from fastdeploy_bot.core.servicefile import BadServiceFile
+from fastdeploy_bot.core.files import servicefile
+from fastdeploy_bot.core.files.servicefile import BadServiceFile
 from fastdeploy_bot.settings import Settings
-from fastdeploy_bot.web import assets, display
+from fastdeploy_bot.web import assets
+from fastdeploy_bot.web.drawing import display
 
 TEMPLATES: Final = sorted(Path(wiring.template_folder()).glob("*.html"))
 ADDRESS: Final = re.compile(r"""\b(href|src|action|formaction|poster|srcdoc)\s*=\s*"([^"]*\{\{[^"]*)\"""")

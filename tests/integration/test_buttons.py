@@ -14,9 +14,10 @@ from askers import Asker
 from callers import SECRET, SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, states, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, services
-from fastdeploy_bot.core.buttons import PATIENCE, Button
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, services
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.signals.buttons import PATIENCE, Button
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, Question, Report

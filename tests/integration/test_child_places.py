@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import runs
-from fastdeploy_bot.core import logparts
-from fastdeploy_bot.core.logparts import Span
+from fastdeploy_bot.core.output import logparts
+from fastdeploy_bot.core.output.logparts import Span
 from fastdeploy_bot.runner import output, process
 from runs import Run, Stage, eventually, number_in
 

@@ -12,8 +12,10 @@ from flask.testing import FlaskClient
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, sha, verdicts
 from fastdeploy_bot import store
-from fastdeploy_bot.core import between, clock, deliveries, locking, rollbacks
-from fastdeploy_bot.core.locking import Wish
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import between, deliveries
+from fastdeploy_bot.core.deploying import locking, rollbacks
+from fastdeploy_bot.core.deploying.locking import Wish
 from fastdeploy_bot.forge.github.payloads import Author, Commit
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Delivery, Deployment

@@ -13,7 +13,9 @@ import pytest
 import engines
 from engines import ANNA, Bot, no_space, waits_for
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, logs, queue, services
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, queue, services
+from fastdeploy_bot.core.output import logs
 from fastdeploy_bot.engine.dispatcher import NEXT, SETTLE, Dispatcher
 from fastdeploy_bot.runner import process
 from fastdeploy_bot.runner.folder import RunFolder

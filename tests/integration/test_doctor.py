@@ -25,9 +25,9 @@ from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli import examining, home
 from fastdeploy_bot.cli.checks import Check, Finding, Level, Patient, host, reach, rows, secrecy, services, unit
 from fastdeploy_bot.core import clock, leases
-from fastdeploy_bot.core import secrets as secret_store
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.services import sync
+from fastdeploy_bot.core.deploying.services import sync
+from fastdeploy_bot.core.files import secrets as secret_store
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.store import sqlite
 from fastdeploy_bot.store.models import Deployment, Question, Report, Service, User, Watch
 from fastdeploy_bot.words import WebhookSecret

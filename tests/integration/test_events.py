@@ -9,7 +9,9 @@ from flask.testing import FlaskClient
 
 from callers import Auth, GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, feed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, EventType, StepReport, StepState

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from callers import Browser, is_problem
 from fastdeploy_bot.errors import FastdeployError, TooMany, Unavailable
 from fastdeploy_bot.store.models import proxy
-from fastdeploy_bot.web import faults
+from fastdeploy_bot.web.drawing import faults
 
 HTML: Final = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 STATUSES: Final = (400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 502, 503)

@@ -10,11 +10,13 @@ import pytest
 
 from callers import GitHub, Host, ServiceFiles, sha
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, clock, deployments, feed, locking, queue, retries, services
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.feed import Told
-from fastdeploy_bot.core.servicefile import Visibility
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, queue, retries, services
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.files.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.files.servicefile import Visibility
+from fastdeploy_bot.core.telling import changes, feed
+from fastdeploy_bot.core.telling.feed import Told
 from fastdeploy_bot.errors import Gone
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.store.models import Deployment, Event, Report, Service

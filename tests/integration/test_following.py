@@ -21,8 +21,8 @@ from fastdeploy_bot.cli import following
 from fastdeploy_bot.cli.bot import Bot
 from fastdeploy_bot.cli.client import Client
 from fastdeploy_bot.cli.ears import RemoteEars
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.core.views import DeploymentView
+from fastdeploy_bot.core.output.logs import Excerpt
+from fastdeploy_bot.core.telling.views import DeploymentView
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.words import DeploymentState
 

@@ -13,8 +13,10 @@ import signed_in
 from askers import Asker
 from callers import SOON, Browser, GitHub, Host, ServiceFiles, document, sha, verdicts
 from fakehub import FakeHub
-from fastdeploy_bot.core import between, clock, gaps
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import between
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.pushes import gaps
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.gaps import Gaps
 from fastdeploy_bot.settings import Settings

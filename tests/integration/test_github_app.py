@@ -17,7 +17,7 @@ from fastdeploy_bot import appfile, facts
 from fastdeploy_bot.app import catalogue
 from fastdeploy_bot.appfile import App
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import masks
+from fastdeploy_bot.core.output import masks
 from fastdeploy_bot.engine import desk
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report

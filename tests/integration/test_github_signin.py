@@ -21,7 +21,8 @@ import signed_in
 from callers import KEY, SECRET, Browser, ServiceFiles, registered, sync, user_of
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, detours, leases, sessions, users
+from fastdeploy_bot.core import clock, leases
+from fastdeploy_bot.core.people import detours, sessions, users
 from fastdeploy_bot.errors import Conflict
 from fastdeploy_bot.forge.github import roles
 from fastdeploy_bot.settings import Settings

@@ -13,7 +13,9 @@ import pytest
 
 import engines
 from engines import ANNA, Bot, pid_of_child, says, waits_for
-from fastdeploy_bot.core import clock, deployments, locking, queue, secrets
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, queue
+from fastdeploy_bot.core.files import secrets
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.masking import Masker

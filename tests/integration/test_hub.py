@@ -9,8 +9,8 @@ import pytest
 
 from callers import on_sqlite
 from fastdeploy_bot.bell import Bell, Listener
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.web.hub import Farewell, Hub, Reader
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.web.live.hub import Farewell, Hub, Reader
 from runs import eventually
 
 

@@ -11,7 +11,8 @@ from flask import Flask
 
 from callers import Browser, GitHub, Host, ServiceFiles, on_sqlite, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, forecast, history
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.telling import forecast, history
 from fastdeploy_bot.store.models import Deployment, Service, Step, proxy
 from fastdeploy_bot.words import DeploymentState
 from reading import queries, text

@@ -13,8 +13,9 @@ from askers import Asker
 from callers import REPOSITORY_ID, GitHub, ServiceFiles, sha, sync, verdicts
 from fakehub import FakeHub
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, services
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import services
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.relay import Relay

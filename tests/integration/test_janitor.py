@@ -13,9 +13,10 @@ import pytest
 from callers import on_sqlite
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, retention
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.keeping import retention
+from fastdeploy_bot.core.keeping.retention import Removed
 from fastdeploy_bot.engine import janitor
 from fastdeploy_bot.engine.duty import LEASE, Duty
 from fastdeploy_bot.engine.engine import Engine
@@ -139,7 +140,7 @@ def test_one_host_looks_for_all(make: Any, time: Clock) -> None:
 
 def test_another_host_goes_on_where_one_died(make: Any, time: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """When its lease has run out."""
-    monkeypatch.setattr("fastdeploy_bot.core.removing.WORK", 1)
+    monkeypatch.setattr("fastdeploy_bot.core.keeping.removing.WORK", 1)
     first, second = make("web1"), make("web2")
     for _ in range(3):
         note(91)

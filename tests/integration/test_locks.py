@@ -12,9 +12,11 @@ from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, GitHub, Host, ServiceFiles, at_once, is_problem, sha, states, sync, verdicts
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, feed, locking, progress, queue
-from fastdeploy_bot.core.deployments import Ending
-from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, progress, queue
+from fastdeploy_bot.core.deploying.deployments import Ending
+from fastdeploy_bot.core.deploying.queue import Claim
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.store.models import Audit, Deployment, Service
 from fastdeploy_bot.words import BOT, LOCAL, DeploymentState
 

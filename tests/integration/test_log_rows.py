@@ -13,9 +13,10 @@ from hypothesis import strategies as some
 
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, logs
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.logs import CHUNK, Excerpt, Mark
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.output.logs import CHUNK, Excerpt, Mark
 from fastdeploy_bot.store.models import LogChunk, Service
 from fastdeploy_bot.words import Origin
 

@@ -16,7 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from callers import SOON, Auth, GitHub, Host, ServiceFiles, is_problem, on_sqlite, sha, sync
 from fastdeploy_bot import __version__, store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, deployments, figures, locking, queue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, queue
+from fastdeploy_bot.core.looks import figures
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report, proxy
 from fastdeploy_bot.words import LOCAL, DeploymentState

@@ -23,7 +23,8 @@ from callers import (
 from databases import Raw
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, idempotency
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import idempotency
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Answer, Token
 

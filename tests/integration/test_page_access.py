@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, sha, sync, user_of
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, sessions
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import sessions
 from fastdeploy_bot.web import operations
 
 

@@ -16,8 +16,13 @@ from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, main_of, sha, states, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deliveries, deployments, feed, logs, searching, steps
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries
+from fastdeploy_bot.core.deploying import deployments, steps
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.looks import searching
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Audit, Deployment, LogChunk, Report, Service, Step
 from fastdeploy_bot.web import longlogs

@@ -16,9 +16,11 @@ from askers import Asker
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, document, sha, states, sync, verdicts
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deciding, deployments, locking, resuming, rollbacks, services
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.locking import Wish
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, rollbacks, services
+from fastdeploy_bot.core.deploying.locking import Wish
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.pushes import deciding, resuming
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Event, Question, Verdict

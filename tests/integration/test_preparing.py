@@ -17,11 +17,13 @@ from fakehub import FakeHub, Fault
 from fakehub.wire import Refused
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, leases, locking, logs, retries, services, titles
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.locking import Wish
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core import clock, leases
+from fastdeploy_bot.core.deploying import deployments, locking, retries, services, titles
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.deploying.locking import Wish
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.files.servicefile import ServiceFile
+from fastdeploy_bot.core.output import logs
 from fastdeploy_bot.engine import preparing
 from fastdeploy_bot.engine.dispatcher import NEXT, Dispatcher
 from fastdeploy_bot.errors import Unavailable

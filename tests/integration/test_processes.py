@@ -16,9 +16,11 @@ import pytest
 
 from callers import registered
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, feed, throttle
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.feed import Told
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.people import throttle
+from fastdeploy_bot.core.telling import feed
+from fastdeploy_bot.core.telling.feed import Told
 from fastdeploy_bot.store.models import Deployment, Event, Service, Step
 from fastdeploy_bot.words import Origin
 

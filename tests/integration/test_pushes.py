@@ -24,7 +24,7 @@ from callers import (
     sync,
     verdicts,
 )
-from fastdeploy_bot.core import deciding
+from fastdeploy_bot.core.pushes import deciding
 from fastdeploy_bot.store.models import Delivery, Deployment, Service, Verdict
 from fastdeploy_bot.words import Push
 

@@ -10,9 +10,9 @@ import pytest
 from callers import Host, at_once, sha
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, queue
-from fastdeploy_bot.core.deployments import Ending, Order
-from fastdeploy_bot.core.queue import Claim
+from fastdeploy_bot.core.deploying import deployments, queue
+from fastdeploy_bot.core.deploying.deployments import Ending, Order
+from fastdeploy_bot.core.deploying.queue import Claim
 from fastdeploy_bot.errors import Conflict, NotFound
 from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.words import EDGES, DeploymentState, Origin

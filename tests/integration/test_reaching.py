@@ -20,9 +20,9 @@ from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli import local
 from fastdeploy_bot.cli.local import LocalBot
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.few import Few
-from fastdeploy_bot.core.starting import Wish
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.people.few import Few
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.errors import Invalid, Unavailable
 from fastdeploy_bot.settings import Settings

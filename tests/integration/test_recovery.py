@@ -19,19 +19,11 @@ from callers import Browser, GitHub, Host, ServiceFiles, on_sqlite, sha, sync
 from fakehub import FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import (
-    between,
-    clock,
-    deciding,
-    deliveries,
-    drift,
-    heads,
-    intake,
-    locking,
-    reconciling,
-    rollbacks,
-)
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import between, deliveries, drift, heads
+from fastdeploy_bot.core.deploying import locking, rollbacks
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.pushes import deciding, intake, reconciling
 from fastdeploy_bot.engine import line, recovery
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.engine.redelivery import Redelivery

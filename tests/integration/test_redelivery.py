@@ -18,7 +18,7 @@ from callers import REPOSITORY, REPOSITORY_ID, SECRET, GitHub, ServiceFiles, doc
 from fakehub import FakeHub, Fault, Hook
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.core import clock
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.recovery import Recovery
 from fastdeploy_bot.engine.redelivery import Redelivery

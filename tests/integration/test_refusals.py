@@ -9,7 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from callers import Browser, GitHub, document
-from fastdeploy_bot.core import clock, refusals
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.pushes import refusals
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store.models import Refusal
 

@@ -12,10 +12,13 @@ from werkzeug.test import TestResponse
 
 from callers import Browser
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, feed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store.models import Deployment
-from fastdeploy_bot.web import assets, browser, display
+from fastdeploy_bot.web import assets, browser
+from fastdeploy_bot.web.drawing import display
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.regions import Drawings
 from fastdeploy_bot.words import LOCAL

@@ -18,8 +18,10 @@ from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import clock, deployments, locking, outbox, queue, retries
-from fastdeploy_bot.core.catalogue import Catalogue, Entry
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, queue, retries
+from fastdeploy_bot.core.files.catalogue import Catalogue, Entry
+from fastdeploy_bot.core.telling import outbox
 from fastdeploy_bot.engine import desk, line
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.masking import Masker

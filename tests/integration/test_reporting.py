@@ -11,8 +11,10 @@ from werkzeug.test import TestResponse
 
 from callers import Auth, GitHub, Host, ServiceFiles, sha, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import logs, progress, secrets, steps
-from fastdeploy_bot.core.progress import Progress, StepEntry
+from fastdeploy_bot.core.deploying import progress, steps
+from fastdeploy_bot.core.deploying.progress import Progress, StepEntry
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.output import logs
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Step

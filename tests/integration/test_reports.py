@@ -15,8 +15,12 @@ import signed_in
 from callers import GitHub, Host, ServiceFiles, sha, sync
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, deployments, logs, outbox, retention, retries
-from fastdeploy_bot.core.catalogue import Entry
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, retries
+from fastdeploy_bot.core.files.catalogue import Entry
+from fastdeploy_bot.core.keeping import retention
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.telling import outbox
 from fastdeploy_bot.engine import line
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.forge.github.pace import HOURLY

@@ -12,7 +12,7 @@ import pytest
 
 from callers import on_sqlite
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine import engine
 from fastdeploy_bot.engine.engine import LONGEST_REST, Engine
 from fastdeploy_bot.settings import Settings

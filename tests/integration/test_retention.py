@@ -31,23 +31,17 @@ from callers import (
 )
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import (
-    audit,
-    clock,
-    deployments,
-    heads,
-    idempotency,
-    intake,
-    logs,
-    outbox,
-    questions,
-    removing,
-    retention,
-    tokens,
-)
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.retention import Removed
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import heads, questions
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.keeping import removing, retention
+from fastdeploy_bot.core.keeping.retention import Removed
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.people import audit, idempotency, tokens
+from fastdeploy_bot.core.pushes import intake
+from fastdeploy_bot.core.telling import outbox
 from fastdeploy_bot.store.models import (
     Answer,
     Attempt,

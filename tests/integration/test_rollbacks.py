@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, is_problem, sha, states, sync, verdicts
-from fastdeploy_bot.core import deployments
+from fastdeploy_bot.core.deploying import deployments
 from fastdeploy_bot.store.models import Audit, Deployment, Service
 from fastdeploy_bot.words import DeploymentState
 

@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 
 from callers import REPOSITORY, REPOSITORY_ID, Auth, GitHub, Host, ServiceFiles, bearer, issue_for_service, sha, states
 from callers import sync as look
-from fastdeploy_bot.core import services
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.services import Sync
+from fastdeploy_bot.core.deploying import services
+from fastdeploy_bot.core.deploying.services import Sync
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Service, Token
 

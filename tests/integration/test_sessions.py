@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 from callers import Browser, registered, user_of, without_tokens
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, sessions, tokens
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import sessions, tokens
 from fastdeploy_bot.errors import Unauthenticated
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Session

@@ -23,8 +23,9 @@ from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import appfile, facts, store
 from fastdeploy_bot.appfile import App
 from fastdeploy_bot.cli.root import cli
-from fastdeploy_bot.core import clock, leases, roundtrips
-from fastdeploy_bot.core.sessions import Found
+from fastdeploy_bot.core import clock, leases
+from fastdeploy_bot.core.people import roundtrips
+from fastdeploy_bot.core.people.sessions import Found
 from fastdeploy_bot.errors import Forbidden
 from fastdeploy_bot.forge.github import setup
 from fastdeploy_bot.forge.github.api import apps

@@ -21,17 +21,20 @@ from callers import Auth, GitHub, Host, ServiceFiles, at_once, expire, on_sqlite
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core import changes, clock, feed, logs, tokens
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.credentials import Stay
-from fastdeploy_bot.core.feed import Told
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.people import tokens
+from fastdeploy_bot.core.people.credentials import Stay
+from fastdeploy_bot.core.telling import changes, feed
+from fastdeploy_bot.core.telling.feed import Told
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Event, Service, Session, Token, User
-from fastdeploy_bot.web import frames, hub, sockets
-from fastdeploy_bot.web.hub import Farewell, Hub, Reader
-from fastdeploy_bot.web.seats import Kind
-from fastdeploy_bot.web.sockets import EXTENSION, Feed
-from fastdeploy_bot.web.wire import Wire, closing_frame
+from fastdeploy_bot.web.live import frames, hub, sockets
+from fastdeploy_bot.web.live.hub import Farewell, Hub, Reader
+from fastdeploy_bot.web.live.seats import Kind
+from fastdeploy_bot.web.live.sockets import EXTENSION, Feed
+from fastdeploy_bot.web.live.wire import Wire, closing_frame
 from fastdeploy_bot.words import Principal, PrincipalKind
 from feeds import Follower, Json, refusal
 

@@ -16,7 +16,7 @@ import pytest
 import runs
 from callers import on_sqlite
 from fastdeploy_bot.bell import Bell
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.engine.engine import Engine
 from fastdeploy_bot.runner import process, spare, tree
 from fastdeploy_bot.settings import Settings

@@ -27,24 +27,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from callers import KEY, REPOSITORY, REPOSITORY_ID
 from fastdeploy_bot import store
-from fastdeploy_bot.core import (
-    checking,
-    clock,
-    deployments,
-    intake,
-    locking,
-    logs,
-    progress,
-    retries,
-    rollbacks,
-    services,
-    starting,
-    tokens,
-)
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.checking import Commit
-from fastdeploy_bot.core.intake import Receipt
-from fastdeploy_bot.core.starting import Wish
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, progress, retries, rollbacks, services, starting
+from fastdeploy_bot.core.deploying.starting import Wish
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.output import logs
+from fastdeploy_bot.core.people import tokens
+from fastdeploy_bot.core.pushes import intake
+from fastdeploy_bot.core.pushes.intake import Receipt
+from fastdeploy_bot.core.signals import checking
+from fastdeploy_bot.core.signals.checking import Commit
 from fastdeploy_bot.engine import supervisor
 from fastdeploy_bot.engine.janitor import remove_leftovers
 from fastdeploy_bot.errors import Conflict

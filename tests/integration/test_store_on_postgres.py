@@ -15,7 +15,8 @@ from callers import KEY, SECRET, Auth, at_once, be_patient, bearer
 from databases import Raw, Server, migrated
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import between, deciding, deliveries, drift, heads, links, reconciling
+from fastdeploy_bot.core.commits import between, deliveries, drift, heads, links
+from fastdeploy_bot.core.pushes import deciding, reconciling
 from fastdeploy_bot.errors import SettingsError, Unavailable
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store import postgres as dialect
@@ -270,7 +271,7 @@ def test_a_request_that_is_cut_off_is_told_to_come_again(
     """503 with Retry-After; the next one is answered."""
     headers = auth("viewer")
     with monkeypatch.context() as patch:
-        patch.setattr("fastdeploy_bot.core.access.authorize", lambda *_args, **_more: cut(raw))
+        patch.setattr("fastdeploy_bot.core.people.access.authorize", lambda *_args, **_more: cut(raw))
         refused = client.get("/api/v1/services", headers=headers)
 
     assert 503 == refused.status_code

@@ -10,8 +10,9 @@ from flask.testing import FlaskClient
 
 from callers import Auth, GitHub, Host, ServiceFiles, document, sha, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import deployments, signin
-from fastdeploy_bot.core.signin import Given
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.people import signin
+from fastdeploy_bot.core.people.signin import Given
 from fastdeploy_bot.errors import Unauthenticated
 from fastdeploy_bot.store.models import Service, Step
 from fastdeploy_bot.words import DeploymentState

@@ -13,8 +13,11 @@ import pytest
 
 import engines
 from engines import ANNA, HOST, Bot, no_space, says, waits_for
-from fastdeploy_bot.core import clock, deployments, logparts, logs, secrets, steps
-from fastdeploy_bot.core.logs import Mark
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, steps
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.output import logparts, logs
+from fastdeploy_bot.core.output.logs import Mark
 from fastdeploy_bot.engine.supervisor import Supervisor
 from fastdeploy_bot.masking import Masker
 from fastdeploy_bot.runner import process

@@ -15,9 +15,10 @@ from werkzeug.security import generate_password_hash
 from callers import Browser, at_once, is_problem, registered
 from fastdeploy_bot import store
 from fastdeploy_bot.app import create_app
-from fastdeploy_bot.core import clock, passwords, sessions, signin, throttle, users
-from fastdeploy_bot.core.few import Few
-from fastdeploy_bot.core.signin import Given
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import passwords, sessions, signin, throttle, users
+from fastdeploy_bot.core.people.few import Few
+from fastdeploy_bot.core.people.signin import Given
 from fastdeploy_bot.errors import TooMany, Unauthenticated
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Attempt, Audit, User

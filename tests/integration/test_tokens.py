@@ -12,7 +12,8 @@ from werkzeug.security import generate_password_hash
 from callers import Auth, ServiceFiles, bearer, expire, is_problem, sync
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, tokens
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import tokens
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.store.models import Token, User
 

@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 
 from callers import Auth, Browser, ServiceFiles, at_once, bearer, issue_for_user, registered, sync, user_of
 from fastdeploy_bot import store
-from fastdeploy_bot.core import clock, idempotency, passwords, sessions, tokens, users
-from fastdeploy_bot.core.idempotency import Answered
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.people import idempotency, passwords, sessions, tokens, users
+from fastdeploy_bot.core.people.idempotency import Answered
 from fastdeploy_bot.errors import Conflict, Invalid, NotFound
 from fastdeploy_bot.store.models import Answer, Audit, Session, Token, User
 from fastdeploy_bot.words import LOCAL, Role

@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 
 from callers import SOON, Auth, Browser, GitHub, Host, ServiceFiles, main_of, on_sqlite, sha, sync
 from fastdeploy_bot import store
-from fastdeploy_bot.core import logs
-from fastdeploy_bot.core.servicefile import Visibility
+from fastdeploy_bot.core.files.servicefile import Visibility
+from fastdeploy_bot.core.output import logs
 from fastdeploy_bot.store.models import Deployment, Service, Step
 from fastdeploy_bot.web import cloaks
 from fastdeploy_bot.web.context import EXTENSION

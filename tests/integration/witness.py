@@ -6,7 +6,8 @@ import json
 import sqlite3
 from typing import Final
 
-from fastdeploy_bot.core import deployments, outbox
+from fastdeploy_bot.core.deploying import deployments
+from fastdeploy_bot.core.telling import outbox
 from fastdeploy_bot.store.models import Deployment, Report
 
 LATE: Final = 1_000_000_000

@@ -15,10 +15,13 @@ import psycopg
 
 from databases import Raw
 from fastdeploy_bot import store
-from fastdeploy_bot.core import changes, clock, deployments, queue, signin
-from fastdeploy_bot.core.deployments import Order
-from fastdeploy_bot.core.queue import Claim
-from fastdeploy_bot.core.signin import Given
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, queue
+from fastdeploy_bot.core.deploying.deployments import Order
+from fastdeploy_bot.core.deploying.queue import Claim
+from fastdeploy_bot.core.people import signin
+from fastdeploy_bot.core.people.signin import Given
+from fastdeploy_bot.core.telling import changes
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.store import postgres, sqlite
 from fastdeploy_bot.store.models import Deployment, Service

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fastdeploy_bot.core import between
-from fastdeploy_bot.core.between import Between, Link
+from fastdeploy_bot.core.commits import between
+from fastdeploy_bot.core.commits.between import Between, Link
 from fastdeploy_bot.words import Commit
 
 A, B, C, D, E = (letter * 40 for letter in "abcde")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fastdeploy_bot.core import catalogue as rooms
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core.files import catalogue as rooms
+from fastdeploy_bot.core.files.catalogue import Catalogue
 from fastdeploy_bot.watching import Watch
 
 QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
@@ -212,7 +212,7 @@ def test_more_changes_than_the_kernel_keeps_count(folder: Path) -> None:
 FORKED = """
 import os, sys
 from pathlib import Path
-from fastdeploy_bot.core import catalogue as rooms
+from fastdeploy_bot.core.files import catalogue as rooms
 rooms.SECOND = 1e9
 file = Path(sys.argv[1], "shop", "service.toml")
 catalogue = rooms.Catalogue(Path(sys.argv[1]))
@@ -307,7 +307,7 @@ def test_what_was_moved_away_is_watched_no_longer(
         ("fastdeploy_bot.watching.Watch.add", False),
         ("fastdeploy_bot.watching.Watch.add_folder", False),
         ("fastdeploy_bot.watching.Watch._open", None),
-        ("fastdeploy_bot.core.catalogue.native", False),
+        ("fastdeploy_bot.core.files.catalogue.native", False),
     ],
     ids=["no watches left", "none at all", "no inotify", "a network's file system"],
 )

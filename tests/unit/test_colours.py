@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdeploy_bot.core.terminal import Style
-from fastdeploy_bot.web import assets, colours
-from fastdeploy_bot.web.colours import Rgb
+from fastdeploy_bot.core.output.terminal import Style
+from fastdeploy_bot.web import assets
+from fastdeploy_bot.web.drawing import colours
+from fastdeploy_bot.web.drawing.colours import Rgb
 
 PAGE = (assets.FOLDER / "fastdeploy.css").read_text()
 SHEET = colours.stylesheet()

@@ -10,7 +10,7 @@ import pytest
 
 import fastdeploy_bot
 from fastdeploy_bot.store.models import Audit
-from fastdeploy_bot.web import deeds
+from fastdeploy_bot.web.drawing import deeds
 
 PACKAGE: Final = Path(fastdeploy_bot.__file__).parent
 SHA: Final = "9c1f2e0" + "a" * 33

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from fastdeploy_bot.core import detours
+from fastdeploy_bot.core.people import detours
 from fastdeploy_bot.errors import Forbidden
 
 KEY = "k" * 64

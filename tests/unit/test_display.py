@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from fastdeploy_bot.cli import printing
-from fastdeploy_bot.web import display
+from fastdeploy_bot.web.drawing import display
 from fastdeploy_bot.words import GLYPHS, DeploymentState, StepState
 
 SECOND = 1_000

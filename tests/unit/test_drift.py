@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fastdeploy_bot.core import drift
-from fastdeploy_bot.core.drift import Link, Paths
+from fastdeploy_bot.core.commits import drift
+from fastdeploy_bot.core.commits.drift import Link, Paths
 from fastdeploy_bot.words import Push
 
 A, B, C, D = (letter * 40 for letter in "abcd")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdeploy_bot.core.forecast import FULLEST, Habit, Outlook, Slow, outlook, slow
+from fastdeploy_bot.core.telling.forecast import FULLEST, Habit, Outlook, Slow, outlook, slow
 from fastdeploy_bot.store.models import Deployment, Step
 from fastdeploy_bot.words import DeploymentState, StepState
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fastdeploy_bot.core import gates
-from fastdeploy_bot.core.gates import Gate
+from fastdeploy_bot.core.deploying import gates
+from fastdeploy_bot.core.deploying.gates import Gate
 from fastdeploy_bot.words import CheckState, StatusCheck
 
 PASSED, FAILED, PENDING = CheckState.PASSED, CheckState.FAILED, CheckState.PENDING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from fastdeploy_bot.core.guests import Deployed
+from fastdeploy_bot.core.people.guests import Deployed
 from fastdeploy_bot.forge.github import roles
 from fastdeploy_bot.forge.github.api.collaborators import Permission
 from fastdeploy_bot.forge.github.api.repositories import Repository

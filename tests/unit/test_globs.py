@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fastdeploy_bot.core import globs
+from fastdeploy_bot.core.files import globs
 
 STANDS_FOR = [
     ("main", "main"),

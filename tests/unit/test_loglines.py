@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdeploy_bot.core import loglines
-from fastdeploy_bot.core.loglines import Drawing, Line, Place, Section
-from fastdeploy_bot.core.logparts import Part
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.core.terminal import PLAIN, Style
+from fastdeploy_bot.core.output import loglines
+from fastdeploy_bot.core.output.loglines import Drawing, Line, Place, Section
+from fastdeploy_bot.core.output.logparts import Part
+from fastdeploy_bot.core.output.logs import Excerpt
+from fastdeploy_bot.core.output.terminal import PLAIN, Style
 from fastdeploy_bot.errors import Invalid
 
 WHOLE = [Part(None, 0, 1 << 40)]

@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fastdeploy_bot.core import logparts
-from fastdeploy_bot.core.logparts import Part, Span
-from fastdeploy_bot.core.logs import Mark
+from fastdeploy_bot.core.output import logparts
+from fastdeploy_bot.core.output.logparts import Part, Span
+from fastdeploy_bot.core.output.logs import Mark
 
 
 def told(*parts: tuple[str | None, int, int]) -> list[Part]:

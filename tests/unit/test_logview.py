@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastdeploy_bot.core import loglines
-from fastdeploy_bot.core.loglines import Drawing
-from fastdeploy_bot.core.logparts import Part
-from fastdeploy_bot.core.logs import Excerpt
-from fastdeploy_bot.web import colours, logview
-from fastdeploy_bot.web.logview import Step
+from fastdeploy_bot.core.output import loglines
+from fastdeploy_bot.core.output.loglines import Drawing
+from fastdeploy_bot.core.output.logparts import Part
+from fastdeploy_bot.core.output.logs import Excerpt
+from fastdeploy_bot.web.drawing import colours, logview
+from fastdeploy_bot.web.drawing.logview import Step
 
 TAGS = {
     "details": {"class", "id", "open"},

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fastdeploy_bot.core import matching
-from fastdeploy_bot.core.drift import Base, Drift
-from fastdeploy_bot.core.matching import Candidate, Decision, Known
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.commits.drift import Base, Drift
+from fastdeploy_bot.core.files.servicefile import ServiceFile
+from fastdeploy_bot.core.pushes import matching
+from fastdeploy_bot.core.pushes.matching import Candidate, Decision, Known
 from fastdeploy_bot.words import ZERO_SHA, Push, VerdictKind
 
 DEPLOY, STALE, IGNORE, REFUSED = VerdictKind.DEPLOY, VerdictKind.STALE, VerdictKind.IGNORE, VerdictKind.REFUSED

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fastdeploy_bot.core import globs, reconciling
-from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.core.reconciling import Target
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.files import globs
+from fastdeploy_bot.core.files.catalogue import Entry
+from fastdeploy_bot.core.files.servicefile import ServiceFile
+from fastdeploy_bot.core.pushes import reconciling
+from fastdeploy_bot.core.pushes.reconciling import Target
 
 
 def file(repository: str = "octo-org/shop", **keys: Any) -> ServiceFile:

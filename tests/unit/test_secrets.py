@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fastdeploy_bot.core import secrets
-from fastdeploy_bot.core.secrets import BadSecret
-from fastdeploy_bot.core.servicefile import BadServiceFile
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.files.secrets import BadSecret
+from fastdeploy_bot.core.files.servicefile import BadServiceFile
 from fastdeploy_bot.errors import FastdeployError, Invalid, NotFound
 
 

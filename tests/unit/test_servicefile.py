@@ -7,8 +7,8 @@ import json
 import msgspec
 import pytest
 
-from fastdeploy_bot.core import servicefile
-from fastdeploy_bot.core.servicefile import BadServiceFile, Finish, ServiceFile, StepSource
+from fastdeploy_bot.core.files import servicefile
+from fastdeploy_bot.core.files.servicefile import BadServiceFile, Finish, ServiceFile, StepSource
 
 REPOSITORY = 'repository = "octo-org/shop"\n'
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from fastdeploy_bot.core.history import Past
-from fastdeploy_bot.web import sparks
+from fastdeploy_bot.core.telling.history import Past
+from fastdeploy_bot.web.drawing import sparks
 from fastdeploy_bot.words import DeploymentState
 
 

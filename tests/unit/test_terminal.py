@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastdeploy_bot.core import terminal
-from fastdeploy_bot.core.terminal import PLAIN, Style
+from fastdeploy_bot.core.output import terminal
+from fastdeploy_bot.core.output.terminal import PLAIN, Style
 
 ESC = "\x1b"
 PARAMETERS = st.lists(st.one_of(st.integers(0, 300).map(str), st.sampled_from(["", "38;5", "48;2", "38:2:"])))

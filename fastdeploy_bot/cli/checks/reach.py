@@ -15,8 +15,9 @@ from fastdeploy_bot import appfile, values
 from fastdeploy_bot.bell import Bell
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
 from fastdeploy_bot.cli.checks.rows import PERMISSIONS
-from fastdeploy_bot.core import clock, leases, outbox
-from fastdeploy_bot.core.catalogue import Catalogue
+from fastdeploy_bot.core import clock, leases
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.telling import outbox
 from fastdeploy_bot.words import ReportKind
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import msgspec
 
 from fastdeploy_bot import store
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok, warn
-from fastdeploy_bot.core import questions as asking
-from fastdeploy_bot.core import reconciling
-from fastdeploy_bot.core import users as accounts
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.commits import questions as asking
+from fastdeploy_bot.core.files.servicefile import ServiceFile
+from fastdeploy_bot.core.people import users as accounts
+from fastdeploy_bot.core.pushes import reconciling
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.settings import Settings
 from fastdeploy_bot.store.models import Deployment, Report

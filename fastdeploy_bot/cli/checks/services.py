@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fastdeploy_bot.cli.checks import Finding, Patient, fail, ok
-from fastdeploy_bot.core import secrets
-from fastdeploy_bot.core.catalogue import Catalogue
-from fastdeploy_bot.core.servicefile import ServiceFile
+from fastdeploy_bot.core.files import secrets
+from fastdeploy_bot.core.files.catalogue import Catalogue
+from fastdeploy_bot.core.files.servicefile import ServiceFile
 from fastdeploy_bot.errors import SettingsError
 from fastdeploy_bot.settings import Settings
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from fastdeploy_bot.core import gaps, resuming
-from fastdeploy_bot.core.between import Between
-from fastdeploy_bot.core.deciding import Asked
+from fastdeploy_bot.core.commits.between import Between
+from fastdeploy_bot.core.pushes import gaps, resuming
+from fastdeploy_bot.core.pushes.deciding import Asked
 from fastdeploy_bot.engine.inquiries import Entries, Further
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.forge.github.api import compare

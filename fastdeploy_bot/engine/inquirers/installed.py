@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastdeploy_bot.core import installations
+from fastdeploy_bot.core.signals import installations
 from fastdeploy_bot.engine.inquiries import Entries
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.store.models import Question

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from fastdeploy_bot.core import gaps
-from fastdeploy_bot.core.between import Between
-from fastdeploy_bot.core.gaps import Asked
+from fastdeploy_bot.core.commits.between import Between
+from fastdeploy_bot.core.pushes import gaps
+from fastdeploy_bot.core.pushes.gaps import Asked
 from fastdeploy_bot.engine.inquirers import comparing
 from fastdeploy_bot.engine.inquiries import Entries
 from fastdeploy_bot.engine.line import Line

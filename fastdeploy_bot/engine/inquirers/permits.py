@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from fastdeploy_bot.core import buttons
-from fastdeploy_bot.core.buttons import Press
+from fastdeploy_bot.core.signals import buttons
+from fastdeploy_bot.core.signals.buttons import Press
 from fastdeploy_bot.engine.inquiries import Entries
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.forge.github.api import collaborators

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from fastdeploy_bot.core.reaching import Reach
+from fastdeploy_bot.core.commits.reaching import Reach
 from fastdeploy_bot.engine.inquiries import Entries, Further
 from fastdeploy_bot.engine.line import Line
 from fastdeploy_bot.forge.github.api import compare, git, repositories

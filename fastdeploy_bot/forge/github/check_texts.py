@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fastdeploy_bot.core import loglines
+from fastdeploy_bot.core.output import loglines
 from fastdeploy_bot.forge.github import places, texts
 from fastdeploy_bot.forge.github.places import Place
 from fastdeploy_bot.forge.github.texts import Facts, Successor

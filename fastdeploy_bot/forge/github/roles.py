@@ -14,7 +14,7 @@ from contextlib import closing
 from http import HTTPStatus
 from typing import Final
 
-from fastdeploy_bot.core.guests import Deployed, Given
+from fastdeploy_bot.core.people.guests import Deployed, Given
 from fastdeploy_bot.forge.github import quiet
 from fastdeploy_bot.forge.github.api import apps, collaborators, repositories
 from fastdeploy_bot.forge.github.api.collaborators import Permission

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from fastdeploy_bot.core import globs
+from fastdeploy_bot.core.files import globs
 from fastdeploy_bot.errors import FastdeployError
 from fastdeploy_bot.words import WebhookSecret
 

@@ -7,9 +7,14 @@ from typing import Final
 import msgspec
 from flask import request
 
-from fastdeploy_bot.core import access, between, clock, deliveries, feed, refusals, services
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.deliveries import Wanted
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import between, deliveries
+from fastdeploy_bot.core.commits.deliveries import Wanted
+from fastdeploy_bot.core.deploying import services
+from fastdeploy_bot.core.people import access
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.pushes import refusals
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.web import browser, context
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp

@@ -13,33 +13,25 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from fastdeploy_bot import store
-from fastdeploy_bot.core import (
-    access,
-    between,
-    clock,
-    feed,
-    forecast,
-    holdbacks,
-    loglines,
-    logparts,
-    logs,
-    outbox,
-    retries,
-    rollbacks,
-    standing,
-    steplists,
-)
-from fastdeploy_bot.core import steps as core_steps
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.few import Busy
-from fastdeploy_bot.core.forecast import Habit, Slow
-from fastdeploy_bot.core.loglines import BEGINNING, Drawing, Line, Place
-from fastdeploy_bot.core.logparts import Part
-from fastdeploy_bot.core.logs import Excerpt, Mark
-from fastdeploy_bot.core.standing import Run, Sight
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import between
+from fastdeploy_bot.core.deploying import holdbacks, retries, rollbacks
+from fastdeploy_bot.core.deploying import steps as core_steps
+from fastdeploy_bot.core.looks import standing
+from fastdeploy_bot.core.looks.standing import Run, Sight
+from fastdeploy_bot.core.output import loglines, logparts, logs
+from fastdeploy_bot.core.output.loglines import BEGINNING, Drawing, Line, Place
+from fastdeploy_bot.core.output.logparts import Part
+from fastdeploy_bot.core.output.logs import Excerpt, Mark
+from fastdeploy_bot.core.people import access
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.people.few import Busy
+from fastdeploy_bot.core.telling import feed, forecast, outbox, steplists
+from fastdeploy_bot.core.telling.forecast import Habit, Slow
 from fastdeploy_bot.errors import NotFound
 from fastdeploy_bot.store.models import Deployment, Report, Service, Step
-from fastdeploy_bot.web import browser, context, display, logview, longlogs
+from fastdeploy_bot.web import browser, context, longlogs
+from fastdeploy_bot.web.drawing import display, logview
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import ID, bp
 from fastdeploy_bot.words import DeploymentState, StepState

@@ -8,11 +8,17 @@ from pathlib import Path
 import msgspec
 from flask import request, url_for
 
-from fastdeploy_bot.core import access, clock, deliveries, feed, reconciling, searching, standing, whereabouts
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.standing import Run, Seen
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import deliveries
+from fastdeploy_bot.core.looks import searching, standing, whereabouts
+from fastdeploy_bot.core.looks.standing import Run, Seen
+from fastdeploy_bot.core.people import access
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.pushes import reconciling
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.store.models import Delivery, Recovery
-from fastdeploy_bot.web import browser, context, display
+from fastdeploy_bot.web import browser, context
+from fastdeploy_bot.web.drawing import display
 from fastdeploy_bot.web.pages import regions, shared
 from fastdeploy_bot.web.pages.shared import bp
 

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, ParamSpec, cast
 import msgspec
 from flask import Flask, Response, current_app, g, request
 
-from fastdeploy_bot.core import feed
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.errors import Unavailable
 from fastdeploy_bot.web import assets, browser, numbers
 from fastdeploy_bot.web.browser import StandIns

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastdeploy_bot.core import (
-    access,
-    between,
-    clock,
-    deliveries,
-    feed,
-    forecast,
-    heads,
-    holdbacks,
-    questions,
-    reconciling,
-    rollbacks,
-    services,
-    standing,
-    titles,
-)
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.between import Between
-from fastdeploy_bot.core.catalogue import Entry
-from fastdeploy_bot.core.standing import Run, Seen, Sight
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.commits import between, deliveries, heads, questions
+from fastdeploy_bot.core.commits.between import Between
+from fastdeploy_bot.core.deploying import holdbacks, rollbacks, services, titles
+from fastdeploy_bot.core.files.catalogue import Entry
+from fastdeploy_bot.core.looks import standing
+from fastdeploy_bot.core.looks.standing import Run, Seen, Sight
+from fastdeploy_bot.core.people import access
+from fastdeploy_bot.core.people.access import Action
+from fastdeploy_bot.core.pushes import reconciling
+from fastdeploy_bot.core.telling import feed, forecast
 from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.store.models import Deployment, Service
 from fastdeploy_bot.web import browser, context

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from flask import Blueprint, g, render_template, request
 
-from fastdeploy_bot.core import access, standing
-from fastdeploy_bot.core.access import Action
-from fastdeploy_bot.core.standing import Run
+from fastdeploy_bot.core.looks import standing
+from fastdeploy_bot.core.looks.standing import Run
+from fastdeploy_bot.core.people import access
+from fastdeploy_bot.core.people.access import Action
 from fastdeploy_bot.errors import Invalid
 from fastdeploy_bot.web import browser, cloaks, context, numbers, packing
 from fastdeploy_bot.web.operations import NEWEST

@@ -26,8 +26,12 @@ from callers import (
 from clerks import HEAD, QUEUED, WAITS, Clerk, row, standing
 from fakehub import DROPPED, FakeHub, Fault
 from fastdeploy_bot import store
-from fastdeploy_bot.core import checking, clock, feed, intake, queue, waiting
-from fastdeploy_bot.core.checking import Commit
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import queue, waiting
+from fastdeploy_bot.core.pushes import intake
+from fastdeploy_bot.core.signals import checking
+from fastdeploy_bot.core.signals.checking import Commit
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.engine.checks import Checks
 from fastdeploy_bot.forge.github import payloads
 from fastdeploy_bot.settings import Settings

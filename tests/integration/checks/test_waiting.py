@@ -21,7 +21,10 @@ from callers import (
 from clerks import HEAD, LIMIT, LOCKED, QUEUED, WAITS, Clerk, lock, row, standing, unlock
 from fakehub import FakeHub
 from fastdeploy_bot import store
-from fastdeploy_bot.core import checking, clock, deployments, feed, locking, queue, retries
+from fastdeploy_bot.core import clock
+from fastdeploy_bot.core.deploying import deployments, locking, queue, retries
+from fastdeploy_bot.core.signals import checking
+from fastdeploy_bot.core.telling import feed
 from fastdeploy_bot.engine.relay import Relay
 from fastdeploy_bot.store.models import Report
 from fastdeploy_bot.words import LOCAL

@@ -1,0 +1,1 @@
+"""What a person writes on this host: service files and secrets."""

@@ -1,0 +1,1 @@
+"""Keeping: what goes in time, and what is put away safely."""

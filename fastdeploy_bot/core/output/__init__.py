@@ -1,0 +1,1 @@
+"""What a script wrote: kept byte by byte, read as lines, with its secrets hidden."""

@@ -1,0 +1,1 @@
+"""Pushes: taken once, decided for each service, looked for where they were missed."""

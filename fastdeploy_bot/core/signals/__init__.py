@@ -1,0 +1,1 @@
+"""Signals: what a forge tells that is no push."""

@@ -1,0 +1,1 @@
+"""Telling: what changed, as it looks from outside, for the feed and for GitHub."""

@@ -1,0 +1,1 @@
+"""Drawing: values as text, HTML, SVG and XML. Pure."""
