@@ -56,8 +56,13 @@ def no_child_left() -> bool:
     """Whether every child that this process started has ended; those that have are reaped, and none waits."""
     process.dismiss_spare()
     process.reap()
-    commands = [Path(f"/proc/{pid}/cmdline") for pid in tree.descendants(os.getpid())]
-    return not any(process.CHILD.name.encode() in _content(command) for command in commands)
+    return not any(_may_be_child(pid) for pid in tree.descendants(os.getpid()))
+
+
+def _may_be_child(pid: int) -> bool:
+    """A process that was started just now has no command for a moment, though it lives already."""
+    command = _content(Path(f"/proc/{pid}/cmdline"))
+    return process.CHILD.name.encode() in command or not (command or gone(pid))
 
 
 def _content(path: Path) -> bytes:
