@@ -41,9 +41,8 @@ _IMPORTED: Final = re.compile(r"^import time:[ 0-9]*\|[ 0-9]*\| *([a-zA-Z0-9_.]+
 
 def of_bot(run: Run) -> Figures:
     """The bot's."""
-    compileall.compile_dir(
-        Path(fastdeploy_bot.__file__).parent, quiet=1
-    )  # a checkout's Python may write none by itself
+    # Python itself keeps nothing that it compiled where PYTHONDONTWRITEBYTECODE is set.
+    compileall.compile_dir(Path(fastdeploy_bot.__file__).parent, quiet=1)
     with closing(_made(run.folder)) as bot:
 
         def start() -> None:
