@@ -36,11 +36,22 @@ def worker() -> None:
     facts.hide(settings.own_secrets)
     logging.config.dictConfig(facts.configuration(settings.effective_log_format))
     prepare(settings)
-    told, tells = os.pipe()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, lambda *_: os.write(tells, b"!"))
+    told = _signals()
     engine = create_engine(settings)
     engine.start()
     log.info("running deployments", extra={"max_running": settings.max_running})
     os.read(told, 1)
     engine.stop()
+
+
+def _signals() -> int:
+    """A descriptor from which something can be read once this process was told to end.
+
+    By Python's wake-up descriptor: a handler of Python's own would not run for a signal that comes just before a read.
+    """
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    signal.set_wakeup_fd(tells)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda *_: None)
+    return told
